@@ -1,0 +1,1 @@
+//! The normalised alert over borrowed bytes, one file per format.

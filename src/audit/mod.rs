@@ -1,0 +1,1 @@
+//! What is written for people and machines to read later.

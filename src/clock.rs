@@ -1,0 +1,157 @@
+//! The only place that asks for the time.
+//!
+//! Two clocks: wall time to show and to store, boot time to wait on. Boot time
+//! (`CLOCK_BOOTTIME`, clock_gettime(2)) counts suspend and ignores every step
+//! of the wall clock; it means nothing after a reboot, which the boot id tells.
+//! Everything that decides gets a [`Now`] passed in.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Local, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// Wall time: milliseconds since the Unix epoch. Written as RFC 3339 in UTC.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Wall(i64);
+
+impl Wall {
+    pub const fn from_millis(millis: i64) -> Self {
+        Self(millis)
+    }
+
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(signed(span)))
+    }
+
+    /// The span from `self` to `later`, zero if `later` is earlier.
+    pub fn until(self, later: Wall) -> Duration {
+        Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
+    }
+
+    /// `YYYY/MM/DD HH:MM:SS` in local time, the layout of
+    /// `active-responses.log` (Wazuh 4.14 active_responses.c write_debug_file).
+    pub fn local_log_stamp(self) -> String {
+        match DateTime::from_timestamp_millis(self.0) {
+            Some(time) => time
+                .with_timezone(&Local)
+                .format("%Y/%m/%d %H:%M:%S")
+                .to_string(),
+            None => "0000/00/00 00:00:00".to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match DateTime::<Utc>::from_timestamp_millis(self.0) {
+            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
+            None => write!(f, "@{}", self.0),
+        }
+    }
+}
+
+impl From<Wall> for String {
+    fn from(wall: Wall) -> Self {
+        wall.to_string()
+    }
+}
+
+impl TryFrom<String> for Wall {
+    type Error = chrono::ParseError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        DateTime::parse_from_rfc3339(&text).map(|time| Self(time.timestamp_millis()))
+    }
+}
+
+/// Boot time: milliseconds since the machine started, suspend included.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct Boot(u64);
+
+impl Boot {
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    pub fn millis(self) -> u64 {
+        self.0
+    }
+
+    pub fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(unsigned(span)))
+    }
+
+    /// The span from `self` to `later`, zero if `later` is earlier.
+    pub fn until(self, later: Boot) -> Duration {
+        Duration::from_millis(later.0.saturating_sub(self.0))
+    }
+}
+
+/// One moment on both clocks.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Now {
+    pub wall: Wall,
+    pub boot: Boot,
+}
+
+/// This moment.
+pub fn now() -> Now {
+    Now {
+        wall: wall(),
+        boot: boot(),
+    }
+}
+
+/// This moment on the wall clock.
+pub fn wall() -> Wall {
+    #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
+    Wall(Utc::now().timestamp_millis())
+}
+
+/// This moment in boot time.
+pub fn boot() -> Boot {
+    Boot(boot_nanos() / 1_000_000)
+}
+
+/// Boot time in nanoseconds, for durations that are shown with a fraction.
+pub fn boot_nanos() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(time.tv_sec).expect("boot time is never negative");
+    let nanos = u64::try_from(time.tv_nsec).expect("boot time is never negative");
+    seconds * 1_000_000_000 + nanos
+}
+
+fn unsigned(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn signed(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Wall;
+
+    #[test]
+    fn wall_time_is_written_and_read_as_rfc_3339_with_milliseconds() {
+        let wall = Wall::from_millis(1_795_514_400_123);
+        assert_eq!(wall.to_string(), "2026-11-24T10:00:00.123Z");
+        assert_eq!(Wall::try_from(wall.to_string()), Ok(wall));
+    }
+
+    #[test]
+    fn a_span_to_an_earlier_moment_is_zero() {
+        let later = Wall::from_millis(5_000);
+        assert_eq!(later.until(Wall::from_millis(1_000)), Duration::ZERO);
+    }
+}

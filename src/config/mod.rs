@@ -1,0 +1,1 @@
+//! Configuration: text in, a typed value or all its problems out. Pure.

@@ -1,0 +1,1 @@
+//! Which field of an alert names the target.

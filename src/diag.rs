@@ -1,0 +1,1 @@
+//! A problem in a file: where, what, and what to write instead.

@@ -1,0 +1,1 @@
+//! The only place in the daemons that starts a process.

@@ -1,0 +1,173 @@
+//! An action: one response on one agent for one alert, as manager and agent
+//! both know it and as it is written to `responses.json`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ActionId, AgentId, CommandName, ExeName, GroupName, Level, RuleId};
+
+/// What has become of an action. The words are those of `responses.json`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionState {
+    /// The host is offline; the action waits for it.
+    Queued,
+    /// Handed to the host, which has not answered yet.
+    Sent,
+    /// The executable runs.
+    Running,
+    /// In force.
+    Applied,
+    /// Another action, or the administrator, has it in force.
+    Already,
+    /// Done, and nothing to revert.
+    Done,
+    /// Its time is over (or a person asked) and the revert is not confirmed yet.
+    Reverting,
+    /// Taken back.
+    Reverted,
+    /// Did not happen; the detail says why.
+    Failed,
+    /// A guard said no; the detail says which.
+    Refused,
+    /// Waited for its host until it would have been pointless.
+    Expired,
+    /// A limit or a counting rule said no.
+    Suppressed,
+}
+
+impl ActionState {
+    /// Whether nothing follows this state.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Queued | Self::Sent | Self::Running | Self::Applied | Self::Reverting => false,
+            Self::Already
+            | Self::Done
+            | Self::Reverted
+            | Self::Failed
+            | Self::Refused
+            | Self::Expired
+            | Self::Suppressed => true,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sent => "sent",
+            Self::Running => "running",
+            Self::Applied => "applied",
+            Self::Already => "already",
+            Self::Done => "done",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Suppressed => "suppressed",
+        }
+    }
+}
+
+impl fmt::Display for ActionState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Where a response runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Location {
+    /// On the agent the alert came from.
+    Local,
+    /// On the manager's own host, agent `000`.
+    Server,
+}
+
+impl Location {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// How the executable is spoken to.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contract {
+    /// One JSON line on stdin, as Wazuh 4.2 and later.
+    Json,
+}
+
+/// An agent as people see it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AgentRef {
+    pub id: AgentId,
+    pub name: String,
+}
+
+/// The rule that fired.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct RuleRef {
+    pub id: RuleId,
+    pub level: Level,
+    pub groups: Vec<GroupName>,
+}
+
+/// Everything a host needs to carry an action out, except the alert itself.
+/// It travels to the agent, is kept in both journals, and comes back whole
+/// with each result, so that either side can adopt what the other has lost.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Action {
+    pub id: ActionId,
+    pub command: CommandName,
+    pub executable: ExeName,
+    pub location: Location,
+    pub agent: AgentRef,
+    pub rule: RuleRef,
+    /// The id of the alert, where it has one.
+    pub alert: Option<String>,
+    /// How long it stays in force, from the moment the manager read the alert.
+    /// `None`: stateless.
+    #[serde(with = "millis", default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    pub extra_args: Vec<String>,
+    pub contract: Contract,
+    /// Whether a script is reverted although it printed no keys
+    /// (`<revert>yes</revert>`), or not although it did (`no`).
+    pub revert: Option<bool>,
+    #[serde(with = "millis", default, skip_serializing_if = "Option::is_none")]
+    pub execution_timeout: Option<Duration>,
+    #[serde(with = "millis", default, skip_serializing_if = "Option::is_none")]
+    pub handshake_timeout: Option<Duration>,
+}
+
+/// Optional spans as whole milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        span: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => {
+                serializer.serialize_u64(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+            }
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
+    }
+}

@@ -1,0 +1,257 @@
+//! Names and identifiers. All are short, printable and free of path
+//! separators, so they can be logged, stored and compared without thought.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not a valid name or identifier.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum InvalidName {
+    #[error("is empty")]
+    Empty,
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    #[error("contains {0:?}")]
+    Character(char),
+    #[error("starts with {0:?}")]
+    Start(char),
+    #[error("is not an agent id (digits, such as 007)")]
+    NotAnAgentId,
+    #[error("is not an action id (32 hexadecimal digits)")]
+    NotAnActionId,
+}
+
+const MAX_NAME: usize = 256;
+
+fn printable(text: &str, max: usize) -> Result<(), InvalidName> {
+    if text.is_empty() {
+        return Err(InvalidName::Empty);
+    }
+    if text.len() > max {
+        return Err(InvalidName::TooLong(max));
+    }
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => Err(InvalidName::Character(c)),
+        None => Ok(()),
+    }
+}
+
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                let check: fn(&str) -> Result<(), InvalidName> = $check;
+                check(text)?;
+                Ok(Self(text.to_owned()))
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+    };
+}
+
+text_newtype!(
+    /// The id of a rule as the pipeline writes it: digits for OSSEC and
+    /// Wazuh 4, any printable text for others. Compared as text.
+    RuleId,
+    |text| printable(text, MAX_NAME)
+);
+
+text_newtype!(
+    /// The name of a `<command>` block.
+    ///
+    /// A leading `!` is refused as Wazuh 4.14 does (config/active-response.c):
+    /// there it marks a file that is run without being declared.
+    CommandName,
+    |text| {
+        printable(text, MAX_NAME)?;
+        match text.chars().next() {
+            Some('!') => Err(InvalidName::Start('!')),
+            _ => Ok(()),
+        }
+    }
+);
+
+text_newtype!(
+    /// The file name of an executable below `active-response/bin`: one path
+    /// component, never hidden, never something a tool could take for an option.
+    ExeName,
+    |text| {
+        printable(text, 255)?;
+        if let Some(c) = text.chars().find(|c| matches!(c, '/' | '\\')) {
+            return Err(InvalidName::Character(c));
+        }
+        match text.chars().next() {
+            Some(c @ ('.' | '-' | '!')) => Err(InvalidName::Start(c)),
+            _ => Ok(()),
+        }
+    }
+);
+
+text_newtype!(
+    /// One group of a rule. Wazuh keeps leading blanks (`" attack"`), so they stay.
+    GroupName,
+    |text| printable(text, 4096)
+);
+
+/// The id of an agent as OSSEC writes it: decimal digits, at least three,
+/// without superfluous zeros in front. `1` and `001` are the same agent
+/// (Wazuh 4.14 config/active-response.c).
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct AgentId(u32);
+
+impl AgentId {
+    /// The agent on the manager's own host.
+    pub const MANAGER: AgentId = AgentId(0);
+
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(InvalidName::NotAnAgentId);
+        }
+        text.parse()
+            .map(AgentId)
+            .map_err(|_| InvalidName::NotAnAgentId)
+    }
+}
+
+impl fmt::Display for AgentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03}", self.0)
+    }
+}
+
+impl TryFrom<String> for AgentId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<AgentId> for String {
+    fn from(id: AgentId) -> Self {
+        id.to_string()
+    }
+}
+
+/// The id of an action: 128 bits derived from where its alert stands, from the
+/// response's own text and from the agent, written as 32 hexadecimal digits.
+/// The same alert read twice gives the same id.
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ActionId([u8; 16]);
+
+impl ActionId {
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(InvalidName::NotAnActionId);
+        }
+        let mut bytes = [0; 16];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let digit = |b: u8| char::from(b).to_digit(16);
+            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+                return Err(InvalidName::NotAnActionId);
+            };
+            *byte = u8::try_from(high * 16 + low).expect("two hexadecimal digits fit a byte");
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl fmt::Display for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ActionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for ActionId {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ActionId> for String {
+    fn from(id: ActionId) -> Self {
+        id.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ActionId, AgentId, CommandName, ExeName, InvalidName};
+
+    #[test]
+    fn an_executable_name_is_one_visible_path_component() {
+        for good in ["firewall-drop", "block.sh", "a b", "route-null.exe"] {
+            assert!(ExeName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a/b", "../x", ".hidden", "-rf", "!x", "a\\b", "a\nb"] {
+            assert!(ExeName::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn agent_ids_are_compared_by_number_and_written_with_three_digits() {
+        assert_eq!(AgentId::parse("1"), AgentId::parse("001"));
+        assert_eq!(AgentId::parse("7").unwrap().to_string(), "007");
+        assert_eq!(AgentId::parse("12345").unwrap().to_string(), "12345");
+        for bad in ["", "-1", "1,2", "web", "1 ", "9999999999"] {
+            assert!(AgentId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_name_that_would_bypass_declaration_is_refused() {
+        assert_eq!(CommandName::parse("!x"), Err(InvalidName::Start('!')));
+        assert!(CommandName::parse("firewall-drop").is_ok());
+    }
+
+    #[test]
+    fn an_action_id_survives_being_written_and_read() {
+        let id = ActionId::from_bytes([0xab; 16]);
+        assert_eq!(ActionId::parse(&id.to_string()), Ok(id));
+        assert!(ActionId::parse("+1").is_err());
+        assert!(ActionId::parse(&"g".repeat(32)).is_err());
+    }
+}

@@ -1,0 +1,1 @@
+//! Files that are replaced, appended to and locked.

@@ -1,0 +1,1 @@
+//! What the host knows of itself: its addresses, gateways and name servers.

@@ -1,0 +1,14 @@
+//! Everything raw: processes, descriptors, credentials, netlink. The only
+//! module with `unsafe`; each wrapper is safe to call whatever the caller does.
+
+#![allow(
+    unsafe_code,
+    reason = "this module is where the operating system is spoken to"
+)]
+
+pub mod exe;
+pub mod fs;
+pub mod host;
+pub mod nft;
+pub mod process;
+pub mod timer;

@@ -1,0 +1,1 @@
+//! nf_tables through nftnl, with the gaps of its safe interface closed.

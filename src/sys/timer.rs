@@ -1,0 +1,1 @@
+//! A timer on boot time, which keeps counting in suspend.
