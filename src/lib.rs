@@ -10,6 +10,8 @@ pub mod contract;
 pub mod ctl;
 pub mod diag;
 pub mod executor;
+pub mod journal;
+pub mod ledger;
 pub mod matcher;
 pub mod model;
 pub mod policy;
