@@ -16,3 +16,4 @@ pub mod policy;
 pub mod service;
 pub mod source;
 pub mod sys;
+pub mod wire;
