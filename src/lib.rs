@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod ctl;
+pub mod daemon;
 pub mod diag;
 pub mod executor;
 pub mod matcher;
