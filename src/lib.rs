@@ -19,4 +19,5 @@ pub mod policy;
 pub mod service;
 pub mod source;
 pub mod sys;
+pub mod transport;
 pub mod wire;

@@ -25,6 +25,7 @@
 //! know. Fields that may be ignored are added without that: a reader skips
 //! fields it does not know.
 
+pub mod control;
 pub mod frame;
 pub mod hello;
 pub mod message;
