@@ -1,6 +1,7 @@
 //! Ripost, an active-response engine. The modules stand in layers, drawn in
 //! `ARCHITECTURE.md`; imports point down only, which `tests/layers.rs` checks.
 
+pub mod agent;
 pub mod alert;
 pub mod ar;
 pub mod audit;

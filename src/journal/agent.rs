@@ -207,10 +207,14 @@ impl AgentReader {
             .map_err(|error| self.failed(error))
     }
 
-    /// The last record of an action.
-    pub fn record(&self, id: ActionId) -> Result<Option<Record>, JournalError> {
-        let rows = self.rows(&format!("SELECT id, record FROM records WHERE id = '{id}'"))?;
-        Ok(rows.into_iter().map(|(_, record)| record).next())
+    /// An action that has ended, and the last record of it.
+    pub fn told(&self, id: ActionId) -> Result<Option<(Action, Record)>, JournalError> {
+        let entries =
+            self.rows::<Entry>(&format!("SELECT id, entry FROM actions WHERE id = '{id}'"))?;
+        let records = self.rows(&format!("SELECT id, record FROM records WHERE id = '{id}'"))?;
+        let action = entries.into_iter().map(|(_, entry)| entry.action).next();
+        let record = records.into_iter().map(|(_, record)| record).next();
+        Ok(action.zip(record))
     }
 
     /// The last record of each of the `limit` actions that changed last, newest first.

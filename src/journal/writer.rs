@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 
 use super::{JournalError, Schema, open};
 
@@ -21,23 +21,31 @@ const GROUP: usize = 64;
 /// Pause between two attempts at a group that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The two moments of one write. Dropping it changes nothing.
-#[derive(Debug)]
+/// The two moments of one write.
+#[derive(Clone, Debug)]
 pub struct Ticket {
-    written: oneshot::Receiver<()>,
-    synced: oneshot::Receiver<()>,
+    number: u64,
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
 }
 
 impl Ticket {
+    /// The number of the write; later ones have higher numbers.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Waits until the write survives the death of this process. `false` if the
     /// writer has ended, so that it never will.
     pub async fn written(&mut self) -> bool {
-        (&mut self.written).await.is_ok()
+        let number = self.number;
+        self.written.wait_for(|done| *done >= number).await.is_ok()
     }
 
     /// Waits until the write survives a power cut. `false` as above.
-    pub async fn synced(self) -> bool {
-        self.synced.await.is_ok()
+    pub async fn synced(&mut self) -> bool {
+        let number = self.number;
+        self.synced.wait_for(|done| *done >= number).await.is_ok()
     }
 }
 
@@ -67,10 +75,10 @@ impl Health {
     }
 }
 
+#[derive(Debug)]
 struct Job<Op> {
+    number: u64,
     ops: Vec<Op>,
-    written: oneshot::Sender<()>,
-    synced: oneshot::Sender<()>,
 }
 
 /// The handle of the writer thread. Dropping it writes what is queued, syncs
@@ -78,10 +86,12 @@ struct Job<Op> {
 #[derive(Debug)]
 pub struct Journal<S: Schema> {
     jobs: mpsc::Sender<Job<S::Op>>,
+    last: u64,
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
     thread: thread::JoinHandle<()>,
     health: Health,
     path: PathBuf,
-    schema: PhantomData<S>,
 }
 
 impl<S: Schema> Journal<S> {
@@ -89,10 +99,14 @@ impl<S: Schema> Journal<S> {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let (connection, log) = open::<S>(path)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let (written, on_written) = watch::channel(0);
+        let (synced, on_synced) = watch::channel(0);
         let health = Health::default();
         let writer = Writer::<S> {
             connection,
             log,
+            written,
+            synced,
             health: health.clone(),
             schema: PhantomData,
         };
@@ -105,10 +119,12 @@ impl<S: Schema> Journal<S> {
             })?;
         Ok(Self {
             jobs,
+            last: 0,
+            written: on_written,
+            synced: on_synced,
             thread,
             health,
             path: path.to_owned(),
-            schema: PhantomData,
         })
     }
 
@@ -122,21 +138,29 @@ impl<S: Schema> Journal<S> {
 
     /// Queues `ops` as one unit: all of them are written or none. Waits only
     /// while the queue is full.
-    pub async fn write(&self, ops: Vec<S::Op>) -> Ticket {
-        let (written, on_written) = oneshot::channel();
-        let (synced, on_synced) = oneshot::channel();
+    pub async fn write(&mut self, ops: Vec<S::Op>) -> Ticket {
+        self.last += 1;
         let job = Job {
+            number: self.last,
             ops,
-            written,
-            synced,
         };
-        // An ended writer drops the job and with it both senders, which is what
-        // the ticket reports.
+        // An ended writer drops the job, which is what the ticket reports.
         drop(self.jobs.send(job).await);
         Ticket {
-            written: on_written,
-            synced: on_synced,
+            number: self.last,
+            written: self.written.clone(),
+            synced: self.synced.clone(),
         }
+    }
+
+    /// The number that the next write will have.
+    pub fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// The number up to which every write is synced, to be waited on.
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.clone()
     }
 
     /// Whether the writer thread has ended, which it only does by a panic.
@@ -156,6 +180,8 @@ impl<S: Schema> Journal<S> {
 struct Writer<S: Schema> {
     connection: Connection,
     log: File,
+    written: watch::Sender<u64>,
+    synced: watch::Sender<u64>,
     health: Health,
     schema: PhantomData<S>,
 }
@@ -173,22 +199,14 @@ impl<S: Schema> Writer<S> {
             if !self.insist("write", &queue, |writer| writer.commit(&group)) {
                 return;
             }
-            let (written, synced): (Vec<_>, Vec<_>) = group
-                .into_iter()
-                .map(|job| (job.written, job.synced))
-                .unzip();
-            // Nobody may be waiting any more, which is fine.
-            for ticket in written {
-                let _ = ticket.send(());
-            }
+            let number = group.last().map_or(0, |job| job.number);
+            self.written.send_replace(number);
             if !self.insist("sync", &queue, |writer| {
                 writer.log.sync_data().map_err(|error| error.to_string())
             }) {
                 return;
             }
-            for ticket in synced {
-                let _ = ticket.send(());
-            }
+            self.synced.send_replace(number);
         }
     }
 
