@@ -2,6 +2,8 @@
 //! speaks it over the control socket; whatever comes later (HTTP, a page)
 //! will speak the same requests.
 
+pub mod parts;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
