@@ -1,0 +1,77 @@
+//! Why a verb did not do what it was asked.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::ctl::connection::Failure;
+use crate::ctl::{init, say};
+use crate::daemon::exit;
+use crate::daemon::options::Stop;
+use crate::service::ErrorKind;
+
+/// A failed verb. Each has its exit code, and says what to do next where a
+/// person can do something.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{}", .0.text)]
+    Stop(Stop),
+    #[error("find the home {home}\n(make one with `ripostctl init {home}`, or name another with --home)", home = .0.display())]
+    NoHome(PathBuf),
+    #[error(transparent)]
+    Connection(#[from] Failure),
+    #[error("{text}")]
+    Refused { kind: ErrorKind, text: String },
+    #[error(transparent)]
+    Init(#[from] init::Error),
+    #[error("read the answer from the terminal")]
+    Terminal(#[source] io::Error),
+    #[error("write to standard output")]
+    Output(#[source] io::Error),
+}
+
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        Self::Stop(stop)
+    }
+}
+
+impl Error {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Stop(stop) => stop.code,
+            Self::NoHome(_) => exit::UNAVAILABLE,
+            Self::Connection(failure) => failure.code(),
+            Self::Refused { kind, .. } => match kind {
+                ErrorKind::NotPermitted => exit::NOT_PERMITTED,
+                ErrorKind::Unavailable => exit::TRY_AGAIN,
+                ErrorKind::NotFound | ErrorKind::Invalid => exit::FAILED,
+            },
+            Self::Init(error) => error.code(),
+            Self::Terminal(_) | Self::Output(_) => exit::FAILED,
+        }
+    }
+
+    /// Tells the person: the error, its hint and its causes.
+    pub(crate) fn report(&self) {
+        let mut text = match self {
+            Self::Stop(stop) => {
+                // Rendered by the parser, with its own line breaks. Nobody is
+                // left to be told that it cannot be written.
+                let _ = io::stderr().write_all(stop.text.as_bytes());
+                return;
+            }
+            Self::Refused { text, .. } => format!("error: {text}"),
+            Self::NoHome(_)
+            | Self::Connection(_)
+            | Self::Init(_)
+            | Self::Terminal(_)
+            | Self::Output(_) => format!("error: cannot {self}"),
+        };
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!("\n  caused by: {error}"));
+            cause = error.source();
+        }
+        say(&text);
+    }
+}
