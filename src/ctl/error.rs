@@ -1,10 +1,10 @@
 //! Why a verb did not do what it was asked.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use crate::ctl::connection::Failure;
-use crate::ctl::{init, say};
+use crate::ctl::{init, say, say_rendered};
 use crate::daemon::exit;
 use crate::daemon::options::Stop;
 use crate::service::ErrorKind;
@@ -21,6 +21,8 @@ pub(crate) enum Error {
     Connection(#[from] Failure),
     #[error("{text}")]
     Refused { kind: ErrorKind, text: String },
+    #[error("find a manager.conf or agent.conf in {}\n(name a file with `ripostctl check -c FILE`, or a home with --home)", .0.display())]
+    NothingToCheck(PathBuf),
     #[error(transparent)]
     Init(#[from] init::Error),
     #[error("read the answer from the terminal")]
@@ -47,7 +49,7 @@ impl Error {
                 ErrorKind::NotFound | ErrorKind::Invalid => exit::FAILED,
             },
             Self::Init(error) => error.code(),
-            Self::Terminal(_) | Self::Output(_) => exit::FAILED,
+            Self::NothingToCheck(_) | Self::Terminal(_) | Self::Output(_) => exit::FAILED,
         }
     }
 
@@ -55,14 +57,13 @@ impl Error {
     pub(crate) fn report(&self) {
         let mut text = match self {
             Self::Stop(stop) => {
-                // Rendered by the parser, with its own line breaks. Nobody is
-                // left to be told that it cannot be written.
-                let _ = io::stderr().write_all(stop.text.as_bytes());
+                say_rendered(&stop.text);
                 return;
             }
             Self::Refused { text, .. } => format!("error: {text}"),
             Self::NoHome(_)
             | Self::Connection(_)
+            | Self::NothingToCheck(_)
             | Self::Init(_)
             | Self::Terminal(_)
             | Self::Output(_) => format!("error: cannot {self}"),

@@ -5,6 +5,7 @@
 //! Data goes to stdout, talk to stderr. The codes it ends with are those of
 //! [`crate::daemon::exit`].
 
+mod check;
 mod connection;
 mod error;
 mod init;
@@ -48,6 +49,10 @@ fn run(options: &Options) -> Result<u8, Error> {
     match &options.task {
         Task::Init { directory } => print(&init::init(directory)?),
         Task::Refresh { directory } => print(&init::refresh(directory)?),
+        Task::Check { file: None } => check::home(home),
+        Task::Check { file: Some(file) } => {
+            check::file(file, options.home_is_named.then_some(home))
+        }
         Task::Status => status(home, options.output),
         Task::Agents => agents(home, options.output),
         Task::Responses => responses(home, options.output),
@@ -141,9 +146,14 @@ fn print(text: &str) -> Result<u8, Error> {
     }
 }
 
+/// Writes talk that is escaped and broken into lines already. There is no place
+/// left to tell of an error.
+fn say_rendered(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Writes talk, escaped: it may quote what others have written.
 fn say(text: &str) {
     let lines: Vec<String> = text.lines().map(table::escape).collect();
-    // There is no place left to tell of an error here.
-    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+    say_rendered(&(lines.join("\n") + "\n"));
 }

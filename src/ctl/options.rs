@@ -14,6 +14,9 @@ use crate::service::Which;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Options {
     pub(crate) home: PathBuf,
+    /// Whether an option or the environment names the home: a file that is
+    /// checked by itself is not held against a home that nobody spoke of.
+    pub(crate) home_is_named: bool,
     pub(crate) output: Output,
     pub(crate) task: Task,
 }
@@ -32,6 +35,7 @@ pub(crate) enum Output {
 pub(crate) enum Task {
     Init { directory: PathBuf },
     Refresh { directory: PathBuf },
+    Check { file: Option<PathBuf> },
     Status,
     Agents,
     Responses,
@@ -57,8 +61,10 @@ where
         return Err(later(verb.name));
     };
     let (home, output) = global(name, access, verb_matches)?;
+    let named = options::named_home(home, home_variable);
     Ok(Options {
-        home: options::home(home, home_variable)?,
+        home_is_named: named.is_some(),
+        home: options::home(named)?,
         output,
         task: task(verb_matches)?,
     })
@@ -256,5 +262,8 @@ mod tests {
         );
         assert_eq!(task(&["history", "-n", "5"]), Task::History { limit: 5 });
         assert_eq!(task(&["reload"]), Task::Reload);
+        assert_eq!(task(&["check"]), Task::Check { file: None });
+        let file = Some(PathBuf::from("x"));
+        assert_eq!(task(&["check", "-c", "x"]), Task::Check { file });
     }
 }

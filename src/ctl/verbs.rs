@@ -54,6 +54,15 @@ pub(crate) const VERBS: &[Verb] = &[
         },
     },
     Verb {
+        name: "check",
+        about: "Check the configuration; nothing is touched",
+        kind: Kind::Now {
+            access: Access::Files,
+            arguments: check_arguments,
+            task: check,
+        },
+    },
+    Verb {
         name: "status",
         about: "Show how a daemon is doing",
         kind: plain(Access::Read, |_| Ok(Task::Status)),
@@ -173,6 +182,23 @@ fn init(matches: &ArgMatches) -> Result<Task, Stop> {
         Task::Refresh { directory }
     } else {
         Task::Init { directory }
+    })
+}
+
+fn check_arguments(command: Command) -> Command {
+    command.arg(
+        Arg::new("config")
+            .short('c')
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("A file for either daemon, instead of those of the home"),
+    )
+}
+
+fn check(matches: &ArgMatches) -> Result<Task, Stop> {
+    Ok(Task::Check {
+        file: matches.get_one::<PathBuf>("config").cloned(),
     })
 }
 

@@ -224,3 +224,63 @@ fn refresh_of_what_is_no_home_is_refused() {
     );
     assert_eq!(tree(place.path()), BTreeMap::new());
 }
+
+#[test]
+fn the_default_configuration_passes_the_check_of_its_home() {
+    let home = tempfile::tempdir().unwrap();
+    assert_eq!(code(&init(&[], home.path())), 0);
+    let output = crate::run(home.path(), &["check"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let lines: Vec<_> = stdout(&output).lines().collect();
+    assert_eq!(lines.len(), 2);
+    for (line, file) in lines.iter().zip(["manager.conf: ", "agent.conf: "]) {
+        assert!(line.contains(file), "{line}");
+        assert!(line.ends_with("; 0 errors, 0 warnings"), "{line}");
+    }
+}
+
+#[test]
+fn an_error_in_either_file_of_a_home_fails_the_check() {
+    for file in ["etc/manager.conf", "etc/agent.conf"] {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!(code(&init(&[], home.path())), 0);
+        let wrong = "<ossec_config>\n  <global><nonsense/></global>\n</ossec_config>\n";
+        std::fs::write(home.path().join(file), wrong).unwrap();
+        let output = crate::run(home.path(), &["check"]);
+        assert_eq!(code(&output), 1);
+        assert_eq!(stdout(&output).lines().count(), 2);
+        let place = format!("{}:2:", home.path().join(file).display());
+        assert!(stderr(&output).contains(&place), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_file_is_checked_by_itself_and_against_a_home_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("manager.conf");
+    let text = "<ossec_config>\n<command><name>x</name><executable>x.sh</executable></command>\n</ossec_config>\n";
+    std::fs::write(&file, text).unwrap();
+    let alone = ctl().args(["check", "-c"]).arg(&file).output().unwrap();
+    assert_eq!((code(&alone), stderr(&alone)), (0, ""));
+    assert!(stdout(&alone).ends_with("0 errors, 0 warnings\n"));
+
+    let words = ["check", "-c", file.to_str().unwrap()];
+    let held = crate::run(folder.path(), &words);
+    assert_eq!(code(&held), 0, "warnings are no errors");
+    assert!(stderr(&held).contains("x.sh"), "{}", stderr(&held));
+    assert!(stdout(&held).ends_with("0 errors, 1 warning\n"));
+}
+
+#[test]
+fn a_check_that_finds_no_file_fails_and_says_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = crate::run(folder.path(), &["check"]);
+    assert_eq!((code(&output), stdout(&output)), (1, ""));
+    assert!(
+        stderr(&output).contains("check -c FILE"),
+        "{}",
+        stderr(&output)
+    );
+    let output = ctl().args(["check", "-c"]).arg(folder.path()).output();
+    assert_eq!(code(&output.unwrap()), 1);
+}
