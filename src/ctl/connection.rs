@@ -12,12 +12,12 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::clock::{self, Boot};
 use crate::ctl::error::Error;
+use crate::ctl::failure::Failure;
 use crate::ctl::say;
-use crate::daemon::exit;
 use crate::service::parts::{self, Part};
 use crate::service::{Answer, Request};
 use crate::wire::{
-    Daemon, Denial, Frame, FrameError, Greeting, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, frame,
+    Daemon, Frame, FrameError, Greeting, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, frame,
 };
 
 /// From the dial to the end of the hello.
@@ -26,62 +26,6 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(30);
 /// A gigabyte, more or less: far above what 100,000 responses take.
 const MAX_PARTS: usize = 1_000;
-
-/// Why a daemon could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error("reach a daemon of {home}: tried {tried}\n(start ripost-manager or ripost-agentd with `--home {home}`)", home = .home.display())]
-    Nobody { home: PathBuf, tried: String },
-    #[error("reach {daemon} at {path}: {reason}\n(start it with `{daemon} --home {home}`)", path = .path.display(), home = .home.display())]
-    Absent {
-        daemon: Daemon,
-        home: PathBuf,
-        path: PathBuf,
-        reason: String,
-    },
-    #[error("connect to {}: permission denied\n(run ripostctl as root, or as the user the daemon runs as)", .0.display())]
-    Forbidden(PathBuf),
-    #[error("get an answer from {} within {} s\n(the daemon is busy or hangs: try again, and look at its log)", .path.display(), .limit.as_secs())]
-    Silent { path: PathBuf, limit: Duration },
-    #[error("talk to {}: {text}", .path.display())]
-    Denied {
-        path: PathBuf,
-        denial: Denial,
-        text: String,
-    },
-    #[error("talk to {daemon} {version}: it speaks protocol {protocol}, this ripostctl {} speaks {PROTOCOL}\n(use the ripostctl that came with the daemon, or restart the daemon after an upgrade)", env!("CARGO_PKG_VERSION"))]
-    Version {
-        daemon: Daemon,
-        version: String,
-        protocol: u32,
-    },
-    #[error("talk to {}", .path.display())]
-    Broken {
-        path: PathBuf,
-        #[source]
-        source: FrameError,
-    },
-    #[error("get an answer from {}: the connection was closed\n(the daemon stopped or crashed: look at its log)", .0.display())]
-    Closed(PathBuf),
-    #[error("use the answer of {}: it does not belong to the question", .0.display())]
-    WrongAnswer(PathBuf),
-}
-
-impl Failure {
-    pub(crate) fn code(&self) -> u8 {
-        match self {
-            Self::Nobody { .. } | Self::Absent { .. } | Self::Version { .. } => exit::UNAVAILABLE,
-            Self::Forbidden(_) => exit::NOT_PERMITTED,
-            Self::Silent { .. } | Self::Closed(_) => exit::TRY_AGAIN,
-            Self::Denied { denial, .. } => match denial {
-                Denial::NotPermitted => exit::NOT_PERMITTED,
-                Denial::Version => exit::UNAVAILABLE,
-                Denial::Busy => exit::TRY_AGAIN,
-            },
-            Self::Broken { .. } | Self::WrongAnswer(_) => exit::INTERNAL,
-        }
-    }
-}
 
 /// An open connection, greeted on both sides.
 #[derive(Debug)]
@@ -339,5 +283,76 @@ impl Read for Timed<'_> {
         }
         self.stream.set_read_timeout(Some(left))?;
         self.stream.read(buffer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use rustix::io::Errno;
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketType};
+
+    use super::{Connection, Timed, dial};
+    use crate::clock::Boot;
+    use crate::ctl::error::Error;
+    use crate::ctl::failure::Failure;
+    use crate::daemon::exit;
+    use crate::service::Request;
+    use crate::wire::Daemon;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_daemon_that_says_nothing_is_given_up() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let mut connection = Connection {
+            stream: near,
+            daemon: Daemon::Manager,
+            path: PathBuf::from("/socket"),
+            answer: SHORT,
+        };
+        let error = connection.ask(&Request::Status).unwrap_err();
+        drop(far);
+        assert!(matches!(
+            error,
+            Error::Connection(Failure::Silent { limit: SHORT, .. })
+        ));
+        assert_eq!(error.code(), exit::TRY_AGAIN);
+    }
+
+    #[test]
+    fn bytes_that_trickle_in_do_not_move_the_deadline() {
+        let (mut near, mut far) = UnixStream::pair().unwrap();
+        far.write_all(b"x").unwrap();
+        let mut timed = Timed {
+            stream: &mut near,
+            deadline: Boot::from_millis(0),
+        };
+        let error = timed.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_listener_whose_queue_stays_full_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&path).unwrap()).unwrap();
+        rustix::net::listen(&socket, 0).unwrap();
+        let _waiting = dial(&path, SHORT).unwrap();
+        assert_eq!(dial(&path, SHORT).unwrap_err(), Errno::AGAIN);
+    }
+
+    #[test]
+    fn a_manager_that_hangs_is_what_a_person_is_told_of() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("queue")).unwrap();
+        let _hangs = UnixListener::bind(home.path().join("queue/manager.sock")).unwrap();
+        let error = Connection::to_any(home.path()).unwrap_err();
+        assert!(matches!(error, Error::Connection(Failure::Silent { .. })));
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::ctl::connection::Failure;
+use crate::ctl::failure::Failure;
 use crate::ctl::{init, say, say_rendered};
 use crate::daemon::exit;
 use crate::daemon::options::Stop;

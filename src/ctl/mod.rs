@@ -8,6 +8,7 @@
 mod check;
 mod connection;
 mod error;
+mod failure;
 mod init;
 mod options;
 mod show;
