@@ -102,6 +102,7 @@ impl Connection {
                     reason: match error {
                         Errno::NOENT => "not started".to_owned(),
                         Errno::CONNREFUSED => "not running".to_owned(),
+                        Errno::NAMETOOLONG => "the path is too long for a socket".to_owned(),
                         other => io::Error::from(other).to_string(),
                     },
                 });

@@ -154,20 +154,25 @@ fn a_missing_bundled_executable_is_named_and_nothing_is_made() {
     assert!(!home.exists());
 }
 
+/// Runs `ripostctl` so that files end at 8 KiB, as on a full disk.
+fn with_short_files(words: &[&str], home: &Path) -> Output {
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg("trap '' XFSZ; ulimit -f 16; exec \"$0\" \"$@\"")
+        .arg(env!("CARGO_BIN_EXE_ripostctl"))
+        .args(words)
+        .arg(home)
+        .output();
+    output.expect("sh starts")
+}
+
 #[test]
 fn a_failure_half_way_leaves_nothing_behind() {
     let parent = tempfile::tempdir().unwrap();
     let empty = parent.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     for home in [parent.path().join("new"), empty.clone()] {
-        // Files end at 8 KiB, as on a full disk.
-        let output = Command::new("sh")
-            .arg("-c")
-            .arg("trap '' XFSZ; ulimit -f 16; exec \"$0\" init \"$1\"")
-            .arg(env!("CARGO_BIN_EXE_ripostctl"))
-            .arg(&home)
-            .output()
-            .unwrap();
+        let output = with_short_files(&["init"], &home);
         assert_eq!(code(&output), 1);
         assert!(
             stderr(&output).contains("active-response/bin"),
@@ -210,6 +215,17 @@ fn refresh_renews_the_executables_and_their_record_and_nothing_else() {
     let mut wanted = wanted_tree();
     wanted.insert("active-response/bin/own.sh".to_owned(), 0o100644);
     assert_eq!(tree(&home), wanted);
+}
+
+#[test]
+fn a_refresh_that_fails_half_way_changes_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let home = parent.path().join("home");
+    assert_eq!(code(&init(&[], &home)), 0);
+    let before = (tree(&home), record(&home), sums(&home));
+    let output = with_short_files(&["init", "--refresh"], &home);
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert_eq!((tree(&home), record(&home), sums(&home)), before);
 }
 
 #[test]
