@@ -116,7 +116,7 @@ impl Options {
             .about(about)
             .try_get_matches_from(arguments)?;
         let low = LowArgs::from_arg_matches(&matches)?;
-        let home = home(low.home, home_variable)?;
+        let home = home(named_home(low.home, home_variable))?;
         let config = match low.config {
             Some(config) => absolute(&config)?,
             None => home.join(file),
@@ -131,11 +131,15 @@ impl Options {
     }
 }
 
-/// The home: what `--home` says, else the variable, else [`DEFAULT_HOME`]. An
-/// empty variable counts as not set.
-pub fn home(option: Option<PathBuf>, variable: Option<OsString>) -> Result<PathBuf, Stop> {
+/// What `--home` says, else the variable. An empty variable counts as not set.
+pub(crate) fn named_home(option: Option<PathBuf>, variable: Option<OsString>) -> Option<PathBuf> {
     let variable = variable.filter(|value| value != OsStr::new(""));
-    match option.or(variable.map(PathBuf::from)) {
+    option.or(variable.map(PathBuf::from))
+}
+
+/// The home that was named, made absolute, or [`DEFAULT_HOME`].
+pub(crate) fn home(named: Option<PathBuf>) -> Result<PathBuf, Stop> {
+    match named {
         Some(home) => absolute(&home),
         None => Ok(PathBuf::from(DEFAULT_HOME)),
     }
@@ -153,7 +157,7 @@ mod tests {
     use std::ffi::OsString;
     use std::path::PathBuf;
 
-    use super::{Log, Options, Stop, home};
+    use super::{Log, Options, Stop, home, named_home};
     use crate::daemon::exit;
     use crate::wire::Daemon;
 
@@ -196,14 +200,11 @@ mod tests {
             (None, Some(OsString::new()), "/var/ripost"),
             (None, None, "/var/ripost"),
         ] {
-            let found = home(option.map(PathBuf::from), variable);
+            let found = home(named_home(option.map(PathBuf::from), variable));
             assert_eq!(found, Ok(PathBuf::from(wanted)));
         }
         let here = std::env::current_dir().unwrap();
-        assert_eq!(
-            home(Some(PathBuf::from("below")), None),
-            Ok(here.join("below"))
-        );
+        assert_eq!(home(Some(PathBuf::from("below"))), Ok(here.join("below")));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! connections, says who may ask what, and hands requests to the owner of the
 //! state. `ripostctl` comes in here today; HTTP and a page will later.
 
+pub mod parts;
+
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,11 +12,11 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::transport::local::{self, AgentConnection, Connection, Peer};
+use crate::transport::local::{self, AgentConnection, Peer};
 use crate::wire::hello::Daemon;
 
 pub use crate::wire::control::{
-    Agent, Answer, Asked, Connection as AgentState, Counter, ErrorKind, Request, RevertOutcome,
+    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome,
     Status, Which,
 };
 
@@ -94,7 +96,7 @@ async fn admit(stream: UnixStream, door: Door) {
 /// Requests of one connection, one after the other. Every request is open to
 /// root and to the user the daemon runs as, whom [`local::welcome`] has told
 /// from everybody else.
-async fn answer(mut connection: Connection, requests: &mpsc::Sender<Asked>) {
+async fn answer(mut connection: local::Connection, requests: &mpsc::Sender<Asked>) {
     while let Ok(Some(frame)) = connection.reader.next().await {
         let answer = match frame.message::<Request>() {
             Ok(request) => ask(request, requests).await,
@@ -103,8 +105,10 @@ async fn answer(mut connection: Connection, requests: &mpsc::Sender<Asked>) {
                 text: format!("this daemon does not understand the request: {error}"),
             },
         };
-        if connection.send(&answer).await.is_err() {
-            return;
+        for part in parts::split(answer) {
+            if connection.send(&part).await.is_err() {
+                return;
+            }
         }
     }
 }

@@ -1,0 +1,325 @@
+//! A new home, and new bundled executables for an old one.
+//!
+//! What this makes belongs to the caller. The configuration is written last: a
+//! home that was left half-made by a crash has none, so no daemon starts in it.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::daemon::exit;
+use crate::model::bundled::BUNDLED;
+
+/// The folders of a home, parents first.
+const FOLDERS: &[(&str, u32)] = &[
+    ("etc", 0o750),
+    ("etc/tls", 0o700),
+    ("etc/lists", 0o700),
+    ("active-response", 0o750),
+    (EXECUTABLES, 0o750),
+    ("logs", 0o750),
+    ("logs/alerts", 0o750),
+    (QUEUE, 0o700),
+];
+const EXECUTABLES: &str = "active-response/bin";
+const QUEUE: &str = "queue";
+/// What is bundled, in the format of sha256sum(1), relative to the home.
+const RECORD: &str = "bundled.sha256";
+
+const CONFIGURATION: &[(&str, &str)] = &[
+    ("agent.conf", include_str!("../../etc/agent.conf")),
+    ("manager.conf", include_str!("../../etc/manager.conf")),
+];
+
+/// Why there is no new home.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("make a home in {}: it is not empty\n(name an empty or a new directory; `ripostctl init --refresh {}` renews the bundled executables of a home)", .0.display(), .0.display())]
+    NotEmpty(PathBuf),
+    #[error("make a home in {}: it is not a directory", .0.display())]
+    NotADirectory(PathBuf),
+    #[error("make a home in {path}: others can write to it (mode {mode:04o})\n(chmod go-w {path}: who can write there could replace what runs as root)", path = .path.display())]
+    WritableByOthers { path: PathBuf, mode: u32 },
+    #[error("make a home in {}: {} does not exist\n(make it first, or name another place)", .path.display(), .parent.display())]
+    NoParent { path: PathBuf, parent: PathBuf },
+    #[error("refresh {}: it is no home, {missing} is missing\n(make one with `ripostctl init {}`)", .home.display(), .home.display())]
+    NotAHome { home: PathBuf, missing: String },
+    #[error("find the bundled executable {name}: it is not in {}\n(ripostctl installs what lies beside it: run the one that was installed or built with the others)", .folder.display())]
+    Missing { name: &'static str, folder: PathBuf },
+    #[error("{what} {}", .path.display())]
+    Io {
+        what: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                exit::NOT_PERMITTED
+            }
+            Self::NotEmpty(_)
+            | Self::NotADirectory(_)
+            | Self::WritableByOthers { .. }
+            | Self::NoParent { .. }
+            | Self::NotAHome { .. }
+            | Self::Missing { .. }
+            | Self::Io { .. } => exit::FAILED,
+        }
+    }
+}
+
+/// Names the operation and its path in an error.
+fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Io { what, path, source }
+}
+
+/// Makes a home in `directory`, which must be empty or not there yet. Answers
+/// what to tell the person. After an error nothing of it is left.
+pub(crate) fn init(directory: &Path) -> Result<String, Error> {
+    let sources = Sources::beside_this_program()?;
+    let mut made = Made::default();
+    make_root(directory, &mut made)?;
+    let result = fill(directory, &sources, &mut made);
+    if result.is_ok() {
+        made.keep();
+    }
+    result?;
+    Ok(format!(
+        "made {home} with {count} bundled executables\n\
+         next: look through {home}/etc/manager.conf, then start `ripost-manager --home {home}` \
+         and `ripost-agentd --home {home}`\n",
+        home = directory.display(),
+        count = sources.files.len(),
+    ))
+}
+
+/// Replaces the bundled executables of the home in `directory` and records them
+/// anew; everything else stays.
+pub(crate) fn refresh(directory: &Path) -> Result<String, Error> {
+    for folder in [EXECUTABLES, QUEUE] {
+        let is_folder = directory
+            .join(folder)
+            .symlink_metadata()
+            .is_ok_and(|found| found.is_dir());
+        if !is_folder {
+            return Err(Error::NotAHome {
+                home: directory.to_owned(),
+                missing: folder.to_owned(),
+            });
+        }
+    }
+    let sources = Sources::beside_this_program()?;
+    install(directory, &sources)?;
+    Ok(format!(
+        "renewed {} bundled executables in {}\n",
+        sources.files.len(),
+        directory.display()
+    ))
+}
+
+/// The folders that have been made so far. Dropped without [`Made::keep`] they are
+/// taken away again, the last first.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn keep(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for path in self.0.iter().rev() {
+            // The error that led here is the one to report. What stays behind
+            // makes the next try say that the directory is not empty.
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+fn make_root(directory: &Path, made: &mut Made) -> Result<(), Error> {
+    let metadata = match directory.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return match directory.parent() {
+                Some(parent) if !parent.exists() => Err(Error::NoParent {
+                    path: directory.to_owned(),
+                    parent: parent.to_owned(),
+                }),
+                Some(_) | None => make_folder(directory, 0o750, made),
+            };
+        }
+        Err(error) => return Err(failed("look at", directory)(error)),
+    };
+    if !metadata.is_dir() {
+        return Err(Error::NotADirectory(directory.to_owned()));
+    }
+    let mut entries = fs::read_dir(directory).map_err(failed("look into", directory))?;
+    if entries.next().is_some() {
+        return Err(Error::NotEmpty(directory.to_owned()));
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 != 0 {
+        return Err(Error::WritableByOthers {
+            path: directory.to_owned(),
+            mode,
+        });
+    }
+    Ok(())
+}
+
+fn make_folder(path: &Path, mode: u32, made: &mut Made) -> Result<(), Error> {
+    DirBuilder::new()
+        .mode(mode)
+        .create(path)
+        .map_err(failed("make the directory", path))?;
+    made.0.push(path.to_owned());
+    // The umask may have taken bits away.
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
+}
+
+fn fill(home: &Path, sources: &Sources, made: &mut Made) -> Result<(), Error> {
+    for (folder, mode) in FOLDERS {
+        make_folder(&home.join(folder), *mode, made)?;
+    }
+    install(home, sources)?;
+    let etc = home.join("etc");
+    for (name, text) in CONFIGURATION {
+        Staged::write(&etc, name, 0o640, &mut text.as_bytes())?.put()?;
+    }
+    sync_folder(&etc)?;
+    sync_folder(home)
+}
+
+/// Puts every executable in place, then the record of them. All of them lie
+/// ready beside their places before the first is replaced, so a full disk
+/// changes nothing. Until the record follows, a replaced file counts as a
+/// script; a second run mends that.
+fn install(home: &Path, sources: &Sources) -> Result<(), Error> {
+    let folder = home.join(EXECUTABLES);
+    let queue = home.join(QUEUE);
+    let mut staged = Vec::new();
+    let mut record = String::new();
+    for (name, path) in &sources.files {
+        let mut source = File::open(path).map_err(failed("open", path))?;
+        let file = Staged::write(&folder, name, 0o750, &mut source)?;
+        record.push_str(&format!("{}  {EXECUTABLES}/{name}\n", file.sha256));
+        staged.push(file);
+    }
+    let record = Staged::write(&queue, RECORD, 0o600, &mut record.as_bytes())?;
+    for file in staged {
+        file.put()?;
+    }
+    sync_folder(&folder)?;
+    record.put()?;
+    sync_folder(&queue)
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|folder| folder.sync_all())
+        .map_err(failed("write to the disk", path))
+}
+
+/// The bundled executables that lie beside this program.
+struct Sources {
+    files: Vec<(&'static str, PathBuf)>,
+}
+
+impl Sources {
+    fn beside_this_program() -> Result<Self, Error> {
+        let own = std::env::current_exe().map_err(failed("find this program", Path::new("")))?;
+        let folder = own.parent().expect("a program lies in a directory");
+        let mut files = Vec::new();
+        for row in BUNDLED {
+            let path = folder.join(row.name);
+            if !path.is_file() {
+                return Err(Error::Missing {
+                    name: row.name,
+                    folder: folder.to_owned(),
+                });
+            }
+            files.push((row.name, path));
+        }
+        Ok(Self { files })
+    }
+}
+
+/// A complete, synced file beside its place. Dropped without [`Staged::put`] it
+/// is taken away.
+struct Staged {
+    temporary: PathBuf,
+    place: PathBuf,
+    sha256: String,
+}
+
+impl Staged {
+    fn write(folder: &Path, name: &str, mode: u32, content: &mut dyn Read) -> Result<Self, Error> {
+        let temporary = folder.join(format!(".{name}.new"));
+        // Left behind by a run that was killed. If it cannot be removed, making
+        // it anew fails and says so.
+        let _ = fs::remove_file(&temporary);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&temporary)
+            .map_err(failed("make", &temporary))?;
+        let mut staged = Self {
+            place: folder.join(name),
+            temporary,
+            sha256: String::new(),
+        };
+        staged.sha256 = copy(content, &mut file)
+            .and_then(|sha256| {
+                file.set_permissions(Permissions::from_mode(mode))?;
+                file.sync_all()?;
+                Ok(sha256)
+            })
+            .map_err(failed("write", &staged.place))?;
+        Ok(staged)
+    }
+
+    fn put(mut self) -> Result<(), Error> {
+        fs::rename(&self.temporary, &self.place).map_err(failed("replace", &self.place))?;
+        self.temporary = PathBuf::new();
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.temporary.as_os_str().is_empty() {
+            // The error that led here is the one to report.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Copies, and answers the SHA-256 of what was copied in hexadecimal digits.
+fn copy(content: &mut dyn Read, file: &mut File) -> io::Result<String> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let taken = content.read(&mut buffer)?;
+        if taken == 0 {
+            break;
+        }
+        hash.update(&buffer[..taken]);
+        file.write_all(&buffer[..taken])?;
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}

@@ -1,0 +1,181 @@
+//! What each reading verb shows to people. Pure: what is in force is shown
+//! against the moment that is passed in.
+
+use std::time::Duration;
+
+use crate::clock::Wall;
+use crate::ctl::table::{escape, table};
+use crate::model::{AgentRef, Keys, Record};
+use crate::service::{Agent, Connection, RevertOutcome, Status};
+
+/// Shown where a value does not apply.
+const NONE: &str = "-";
+
+pub(super) fn status(status: &Status, now: Wall) -> String {
+    let mut text = format!(
+        "{} {}, pid {}, up {} (since {})\n",
+        escape(&status.daemon),
+        escape(&status.version),
+        status.pid,
+        span(status.since.until(now)),
+        status.since.local_log_stamp(),
+    );
+    let rows: Vec<_> = status
+        .counters
+        .iter()
+        .map(|counter| [counter.name.clone(), counter.value.to_string()])
+        .collect();
+    text.push_str(&table(["COUNTER", "VALUE"], &rows));
+    for problem in &status.problems {
+        text.push_str(&format!("problem: {}\n", escape(problem)));
+    }
+    text
+}
+
+pub(super) fn agents(agents: &[Agent]) -> String {
+    let rows: Vec<_> = agents
+        .iter()
+        .map(|agent| {
+            let state = match agent.state {
+                Connection::Connected => "connected",
+                Connection::Offline => "offline",
+            };
+            [
+                agent.id.to_string(),
+                agent.name.clone(),
+                state.to_owned(),
+                moment(agent.since),
+                agent.version.clone().unwrap_or_else(|| NONE.to_owned()),
+                or_none(&agent.groups.join(",")),
+                agent.pending.to_string(),
+                agent.in_force.to_string(),
+            ]
+        })
+        .collect();
+    table(
+        [
+            "ID", "NAME", "STATE", "SINCE", "VERSION", "GROUPS", "PENDING", "IN FORCE",
+        ],
+        &rows,
+    )
+}
+
+pub(super) fn responses(records: &[Record], now: Wall) -> String {
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            let left = match record.until {
+                Some(until) if until > now => span(now.until(until)),
+                Some(_) => "due".to_owned(),
+                None => "no end".to_owned(),
+            };
+            [
+                record.action.to_string(),
+                record.state.to_string(),
+                record.command.to_string(),
+                agent(&record.agent),
+                keys(record.keys.as_ref()),
+                record.rule.id.to_string(),
+                moment(record.since),
+                left,
+                record.detail.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        [
+            "ACTION", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "SINCE", "LEFT", "DETAIL",
+        ],
+        &rows,
+    )
+}
+
+pub(super) fn history(records: &[Record]) -> String {
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            [
+                record.time.local_log_stamp(),
+                record.state.to_string(),
+                record.command.to_string(),
+                agent(&record.agent),
+                keys(record.keys.as_ref()),
+                record.rule.id.to_string(),
+                record.action.to_string(),
+                record.detail.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(
+        [
+            "TIME", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "ACTION", "DETAIL",
+        ],
+        &rows,
+    )
+}
+
+pub(super) fn outcomes(outcomes: &[RevertOutcome]) -> String {
+    let rows: Vec<_> = outcomes
+        .iter()
+        .map(|outcome| {
+            [
+                outcome.action.to_string(),
+                or_none(&outcome.keys),
+                outcome.state.to_string(),
+                outcome.detail.clone().unwrap_or_default(),
+            ]
+        })
+        .collect();
+    table(["ACTION", "TARGET", "STATE", "DETAIL"], &rows)
+}
+
+fn agent(agent: &AgentRef) -> String {
+    format!("{} {}", agent.id, agent.name)
+}
+
+fn keys(keys: Option<&Keys>) -> String {
+    or_none(&keys.map(Keys::to_string).unwrap_or_default())
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { NONE } else { text }.to_owned()
+}
+
+fn moment(wall: Option<Wall>) -> String {
+    wall.map_or_else(|| NONE.to_owned(), Wall::local_log_stamp)
+}
+
+/// The two largest units: `58s`, `9m58s`, `3h05m`, `2d07h`.
+fn span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{minutes}m{:02}s", seconds % 60),
+        3_600..86_400 => format!("{hours}h{:02}m", minutes % 60),
+        86_400.. => format!("{days}d{:02}h", hours % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::span;
+
+    #[test]
+    fn a_span_shows_its_two_largest_units() {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m00s"),
+            (598, "9m58s"),
+            (3_600, "1h00m"),
+            (11_130, "3h05m"),
+            (86_400, "1d00h"),
+            (200_000, "2d07h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), shown);
+        }
+    }
+}

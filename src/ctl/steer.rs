@@ -1,0 +1,157 @@
+//! The verbs that change what a daemon does.
+
+use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::path::Path;
+
+use crate::ctl::connection::Connection;
+use crate::ctl::error::Error;
+use crate::ctl::options::Output;
+use crate::ctl::{json, print, say, show};
+use crate::daemon::exit;
+use crate::daemon::options::Stop;
+use crate::model::ActionState;
+use crate::service::{Answer, Request, RevertOutcome, Which};
+
+/// Takes back `which`. Done when every one of them is confirmed to be taken
+/// back; failed when one is not (yet), or when none was found.
+pub(super) fn revert(home: &Path, output: Output, which: &Which, yes: bool) -> Result<u8, Error> {
+    if *which == Which::All && !yes && !confirmed()? {
+        say("nothing was changed");
+        return Ok(exit::FAILED);
+    }
+    let mut connection = Connection::to_any(home)?;
+    let request = Request::Revert {
+        which: which.clone(),
+    };
+    let Answer::Reverted { outcomes } = connection.ask(&request)? else {
+        return Err(connection.wrong_answer());
+    };
+    match output {
+        Output::Json => print(&json(&outcomes))?,
+        Output::Table => print(&show::outcomes(&outcomes))?,
+    };
+    Ok(judge(which, &outcomes))
+}
+
+fn judge(which: &Which, outcomes: &[RevertOutcome]) -> u8 {
+    if outcomes.is_empty() {
+        return match which {
+            Which::All => {
+                say("no responses in force");
+                exit::DONE
+            }
+            Which::Id(id) => {
+                say(&format!("no response {id} is in force"));
+                exit::FAILED
+            }
+            Which::Target(target) => {
+                say(&format!("no response against {target} is in force"));
+                exit::FAILED
+            }
+        };
+    }
+    let open = outcomes
+        .iter()
+        .filter(|outcome| outcome.state != ActionState::Reverted)
+        .count();
+    if open == 0 {
+        return exit::DONE;
+    }
+    say(&format!(
+        "{open} of {} not confirmed\n(what is `reverting` is tried again; `ripostctl status` tells)",
+        outcomes.len()
+    ));
+    exit::FAILED
+}
+
+/// Asks the person at the terminal; an error where there is none.
+fn confirmed() -> Result<bool, Error> {
+    let stdin = io::stdin();
+    if !stdin.is_terminal() {
+        let text = "error: `revert --all` needs --yes where nobody can be asked\n";
+        return Err(Stop::usage(text.to_owned()).into());
+    }
+    let mut stderr = io::stderr().lock();
+    // If the question cannot be shown, no answer comes that counts as yes.
+    let _ = write!(stderr, "Take back every response in force? [y/N] ");
+    let mut answer = String::new();
+    stdin
+        .lock()
+        .take(16)
+        .read_line(&mut answer)
+        .map_err(Error::Terminal)?;
+    Ok(is_yes(&answer))
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// Tells every daemon of the home that answers: the configuration of one is not
+/// the configuration of the other.
+pub(super) fn reload(home: &Path, output: Output) -> Result<u8, Error> {
+    let mut code = exit::DONE;
+    let mut rows = Vec::new();
+    for mut connection in Connection::to_all(home)? {
+        let daemon = connection.daemon();
+        let Answer::Reloaded { applied, text } = connection.ask(&Request::Reload)? else {
+            return Err(connection.wrong_answer());
+        };
+        if !applied {
+            code = exit::FAILED;
+        }
+        rows.push(Reloaded {
+            daemon: daemon.as_str(),
+            applied,
+            text,
+        });
+    }
+    match output {
+        Output::Json => print(&json(&rows))?,
+        Output::Table => print(&rows.iter().map(Reloaded::lines).collect::<String>())?,
+    };
+    Ok(code)
+}
+
+#[derive(serde::Serialize)]
+struct Reloaded {
+    daemon: &'static str,
+    applied: bool,
+    text: String,
+}
+
+impl Reloaded {
+    /// The text may be a list of problems, one line each.
+    fn lines(&self) -> String {
+        let word = if self.applied {
+            "applied"
+        } else {
+            "not applied"
+        };
+        let mut lines = format!("{}: {word}\n", self.daemon);
+        for line in self.text.lines() {
+            lines.push_str(&format!("  {}\n", super::table::escape(line)));
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_yes;
+
+    #[test]
+    fn only_a_clear_yes_is_one() {
+        for (answer, yes) in [
+            ("y\n", true),
+            ("yes\n", true),
+            ("Y", true),
+            ("\n", false),
+            ("", false),
+            ("n\n", false),
+            ("yesterday\n", false),
+        ] {
+            assert_eq!(is_yes(answer), yes, "{answer:?}");
+        }
+    }
+}

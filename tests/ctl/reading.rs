@@ -1,0 +1,259 @@
+//! The verbs that show: tables for people, arrays for programs.
+
+use ripost::clock::{self, Wall};
+use ripost::model::action::Contract;
+use ripost::model::{
+    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, GroupName, Keys, Level,
+    Location, Record, RuleId, RuleRef,
+};
+use ripost::service::{Agent, Answer, Connection, Request};
+use ripost::wire::{Daemon, MAX_FRAME};
+
+use crate::daemon::FakeDaemon;
+use crate::{code, home, run, status, stderr, stdout};
+
+fn record(number: u8, state: ActionState) -> Record {
+    let action = Action {
+        id: ActionId::from_bytes([number; 16]),
+        command: CommandName::parse("firewall-drop").expect("valid"),
+        executable: ExeName::parse("firewall-drop").expect("valid"),
+        location: Location::Local,
+        agent: AgentRef {
+            id: AgentId::MANAGER,
+            name: "web-7".to_owned(),
+        },
+        rule: RuleRef {
+            id: RuleId::parse("5763").expect("valid"),
+            level: Level::parse("10").expect("valid"),
+            groups: vec![GroupName::parse("sshd").expect("valid")],
+        },
+        alert: Some("1772600767.41231".to_owned()),
+        timeout: Some(std::time::Duration::from_secs(600)),
+        extra_args: Vec::new(),
+        contract: Contract::Json,
+        revert: None,
+        execution_timeout: None,
+        handshake_timeout: None,
+    };
+    // 2026-11-20T10:00:00Z
+    let time = Wall::from_millis(1_795_168_800_123);
+    let mut record = Record::new(&action, state, time);
+    record.since = Some(time);
+    record.keys = Some(Keys::new(vec![format!("203.0.113.{number}")]).expect("short"));
+    record
+}
+
+#[test]
+fn status_shows_counters_and_problems() {
+    let home = home();
+    let fake = FakeDaemon::answering(home.path(), Daemon::Manager, status(Daemon::Manager));
+    let output = run(home.path(), &["status"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let text = stdout(&output);
+    assert!(
+        text.starts_with("ripost-manager 0.1.0, pid 4242, up 0s"),
+        "{text}"
+    );
+    assert!(text.contains("alerts read  17\nin force     3\n"), "{text}");
+    assert!(text.contains("problem: the disk is full\n"), "{text}");
+    assert_eq!(fake.request(), Some(Request::Status));
+}
+
+#[test]
+fn status_as_json_is_an_array_of_one() {
+    let home = home();
+    FakeDaemon::answering(home.path(), Daemon::Manager, status(Daemon::Manager));
+    let output = run(home.path(), &["status", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value.as_array().unwrap().len(), 1);
+    assert_eq!(value[0]["counters"][0]["value"], 17);
+}
+
+fn agents() -> Vec<Agent> {
+    vec![
+        Agent {
+            id: AgentId::MANAGER,
+            name: "here".to_owned(),
+            state: Connection::Connected,
+            since: Some(Wall::from_millis(1_795_168_800_000)),
+            version: Some("0.1.0".to_owned()),
+            groups: vec!["web".to_owned(), "db".to_owned()],
+            pending: 2,
+            in_force: 5,
+        },
+        Agent {
+            id: AgentId::parse("7").expect("valid"),
+            name: "web-7".to_owned(),
+            state: Connection::Offline,
+            since: None,
+            version: None,
+            groups: Vec::new(),
+            pending: 0,
+            in_force: 0,
+        },
+    ]
+}
+
+#[test]
+fn agents_are_a_table_or_the_documented_array() {
+    let home = home();
+    let fake = FakeDaemon::answering(
+        home.path(),
+        Daemon::Manager,
+        Answer::Agents { agents: agents() },
+    );
+    let output = run(home.path(), &["agents"]);
+    assert_eq!(
+        stdout(&output),
+        "\
+ID   NAME   STATE      SINCE                VERSION  GROUPS  PENDING  IN FORCE
+000  here   connected  2026/11/20 12:00:00  0.1.0    web,db  2        5
+007  web-7  offline    -                    -        -       0        0
+"
+    );
+    assert_eq!(fake.request(), Some(Request::Agents));
+
+    let home = crate::home();
+    FakeDaemon::answering(
+        home.path(),
+        Daemon::Manager,
+        Answer::Agents { agents: agents() },
+    );
+    let output = run(home.path(), &["-o", "json", "agents"]);
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        value[0],
+        serde_json::json!({
+            "id": "000", "name": "here", "state": "connected",
+            "since": "2026-11-20T10:00:00.000Z", "version": "0.1.0",
+            "groups": ["web", "db"], "pending": 2, "in_force": 5
+        })
+    );
+    assert!(value[1].get("since").is_none());
+}
+
+#[test]
+fn responses_show_local_time_and_what_is_left() {
+    let home = home();
+    let mut timed = record(1, ActionState::Applied);
+    timed.until = Some(clock::wall().plus(std::time::Duration::from_secs(5_430)));
+    let mut overdue = record(2, ActionState::Reverting);
+    overdue.until = Some(Wall::from_millis(1_000));
+    let records = vec![timed, overdue, record(3, ActionState::Applied)];
+    let fake = FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });
+    let output = run(home.path(), &["responses"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let lines: Vec<_> = stdout(&output).lines().collect();
+    let [head, first, second, third] = lines[..] else {
+        panic!("{lines:?}");
+    };
+    assert!(head.starts_with("ACTION ") && head.contains("  LEFT "));
+    assert!(first.starts_with(&"01".repeat(16)), "{first}");
+    assert!(
+        first.contains("203.0.113.1  5763  2026/11/20 12:00:00  1h30m"),
+        "{first}"
+    );
+    assert!(second.ends_with("  due"), "{second}");
+    assert!(third.ends_with("  no end"), "{third}");
+    assert_eq!(fake.request(), Some(Request::Responses));
+}
+
+#[test]
+fn records_as_json_are_the_objects_of_responses_json() {
+    for words in [&["responses", "-o", "json"][..], &["history", "-o", "json"]] {
+        let home = home();
+        let records = vec![
+            record(1, ActionState::Applied),
+            record(2, ActionState::Failed),
+        ];
+        FakeDaemon::answering(
+            home.path(),
+            Daemon::Manager,
+            Answer::Records {
+                records: records.clone(),
+            },
+        );
+        let output = run(home.path(), words);
+        let wanted = serde_json::to_value(&records).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value, wanted);
+    }
+}
+
+#[test]
+fn history_asks_for_as_many_lines_as_wanted_and_says_when_there_may_be_more() {
+    for (words, limit, note) in [
+        (&["history"][..], 1_000, false),
+        (&["history", "-n", "1"], 1, true),
+        (&["history", "-n", "2"], 2, false),
+    ] {
+        let home = home();
+        let records = vec![record(9, ActionState::Refused)];
+        let fake = FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });
+        let output = run(home.path(), words);
+        assert_eq!(stderr(&output).contains("-n N shows more"), note);
+        let line = stdout(&output).lines().nth(1).unwrap();
+        assert!(line.starts_with("2026/11/20 12:00:00  refused  firewall-drop  000 web-7"));
+        assert_eq!(fake.request(), Some(Request::History { limit }));
+    }
+}
+
+#[test]
+fn nothing_to_show_leaves_stdout_empty_but_is_an_array_in_json() {
+    for (words, wanted) in [
+        (&["responses"][..], ""),
+        (&["responses", "-o", "json"], "[]\n"),
+    ] {
+        let home = home();
+        let records = Vec::new();
+        FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });
+        let output = run(home.path(), words);
+        assert_eq!((code(&output), stdout(&output)), (0, wanted));
+    }
+}
+
+#[test]
+fn an_answer_of_several_frames_is_shown_whole() {
+    let home = home();
+    let records: Vec<_> = (0..6_000)
+        .map(|_| record(1, ActionState::Applied))
+        .collect();
+    FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });
+    let output = run(home.path(), &["responses", "-o", "json"]);
+    assert!(output.stdout.len() > MAX_FRAME);
+    let value: Vec<Record> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value.len(), 6_000);
+}
+
+#[test]
+fn hostile_text_reaches_no_terminal() {
+    let hostile = "\x1b]0;owned\x07\u{202e}\u{9b}2J\nAPPLIED";
+    for (words, shown) in [
+        (
+            &["responses"][..],
+            "\\u{1b}]0;owned\\u{7}\\u{202e}\\u{9b}2J\\nAPPLIED",
+        ),
+        (
+            &["history"],
+            "\\u{1b}]0;owned\\u{7}\\u{202e}\\u{9b}2J\\nAPPLIED",
+        ),
+        (
+            &["responses", "-o", "json"],
+            "\\u001b]0;owned\\u0007\\u202e\\u009b2J\\nAPPLIED",
+        ),
+    ] {
+        let home = home();
+        let mut record = record(1, ActionState::Failed);
+        record.keys = Some(Keys::new(vec![hostile.to_owned()]).unwrap());
+        record.agent.name = hostile.to_owned();
+        record.detail = Some(hostile.to_owned());
+        let records = vec![record];
+        FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });
+        let output = run(home.path(), words);
+        let text = stdout(&output);
+        assert_eq!(text.matches(shown).count(), 3, "{text}");
+        let unsafe_character =
+            |c: char| c != '\n' && c.is_control() || matches!(c, '\u{202e}' | '\u{9b}');
+        assert!(!text.contains(unsafe_character), "{text:?}");
+    }
+}
