@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use crate::ar::Fail;
 use crate::clock;
 use crate::model::ExeName;
 use crate::sys;
@@ -26,7 +27,8 @@ impl Log {
     /// Opens the log below the working directory, which is the home.
     pub(super) fn open(name: &ExeName) -> Self {
         let file = sys::fs::append(Path::new(PATH), MODE)
-            .inspect_err(|why| eprintln!("failed to open {PATH}: {why} (going on without it)"))
+            .map_err(Fail::from)
+            .inspect_err(|why| eprintln!("{} (going on without it)", why.line()))
             .ok();
         Self {
             file,

@@ -9,6 +9,7 @@
 //! input was refused; 1 the effect did not come about, which 4.x often hides
 //! behind 0.
 
+pub mod hosts_deny;
 mod log;
 mod place;
 
@@ -115,11 +116,21 @@ impl Done {
 pub struct Fail {
     text: String,
     hint: String,
+    words: Option<String>,
 }
 
 impl Fail {
+    /// With the words that 4.x logs in this case, as people search for them.
+    pub fn logged_as(self, words: String) -> Self {
+        let words = Some(words);
+        Self { words, ..self }
+    }
+
     fn line(&self) -> String {
-        format!("failed to {}", self.text)
+        match &self.words {
+            Some(words) => format!("{words}: failed to {}", self.text),
+            None => format!("failed to {}", self.text),
+        }
     }
 }
 
@@ -136,6 +147,7 @@ impl<E: Error> From<E> for Fail {
         Self {
             text,
             hint: hint.to_owned(),
+            words: None,
         }
     }
 }
