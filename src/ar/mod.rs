@@ -126,6 +126,14 @@ impl Fail {
         Self { words, ..self }
     }
 
+    fn explain(&self) {
+        let line = self.line();
+        match self.hint.as_str() {
+            "" => eprintln!("{line}"),
+            hint => eprintln!("{line}\n{hint}"),
+        }
+    }
+
     fn line(&self) -> String {
         match &self.words {
             Some(words) => format!("{words}: failed to {}", self.text),
@@ -167,8 +175,7 @@ pub fn main(action: impl Action) -> ExitCode {
     let name = match place::enter() {
         Ok(name) => name,
         Err(why) => {
-            let fail = Fail::from(why);
-            eprintln!("{}\n{}", fail.line(), fail.hint);
+            Fail::from(why).explain();
             return ExitCode::from(REFUSED);
         }
     };
@@ -243,7 +250,7 @@ impl<A: Action> Run<A> {
     /// let go only after this, as that may take a while.
     fn end(&mut self, done: Result<Done, Fail>) -> ExitCode {
         let done = done.unwrap_or_else(|fail| {
-            eprintln!("{}\n{}", fail.line(), fail.hint);
+            fail.explain();
             Done::new(Status::Failed, Some(fail.line()))
         });
         let code = match done.status {

@@ -15,7 +15,7 @@ pub enum NftError {
         "write table `inet ripost`: it holds objects of another shape\n(look with `nft list table inet ripost`; `nft delete table inet ripost` lets it be made anew)"
     )]
     OtherShape,
-    #[error("write table `inet ripost`: {0}")]
+    #[error("write table `inet ripost`")]
     Kernel(#[source] io::Error),
     #[error("write table `inet ripost`: the kernel did not confirm the transaction")]
     NoAnswer,
@@ -37,7 +37,8 @@ impl NftError {
         match errno {
             libc::EPERM => Self::NotPermitted,
             libc::EOPNOTSUPP | libc::EAFNOSUPPORT => Self::NotInKernel,
-            libc::EEXIST | libc::EBUSY => Self::OtherShape,
+            // EINVAL: a key of another length than the set's.
+            libc::EEXIST | libc::EBUSY | libc::EINVAL => Self::OtherShape,
             _ => Self::Kernel(io::Error::from_raw_os_error(errno)),
         }
     }
