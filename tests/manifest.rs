@@ -139,7 +139,7 @@ fn the_promised_make_targets_exist() {
         );
     }
     assert!(text(".ci/run").contains("make test"));
-    for script in [".ci/run", "scripts/setup"] {
+    for script in [".ci/run", "scripts/setup", "scripts/demo"] {
         let mode = fs::metadata(root().join(script))
             .unwrap()
             .permissions()
