@@ -1,0 +1,354 @@
+//! `<command>`: a name for an executable.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Context;
+use crate::config::block::{Block, Unbuilt, Value};
+use crate::config::report::{Report, Span};
+use crate::config::schema::{Daemon, Parent};
+use crate::config::value::{self, Origin};
+use crate::config::xml::Node;
+use crate::diag::suggest;
+use crate::model::action::Contract;
+use crate::model::{CommandName, ExeName, InvalidName, bundled};
+
+/// A command as it is declared.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Command {
+    pub name: CommandName,
+    pub executable: ExeName,
+    pub timeout_allowed: bool,
+    /// Split on single blanks, as Wazuh 4.x does.
+    pub extra_args: Vec<String>,
+    pub contract: Contract,
+    pub revert: Option<bool>,
+    pub execution_timeout: Option<Duration>,
+    pub handshake_timeout: Option<Duration>,
+}
+
+/// All commands of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Commands {
+    declared: Vec<Declared>,
+}
+
+#[derive(Debug)]
+struct Declared {
+    name: String,
+    line: usize,
+    /// `None`: its block has errors, which are reported where they are.
+    command: Option<Arc<Command>>,
+}
+
+/// What a response finds under a name.
+pub(crate) enum Lookup {
+    Found(Arc<Command>),
+    /// Declared, but not usable; already reported.
+    Unusable,
+    Unknown,
+}
+
+impl Commands {
+    pub(crate) fn add(&mut self, node: &Node, context: &Context, report: &mut Report<'_>) {
+        let (name, command) = command(node, context, report);
+        let Some(name) = name else { return };
+        let line = report.line(node.name_at);
+        let command = command.map(Arc::new);
+        match self.declared.iter().find(|known| known.name == name.text) {
+            Some(earlier) => twice(name, earlier, command.as_deref(), report),
+            None => self.declared.push(Declared {
+                name: name.text.to_owned(),
+                line,
+                command,
+            }),
+        }
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Lookup {
+        match self.declared.iter().find(|known| known.name == name) {
+            Some(known) => match &known.command {
+                Some(command) => Lookup::Found(Arc::clone(command)),
+                None => Lookup::Unusable,
+            },
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// What to write in place of a name that is not declared.
+    pub(crate) fn instead_of(&self, name: &str) -> String {
+        let declared = self.declared.iter().map(|known| known.name.as_str());
+        if let Some(meant) = suggest(name, declared.clone()) {
+            return format!("did you mean {meant}?");
+        }
+        if bundled::find(name).is_some() {
+            return format!(
+                "declare it:\n<command>\n  <name>{name}</name>\n  <executable>{name}</executable>\n  \
+                 <timeout_allowed>yes</timeout_allowed>\n</command>"
+            );
+        }
+        let declared: Vec<&str> = declared.take(10).collect();
+        if declared.is_empty() {
+            "declare it in a <command> block; this file has none".to_owned()
+        } else {
+            format!(
+                "declare it in a <command> block; there are: {}",
+                declared.join(", ")
+            )
+        }
+    }
+
+    pub(crate) fn into_list(self) -> Vec<Arc<Command>> {
+        self.declared
+            .into_iter()
+            .filter_map(|known| known.command)
+            .collect()
+    }
+}
+
+/// Wazuh keeps both and uses the first, without a word.
+fn twice(name: Value<'_>, earlier: &Declared, again: Option<&Command>, report: &mut Report<'_>) {
+    let at = name.node.text_at;
+    let Declared {
+        name,
+        line,
+        command,
+    } = earlier;
+    match (command.as_deref(), again) {
+        (Some(first), Some(second)) if first == second => {
+            let message = format!("the command {name} is declared twice, with the same settings");
+            report.warning(
+                at,
+                message,
+                format!("remove one; the other is in line {line}"),
+            );
+        }
+        (Some(_), Some(_)) => {
+            let message = format!("the command {name} is declared twice, with different settings");
+            let hint = format!(
+                "keep one, or rename one; Wazuh 4.x uses the first, which is in line {line}"
+            );
+            report.error(at, message, hint);
+        }
+        (None, _) | (_, None) => {
+            let message = format!("the command {name} is declared twice");
+            report.error(
+                at,
+                message,
+                format!("keep one; the other is in line {line}"),
+            );
+        }
+    }
+}
+
+/// The name is given also where the rest has errors, so that responses find it.
+fn command<'a>(
+    node: &'a Node,
+    context: &Context,
+    report: &mut Report<'_>,
+) -> (Option<Value<'a>>, Option<Command>) {
+    let block = Block::read(
+        node,
+        Parent::Command,
+        Daemon::Manager,
+        Unbuilt::Refuse,
+        report,
+    );
+    let name_text = required(&block, "name", report);
+    let name = name_text.and_then(|value| command_name(value, report));
+    let executable_text = required(&block, "executable", report);
+    let executable = executable_text.and_then(|value| executable_name(value, report));
+    let timeout_allowed = optional(&block, "timeout_allowed", report, value::yes_or_no);
+    let revert = optional(&block, "revert", report, value::yes_or_no);
+    let execution_timeout = optional(&block, "execution_timeout", report, limit);
+    let handshake_timeout = optional(&block, "handshake_timeout", report, limit);
+    let extra_args = block.value("extra_args", report);
+    let contract = contract(&block, executable.as_ref(), extra_args, report);
+    let command = (|| {
+        let executable = executable?;
+        warn_if_missing(&executable, executable_text?.node.text_at, context, report);
+        Some(Command {
+            name: name?,
+            executable,
+            timeout_allowed: timeout_allowed?.unwrap_or(false),
+            extra_args: extra_args.map(split_args).unwrap_or_default(),
+            contract: contract?,
+            revert: revert?,
+            execution_timeout: execution_timeout?,
+            handshake_timeout: handshake_timeout?,
+        })
+    })();
+    (name_text, command)
+}
+
+/// `Some(None)`: not set. `None`: wrong, and reported.
+#[expect(clippy::option_option, reason = "missing and wrong are two things")]
+fn optional<T>(
+    block: &Block<'_>,
+    name: &str,
+    report: &mut Report<'_>,
+    parse: impl Fn(Value<'_>, &mut Report<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    if block.all(name).next().is_none() {
+        return Some(None);
+    }
+    let value = block.value(name, report)?;
+    parse(value, report).map(Some)
+}
+
+fn required<'a>(block: &Block<'a>, name: &str, report: &mut Report<'_>) -> Option<Value<'a>> {
+    if block.all(name).next().is_none() {
+        if !block.node.broken {
+            let message = format!("this <command> has no <{name}>");
+            report.error(
+                block.node.name_at,
+                message,
+                format!("write <{name}>…</{name}> inside"),
+            );
+        }
+        return None;
+    }
+    block.value(name, report)
+}
+
+fn command_name(value: Value<'_>, report: &mut Report<'_>) -> Option<CommandName> {
+    match CommandName::parse(value.text) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let message = format!("the <name> of this command {error}");
+            let hint = match error {
+                InvalidName::Start('!') => {
+                    "remove the `!`; in Wazuh it runs a file without declaring it"
+                }
+                InvalidName::Empty
+                | InvalidName::TooLong(_)
+                | InvalidName::Character(_)
+                | InvalidName::Start(_)
+                | InvalidName::NotAnAgentId
+                | InvalidName::NotAnActionId => "write a short name, such as firewall-drop",
+            };
+            report.error(value.node.text_at, message, hint);
+            None
+        }
+    }
+}
+
+fn executable_name(value: Value<'_>, report: &mut Report<'_>) -> Option<ExeName> {
+    match ExeName::parse(value.text) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let message = format!("this <executable> {error}");
+            let last = value.text.rsplit(['/', '\\']).next().unwrap_or_default();
+            let hint = match ExeName::parse(last) {
+                Ok(last) => format!("write {last}: it is looked for in active-response/bin"),
+                Err(_) => "write the name of a file in active-response/bin".to_owned(),
+            };
+            report.error(value.node.text_at, message, hint);
+            None
+        }
+    }
+}
+
+/// A limit of nothing would kill every run at once.
+fn limit(value: Value<'_>, report: &mut Report<'_>) -> Option<Duration> {
+    let span = value::duration(value, Origin::Ours, report)?;
+    if span.is_zero() {
+        let message = format!("a <{}> of 0 leaves no time to run", value.node.name);
+        report.error(
+            value.node.text_at,
+            message,
+            "write seconds, or remove it for the default",
+        );
+        return None;
+    }
+    Some(span)
+}
+
+fn split_args(value: Value<'_>) -> Vec<String> {
+    let words = value.text.split(' ').filter(|word| !word.is_empty());
+    words.map(str::to_owned).collect()
+}
+
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Wanted {
+    Auto,
+    Json,
+    Argv,
+    V5,
+}
+
+const CONTRACTS: [(&str, Wanted); 4] = [
+    ("auto", Wanted::Auto),
+    ("json", Wanted::Json),
+    ("argv", Wanted::Argv),
+    ("v5", Wanted::V5),
+];
+
+fn contract(
+    block: &Block<'_>,
+    executable: Option<&ExeName>,
+    extra_args: Option<Value<'_>>,
+    report: &mut Report<'_>,
+) -> Option<Contract> {
+    let known = |value: Value<'_>, report: &mut Report<'_>| value::word(value, &CONTRACTS, report);
+    let wanted = optional(block, "contract", report, known)?.unwrap_or(Wanted::Auto);
+    let expect = block.one("expect", report);
+    match wanted {
+        Wanted::Json => Some(Contract::Json),
+        Wanted::Argv | Wanted::V5 => {
+            let at = block
+                .one("contract", report)
+                .map_or(block.node.name_at, |c| c.text_at);
+            let message = "this contract is not in this version";
+            let hint =
+                "write json if the script reads one line of JSON, as for Wazuh 4.2 and later";
+            report.error(at, message, hint);
+            None
+        }
+        Wanted::Auto => match (expect, executable) {
+            // OSSEC requires <expect> and has no <extra_args>.
+            (Some(expect), Some(executable))
+                if extra_args.is_none() && bundled::find(executable.as_str()).is_none() =>
+            {
+                old_script(expect.name_at, executable, report);
+                None
+            }
+            _ => Some(Contract::Json),
+        },
+    }
+}
+
+fn old_script(at: Span, executable: &ExeName, report: &mut Report<'_>) {
+    let message = format!(
+        "with <expect>, {executable} is an OSSEC script that takes arguments: not in this version"
+    );
+    let stem = executable.as_str().split('.').next().unwrap_or_default();
+    let hint = match bundled::find(stem) {
+        Some(row) => format!(
+            "write <executable>{0}</executable>: {0} is bundled",
+            row.name
+        ),
+        None => "if it reads one line of JSON, as for Wazuh 4.2 and later, remove <expect> or \
+                 write <contract>json</contract>; if not, remove this command"
+            .to_owned(),
+    };
+    report.error(at, message, hint);
+}
+
+/// Other hosts may have it, so this is a warning; it is checked in full when
+/// it is to be run.
+fn warn_if_missing(name: &ExeName, at: Span, context: &Context, report: &mut Report<'_>) {
+    let Some(home) = &context.home else { return };
+    let bin: PathBuf = home.join("active-response/bin");
+    let path = bin.join(name.as_str());
+    if let Err(error) = path.symlink_metadata() {
+        let message = match error.kind() {
+            std::io::ErrorKind::NotFound => format!("{name} is not in {}", bin.display()),
+            _ => format!("{name} in {} cannot be looked at: {error}", bin.display()),
+        };
+        let hint =
+            "on this host, actions that need it will fail; put it there, or correct the name";
+        report.warning(at, message, hint);
+    }
+}

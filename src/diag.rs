@@ -1,1 +1,0 @@
-//! A problem in a file: where, what, and what to write instead.

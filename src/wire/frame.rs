@@ -1,0 +1,299 @@
+//! One frame: bytes in, header and body out, and back. Nothing is allocated
+//! for bytes that are only announced.
+
+use std::io::{self, Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::wire::MAX_FRAME;
+
+/// Bytes of each of the two lengths.
+const LENGTH: usize = 4;
+
+/// Why there is no frame, or not the expected one.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    #[error("a frame of {length} bytes, where {limit} are allowed")]
+    TooLong { length: usize, limit: usize },
+    #[error("a frame of {length} bytes whose header would have {header}")]
+    Lengths { length: usize, header: usize },
+    #[error("the connection was closed in the middle of a frame")]
+    ClosedMidFrame,
+    #[error("a frame whose header is not the expected JSON")]
+    Json(#[source] serde_json::Error),
+    #[error("a frame with a body of {0} bytes, where none belongs")]
+    UnexpectedBody(usize),
+    #[error("the connection failed")]
+    Io(#[source] io::Error),
+}
+
+/// A header, which is one JSON value, and the bytes that go with it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Frame {
+    header: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Frame {
+    /// A frame without body.
+    pub fn new<T: Serialize>(message: &T) -> Result<Self, FrameError> {
+        Self::with_body(message, Vec::new())
+    }
+
+    pub fn with_body<T: Serialize>(message: &T, body: Vec<u8>) -> Result<Self, FrameError> {
+        let header = serde_json::to_vec(message).map_err(FrameError::Json)?;
+        Ok(Self { header, body })
+    }
+
+    /// The message of a frame that must have no body.
+    pub fn message<T: DeserializeOwned>(&self) -> Result<T, FrameError> {
+        if !self.body.is_empty() {
+            return Err(FrameError::UnexpectedBody(self.body.len()));
+        }
+        serde_json::from_slice(&self.header).map_err(FrameError::Json)
+    }
+
+    /// The message and the body.
+    pub fn into_parts<T: DeserializeOwned>(self) -> Result<(T, Vec<u8>), FrameError> {
+        let message = serde_json::from_slice(&self.header).map_err(FrameError::Json)?;
+        Ok((message, self.body))
+    }
+
+    /// The bytes that travel. Fails if they would be more than [`MAX_FRAME`].
+    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+        let length = LENGTH + self.header.len() + self.body.len();
+        if length > MAX_FRAME {
+            return Err(FrameError::TooLong {
+                length,
+                limit: MAX_FRAME,
+            });
+        }
+        let mut bytes = Vec::with_capacity(LENGTH + length);
+        bytes.extend(number(length));
+        bytes.extend(number(self.header.len()));
+        bytes.extend(&self.header);
+        bytes.extend(&self.body);
+        Ok(bytes)
+    }
+}
+
+fn number(length: usize) -> [u8; LENGTH] {
+    u32::try_from(length)
+        .expect("lengths stay below the limit of a frame")
+        .to_be_bytes()
+}
+
+/// Takes one frame of at most `limit` bytes from the start of `bytes`: the
+/// frame and how many bytes it took, or `None` while bytes are missing. A frame
+/// that will be refused is refused as soon as its lengths are there.
+pub fn decode(bytes: &[u8], limit: usize) -> Result<Option<(Frame, usize)>, FrameError> {
+    let Some(length) = length_at(bytes, 0) else {
+        return Ok(None);
+    };
+    if length > limit {
+        return Err(FrameError::TooLong { length, limit });
+    }
+    if length < LENGTH {
+        return Err(FrameError::Lengths { length, header: 0 });
+    }
+    let Some(header) = length_at(bytes, LENGTH) else {
+        return Ok(None);
+    };
+    if header > length - LENGTH {
+        return Err(FrameError::Lengths { length, header });
+    }
+    let Some(content) = bytes.get(2 * LENGTH..LENGTH + length) else {
+        return Ok(None);
+    };
+    let (header, body) = content.split_at(header);
+    let frame = Frame {
+        header: header.to_vec(),
+        body: body.to_vec(),
+    };
+    Ok(Some((frame, LENGTH + length)))
+}
+
+fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
+    let field = bytes.get(at..)?.first_chunk::<LENGTH>()?;
+    usize::try_from(u32::from_be_bytes(*field)).ok()
+}
+
+/// How many bytes are still missing before [`decode`] can say more, zero if it
+/// can already.
+pub(super) fn missing(bytes: &[u8]) -> usize {
+    let wanted = length_at(bytes, 0).map_or(LENGTH, |length| LENGTH.saturating_add(length));
+    wanted.saturating_sub(bytes.len())
+}
+
+/// Reads one frame, waiting for it; `None` if the other side closed the
+/// connection before its first byte.
+pub fn read(reader: &mut impl Read, limit: usize) -> Result<Option<Frame>, FrameError> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((frame, _)) = decode(&bytes, limit)? {
+            return Ok(Some(frame));
+        }
+        // `read_to_end` grows the buffer by what has arrived, not by what is
+        // announced.
+        let wanted = u64::try_from(missing(&bytes)).expect("a length fits");
+        let taken = reader
+            .by_ref()
+            .take(wanted)
+            .read_to_end(&mut bytes)
+            .map_err(FrameError::Io)?;
+        if taken == 0 {
+            return match bytes.len() {
+                0 => Ok(None),
+                _ => Err(FrameError::ClosedMidFrame),
+            };
+        }
+    }
+}
+
+/// Writes one frame.
+pub fn write(writer: &mut impl Write, frame: &Frame) -> Result<(), FrameError> {
+    let bytes = frame.encode()?;
+    writer.write_all(&bytes).map_err(FrameError::Io)?;
+    writer.flush().map_err(FrameError::Io)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+
+    use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
+
+    use super::{Frame, FrameError, decode, read, write};
+    use crate::wire::{MAX_FRAME, MAX_HELLO};
+
+    fn frame(text: &str, body: &[u8]) -> Frame {
+        Frame::with_body(&text, body.to_vec()).unwrap()
+    }
+
+    /// A reader that gives one byte at a time and counts them.
+    struct Dribble<'a> {
+        bytes: &'a [u8],
+        given: usize,
+    }
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match (self.bytes.get(self.given), buffer.first_mut()) {
+                (Some(byte), Some(place)) => {
+                    *place = *byte;
+                    self.given += 1;
+                    Ok(1)
+                }
+                (None, _) | (_, None) => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn the_layout_is_two_lengths_the_header_and_the_body() {
+        let bytes = frame("a", b"\xff\0").encode().unwrap();
+        assert_eq!(bytes, b"\0\0\0\x09\0\0\0\x03\"a\"\xff\0");
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_refused_by_its_length_alone() {
+        let over = u32::try_from(MAX_FRAME + 1).unwrap().to_be_bytes();
+        assert!(matches!(
+            decode(&over, MAX_FRAME),
+            Err(FrameError::TooLong { .. })
+        ));
+        let hello = u32::try_from(MAX_HELLO + 1).unwrap().to_be_bytes();
+        assert!(matches!(
+            read(&mut hello.as_slice(), MAX_HELLO),
+            Err(FrameError::TooLong { .. })
+        ));
+        assert!(decode(&hello, MAX_FRAME).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_would_be_too_long_is_not_sent() {
+        let room = MAX_FRAME - 4 - frame("", b"").header.len();
+        assert!(frame("", &vec![0; room]).encode().is_ok());
+        assert!(matches!(
+            frame("", &vec![0; room + 1]).encode(),
+            Err(FrameError::TooLong { .. })
+        ));
+    }
+
+    #[test]
+    fn lengths_that_contradict_each_other_are_refused() {
+        for bytes in [b"\0\0\0\x03".as_slice(), b"\0\0\0\x05\0\0\0\x02x"] {
+            assert!(matches!(
+                decode(bytes, MAX_FRAME),
+                Err(FrameError::Lengths { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn a_connection_may_end_between_frames_but_not_within_one() {
+        let bytes = frame("hello", b"body").encode().unwrap();
+        assert!(read(&mut [].as_slice(), MAX_FRAME).unwrap().is_none());
+        for cut in 1..bytes.len() {
+            let result = read(&mut &bytes[..cut], MAX_FRAME);
+            assert!(matches!(result, Err(FrameError::ClosedMidFrame)), "{cut}");
+        }
+    }
+
+    #[test]
+    fn reading_takes_no_byte_of_the_next_frame() {
+        let mut bytes = frame("one", b"").encode().unwrap();
+        let first = bytes.len();
+        write(&mut bytes, &frame("two", b"")).unwrap();
+        let mut reader = Dribble {
+            bytes: &bytes,
+            given: 0,
+        };
+        assert_eq!(
+            read(&mut reader, MAX_FRAME).unwrap(),
+            Some(frame("one", b""))
+        );
+        assert_eq!(reader.given, first);
+    }
+
+    #[test]
+    fn a_body_where_none_belongs_is_an_error() {
+        assert!(matches!(
+            frame("a", b"x").message::<String>(),
+            Err(FrameError::UnexpectedBody(1))
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        #[test]
+        fn what_is_encoded_is_decoded(text in any::<String>(), body in any::<Vec<u8>>(), rest in any::<Vec<u8>>()) {
+            let sent = frame(&text, &body);
+            let mut bytes = sent.encode().unwrap();
+            let length = bytes.len();
+            bytes.extend(rest);
+            let (received, used) = decode(&bytes, MAX_FRAME).unwrap().unwrap();
+            prop_assert_eq!(used, length);
+            let (message, received_body): (String, _) = received.into_parts().unwrap();
+            prop_assert_eq!(message, text);
+            prop_assert_eq!(received_body, body);
+        }
+
+        #[test]
+        fn a_prefix_is_never_taken_for_a_frame(text in any::<String>(), body in any::<Vec<u8>>(), cut in any::<proptest::sample::Index>()) {
+            let bytes = frame(&text, &body).encode().unwrap();
+            let cut = cut.index(bytes.len());
+            prop_assert!(decode(&bytes[..cut], MAX_FRAME).unwrap().is_none());
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_a_frame_within_its_bytes(bytes in any::<Vec<u8>>()) {
+            if let Ok(Some((frame, used))) = decode(&bytes, MAX_FRAME) {
+                prop_assert!(used <= bytes.len());
+                prop_assert_eq!(frame.encode().unwrap(), &bytes[..used]);
+            }
+        }
+    }
+}

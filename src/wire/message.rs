@@ -1,0 +1,294 @@
+//! What manager and agent tell each other once the hello is done.
+
+use ipnetwork::IpNetwork;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Action, ActionId, ActionState, Keys, Record};
+use crate::wire::{Frame, FrameError};
+
+/// From the manager to an agent.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToAgent {
+    /// The whole white list of the manager, which replaces the one before. An
+    /// agent starts no new action until it has had one.
+    WhiteList {
+        #[serde(with = "networks")]
+        networks: Vec<IpNetwork>,
+    },
+    /// Carry this action out.
+    Act {
+        action: Box<Action>,
+        /// The alert's bytes as the source wrote them: the body of the frame.
+        #[serde(skip)]
+        alert: Vec<u8>,
+        /// What is left of the timeout, in milliseconds; none if it has none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remaining_ms: Option<u64>,
+        /// How long ago the manager read the alert, in milliseconds.
+        age_ms: u64,
+    },
+    /// Take this action back now. `request` comes back in the answer.
+    Revert { id: ActionId, request: u64 },
+    /// Updates with a `seq` up to this one are on the manager's disk: the agent
+    /// may drop them.
+    Stored { up_to: u64 },
+    /// Answered with [`ToManager::Pong`].
+    Ping,
+}
+
+impl ToAgent {
+    pub fn into_frame(mut self) -> Result<Frame, FrameError> {
+        let body = match &mut self {
+            Self::Act { alert, .. } => std::mem::take(alert),
+            Self::WhiteList { .. } | Self::Revert { .. } | Self::Stored { .. } | Self::Ping => {
+                Vec::new()
+            }
+        };
+        Frame::with_body(&self, body)
+    }
+
+    pub fn from_frame(frame: Frame) -> Result<Self, FrameError> {
+        let (mut message, body) = frame.into_parts()?;
+        match &mut message {
+            Self::Act { alert, .. } => *alert = body,
+            Self::WhiteList { .. } | Self::Revert { .. } | Self::Stored { .. } | Self::Ping => {
+                if !body.is_empty() {
+                    return Err(FrameError::UnexpectedBody(body.len()));
+                }
+            }
+        }
+        Ok(message)
+    }
+}
+
+/// From an agent to the manager.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToManager {
+    /// An action has come to a new state. The whole action comes along, so that
+    /// a manager that has lost it can adopt it. Sent again after each hello
+    /// until [`ToAgent::Stored`] covers its `seq`, which grows by one with each
+    /// update of this agent.
+    Update {
+        seq: u64,
+        action: Box<Action>,
+        record: Box<Record>,
+    },
+    /// The answer to [`ToAgent::Revert`].
+    Reverted { request: u64, outcome: Reverted },
+    /// The answer to [`ToAgent::Ping`].
+    Pong,
+}
+
+impl ToManager {
+    pub fn to_frame(&self) -> Result<Frame, FrameError> {
+        Frame::new(self)
+    }
+
+    pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
+        frame.message()
+    }
+}
+
+/// What became of a revert that was asked for.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reverted {
+    /// `reverted`, or `reverting` while it is not confirmed and tried again.
+    Outcome {
+        state: ActionState,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<Keys>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        detail: Option<String>,
+    },
+    /// The agent has no such action in force.
+    NotFound,
+    /// The agent could not try.
+    Failed { text: String },
+}
+
+/// Networks as text, `192.0.2.0/24`.
+mod networks {
+    use ipnetwork::IpNetwork;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        networks: &[IpNetwork],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(networks.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<IpNetwork>, D::Error> {
+        Vec::<String>::deserialize(deserializer)?
+            .iter()
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
+
+    use super::{Reverted, ToAgent, ToManager};
+    use crate::clock::Wall;
+    use crate::model::action::Contract;
+    use crate::model::{
+        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, GroupName, Keys,
+        Level, Location, Record, RuleId, RuleRef,
+    };
+    use crate::wire::frame::decode;
+    use crate::wire::{Frame, FrameError, MAX_FRAME};
+
+    fn action(id: [u8; 16], timeout: Option<u32>, args: Vec<String>) -> Box<Action> {
+        Box::new(Action {
+            id: ActionId::from_bytes(id),
+            command: CommandName::parse("firewall-drop").unwrap(),
+            executable: ExeName::parse("firewall-drop").unwrap(),
+            location: Location::Local,
+            agent: AgentRef {
+                id: AgentId::MANAGER,
+                name: "web-7".to_owned(),
+            },
+            rule: RuleRef {
+                id: RuleId::parse("5763").unwrap(),
+                level: Level::parse("10").unwrap(),
+                groups: vec![GroupName::parse("sshd").unwrap()],
+            },
+            alert: Some("1772600767.41231".to_owned()),
+            timeout: timeout.map(|millis| Duration::from_millis(millis.into())),
+            extra_args: args,
+            contract: Contract::Json,
+            revert: None,
+            execution_timeout: None,
+            handshake_timeout: Some(Duration::from_secs(5)),
+        })
+    }
+
+    fn to_agent() -> impl Strategy<Value = ToAgent> {
+        let network = any::<(std::net::IpAddr, u8)>().prop_map(|(address, prefix)| {
+            let bits = if address.is_ipv4() { 33 } else { 129 };
+            ipnetwork::IpNetwork::new(address, prefix % bits).unwrap()
+        });
+        prop_oneof![
+            proptest::collection::vec(network, 0..20)
+                .prop_map(|networks| ToAgent::WhiteList { networks }),
+            any::<(
+                [u8; 16],
+                Option<u32>,
+                Vec<String>,
+                Vec<u8>,
+                Option<u64>,
+                u64
+            )>()
+            .prop_map(|(id, timeout, args, alert, remaining_ms, age_ms)| {
+                ToAgent::Act {
+                    action: action(id, timeout, args),
+                    alert,
+                    remaining_ms,
+                    age_ms,
+                }
+            }),
+            any::<([u8; 16], u64)>().prop_map(|(id, request)| ToAgent::Revert {
+                id: ActionId::from_bytes(id),
+                request,
+            }),
+            any::<u64>().prop_map(|up_to| ToAgent::Stored { up_to }),
+            Just(ToAgent::Ping),
+        ]
+    }
+
+    fn to_manager() -> impl Strategy<Value = ToManager> {
+        prop_oneof![
+            any::<(u64, [u8; 16], String, i32)>().prop_map(|(seq, id, detail, exit_code)| {
+                let action = action(id, Some(600_000), Vec::new());
+                let mut record =
+                    Record::new(&action, ActionState::Applied, Wall::from_millis(1_000));
+                record.detail = Some(detail);
+                record.exit_code = Some(exit_code);
+                record.keys = Some(Keys::new(vec!["192.0.2.1".to_owned()]).unwrap());
+                ToManager::Update {
+                    seq,
+                    action,
+                    record: Box::new(record),
+                }
+            }),
+            any::<(u64, Option<String>)>().prop_map(|(request, detail)| ToManager::Reverted {
+                request,
+                outcome: Reverted::Outcome {
+                    state: ActionState::Reverted,
+                    keys: None,
+                    detail,
+                },
+            }),
+            any::<u64>().prop_map(|request| ToManager::Reverted {
+                request,
+                outcome: Reverted::NotFound,
+            }),
+            any::<(u64, String)>().prop_map(|(request, text)| ToManager::Reverted {
+                request,
+                outcome: Reverted::Failed { text },
+            }),
+            Just(ToManager::Pong),
+        ]
+    }
+
+    fn carried(frame: &Frame) -> Frame {
+        decode(&frame.encode().unwrap(), MAX_FRAME)
+            .unwrap()
+            .unwrap()
+            .0
+    }
+
+    #[test]
+    fn an_alert_that_is_not_utf_8_arrives_byte_for_byte() {
+        let sent = ToAgent::Act {
+            action: action([1; 16], None, Vec::new()),
+            alert: b"{\"full_log\":\"\xff\xfe\\u0000\"}".to_vec(),
+            remaining_ms: None,
+            age_ms: 3,
+        };
+        let frame = carried(&sent.clone().into_frame().unwrap());
+        assert_eq!(ToAgent::from_frame(frame).unwrap(), sent);
+    }
+
+    #[test]
+    fn only_an_action_has_a_body() {
+        let frame = Frame::with_body(&ToAgent::Ping, b"x".to_vec()).unwrap();
+        assert!(matches!(
+            ToAgent::from_frame(frame),
+            Err(FrameError::UnexpectedBody(1))
+        ));
+    }
+
+    #[test]
+    fn a_network_that_does_not_parse_is_an_error() {
+        let frame = Frame::new(&serde_json::json!({"white_list": {"networks": ["300.0.0.0/8"]}}));
+        assert!(matches!(
+            ToAgent::from_frame(frame.unwrap()),
+            Err(FrameError::Json(_))
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn every_message_to_an_agent_arrives_as_it_was_sent(sent in to_agent()) {
+            let frame = carried(&sent.clone().into_frame().unwrap());
+            prop_assert_eq!(ToAgent::from_frame(frame).unwrap(), sent);
+        }
+
+        #[test]
+        fn every_message_to_the_manager_arrives_as_it_was_sent(sent in to_manager()) {
+            let frame = carried(&sent.to_frame().unwrap());
+            prop_assert_eq!(ToManager::from_frame(&frame).unwrap(), sent);
+        }
+    }
+}
