@@ -116,13 +116,17 @@ impl Daemon {
         }
     }
 
+    /// Its process id: nsenter(1) has become the daemon.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Everything it has said on stderr, over all its lives in this home.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.stderr).unwrap_or_default()
     }
 
     pub fn signal(&self, signal: Signal) {
-        // nsenter(1) has become the daemon, so this is the daemon's own id.
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap();
     }
@@ -157,7 +161,12 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("--- {} said:\n{}", self.program.name(), self.said());
+            eprintln!(
+                "--- {} ({}) said:\n{}",
+                self.program.name(),
+                self.id(),
+                self.said()
+            );
         }
     }
 }

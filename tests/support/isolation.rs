@@ -27,12 +27,12 @@ const FLAGS: &[&str] = &[
 /// namespaces of its own. Where the system does not allow that, the test is
 /// skipped with a word on stderr, or fails if `RIPOST_REQUIRE_NETNS` is set.
 pub fn isolated<F: FnOnce()>(test: F) {
-    if std::env::var_os(INSIDE).is_some() {
+    if is_inside() {
         prepare();
         return test();
     }
-    let Some(flags) = allowed_flags() else {
-        let name = test_name::<F>();
+    let name = test_name::<F>();
+    let Some(mut command) = own_program() else {
         assert!(
             std::env::var_os(REQUIRED).is_none(),
             "{name} needs namespaces, which this system does not allow"
@@ -40,15 +40,27 @@ pub fn isolated<F: FnOnce()>(test: F) {
         eprintln!("SKIPPED {name}: this system does not allow namespaces");
         return;
     };
-    let name = test_name::<F>();
-    let output = Command::new("unshare")
-        .args(flags)
-        .arg(std::env::current_exe().unwrap())
+    let output = command
         .args(["--exact", &name, "--nocapture", "--test-threads", "1"])
-        .env(INSIDE, "1")
         .output()
         .expect("unshare(1) is part of util-linux");
     report(&name, &output);
+}
+
+/// Whether this process is the one in the namespaces.
+pub fn is_inside() -> bool {
+    std::env::var_os(INSIDE).is_some()
+}
+
+/// The command line that starts this program again in namespaces of its own,
+/// without arguments; none where the system does not allow that.
+pub fn own_program() -> Option<Command> {
+    let mut command = Command::new("unshare");
+    command
+        .args(allowed_flags()?)
+        .arg(std::env::current_exe().unwrap())
+        .env(INSIDE, "1");
+    Some(command)
 }
 
 /// libtest names a test by its path without the crate, which is also the path
@@ -95,7 +107,7 @@ fn allowed_flags() -> Option<Vec<&'static str>> {
 
 /// Covers `/run`, where ip(8) keeps its names and daemons look for sockets of
 /// the machine.
-fn prepare() {
+pub fn prepare() {
     mount(&["-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/run"]);
     std::fs::create_dir("/run/netns").unwrap();
 }
@@ -110,7 +122,7 @@ pub fn mount(arguments: &[&str]) {
 #[track_caller]
 pub fn run(tool: &str, arguments: &[&str]) -> String {
     assert!(
-        std::env::var_os(INSIDE).is_some(),
+        is_inside(),
         "{tool} is only run inside the namespaces of a test"
     );
     let output = Command::new(tool)
