@@ -66,9 +66,13 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
         requests: senders.asked,
         agents: Some(senders.agents),
     };
+    let mut is_open = false;
     loop {
         tokio::select! {
-            Ok(()) = &mut is_ready => open_door(&socket, door.clone()).await?,
+            Ok(()) = &mut is_ready, if !is_open => {
+                open_door(&socket, door.clone()).await?;
+                is_open = true;
+            }
             signal = signals.next() => match signal {
                 Signal::Stop => break,
                 Signal::Reload => log_reload(&reload(options, &senders.steer).await),
