@@ -273,6 +273,19 @@ fn every_element_stands_once_in_the_table_and_has_a_file_that_shows_it() {
 }
 
 #[test]
+fn every_element_that_is_not_skipped_is_documented() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    for element in ELEMENTS {
+        let used = [element.manager, element.agent];
+        let documented = ['`', '<']
+            .iter()
+            .any(|mark| docs.contains(&format!("{mark}{}", element.name)));
+        assert!(documented || used == [Use::Skipped; 2], "{element:?}");
+    }
+}
+
+#[test]
 fn a_missing_executable_is_a_warning_where_a_home_is_given() {
     let home = tempfile::tempdir().unwrap();
     let bin = home.path().join("active-response/bin");

@@ -8,6 +8,7 @@ use crate::diag::suggest;
 /// The settings of one block that are ours, each known to stand where it may.
 pub(crate) struct Block<'a> {
     pub(crate) node: &'a Node,
+    parent: Parent,
     settings: Vec<(&'static str, Use, &'a Node)>,
     /// What unknown elements were probably meant to be.
     slips: Vec<&'static str>,
@@ -44,6 +45,7 @@ impl<'a> Block<'a> {
         unknown_attributes(node, &[], report);
         let mut block = Self {
             node,
+            parent,
             settings: Vec::new(),
             slips: Vec::new(),
             jumbled: node.broken || empty,
@@ -129,6 +131,11 @@ impl<'a> Block<'a> {
     pub(crate) fn value(&self, name: &str, report: &mut Report<'_>) -> Option<Value<'a>> {
         let node = self.one(name, report)?;
         let (_, used, _) = self.settings.iter().find(|(known, _, _)| *known == name)?;
+        if node.entities && self.parent != Parent::AlertSource {
+            let message = format!("the value of <{name}> is read as `{}`", node.text);
+            let hint = "Wazuh 4.x knows no entities and takes &amp; for five characters";
+            report.warning(node.text_at, message, hint);
+        }
         value(node, *used, report)
     }
 }
@@ -190,11 +197,6 @@ pub(crate) fn value<'a>(node: &'a Node, used: Use, report: &mut Report<'_>) -> O
             "blanks around the value of <{name}> are left out; Wazuh 4.x takes them for a part of it"
         );
         let hint = format!("write <{name}>{}</{name}>", node.text);
-        report.warning(node.text_at, message, hint);
-    }
-    if node.entities {
-        let message = format!("the value of <{name}> is read as `{}`", node.text);
-        let hint = "Wazuh 4.x knows no entities and takes &amp; for five characters";
         report.warning(node.text_at, message, hint);
     }
     if node.text.contains(char::REPLACEMENT_CHARACTER) {

@@ -28,20 +28,15 @@ pub(crate) fn read(
     extra_args: Option<Value<'_>>,
     report: &mut Report<'_>,
 ) -> Option<Contract> {
-    let known = |value: Value<'_>, report: &mut Report<'_>| {
-        value::word(value, &CONTRACTS, "auto or json", report)
-    };
-    let wanted = block
-        .setting("contract", report, known)
-        .ok()?
-        .unwrap_or(Wanted::Auto);
+    let wanted = block.setting("contract", report, |value, report| {
+        let wanted = value::word(value, &CONTRACTS, "auto or json", report)?;
+        Some((wanted, value.node.text_at))
+    });
+    let (wanted, at) = wanted.ok()?.unwrap_or((Wanted::Auto, block.node.name_at));
     let expect = block.one("expect", report);
     match wanted {
         Wanted::Json => Some(Contract::Json),
         Wanted::Argv | Wanted::V5 => {
-            let at = block
-                .one("contract", report)
-                .map_or(block.node.name_at, |c| c.text_at);
             let message = "this contract is not in this version";
             let hint =
                 "write json if the script reads one line of JSON, as for Wazuh 4.2 and later";
