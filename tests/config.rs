@@ -6,10 +6,19 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use ripost::config::{AnyConfig, Checked, Context, Response, check_any, load_any};
+use proptest::prelude::*;
+use quick_xml::Reader;
+use quick_xml::events::Event;
+use ripost::config::schema::{Daemon, ELEMENTS, Element, Parent, Use};
+use ripost::config::{
+    AnyConfig, Checked, Context, Response, check_any, load_any, load_manager, manager,
+};
+use ripost::diag::Severity;
 
 fn data(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -59,7 +68,8 @@ fn describe(config: &AnyConfig) -> String {
                 writeln!(out, "{command:?}").unwrap();
             }
             for Response { text, line, .. } in &manager.responses {
-                writeln!(out, "response in line {line}: {text}").unwrap();
+                let text = text.replace('\n', "\n    ");
+                writeln!(out, "response in line {line}:\n    {}", text.trim_end()).unwrap();
             }
             let list: Vec<String> = manager.white_list.iter().map(|n| n.to_string()).collect();
             writeln!(out, "white list: {}", list.join(" ")).unwrap();
@@ -115,5 +125,336 @@ fn the_shipped_files_pass_without_a_word_and_block_nobody() {
                 assert!(!config.disabled);
             }
         }
+    }
+}
+
+/// What errors in the files of strangers may say: what this version does not
+/// build, and faults that Wazuh or OSSEC would stop at, too.
+const EXPECTED: &[&str] = &[
+    "not in this version",
+    "has no `>`",
+    "is not closed",
+    "is opened again",
+    "is not declared",
+    "a <command> block stands inside <active-response>",
+];
+
+/// Pages that quote configuration: only that nothing panics is asked of them.
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "md")
+}
+
+#[test]
+fn real_files_fail_only_for_what_this_version_lacks_or_what_is_wrong_in_them() {
+    let Some(samples) = std::env::var_os("RIPOST_SAMPLES") else {
+        println!("skipped: RIPOST_SAMPLES names no directory of samples with configs/ in it");
+        return;
+    };
+    let configs = Path::new(&samples).join("configs");
+    let mut surprises = String::new();
+    for dir in [configs.clone(), configs.join("snippets")] {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let path = entry.unwrap().path();
+            if !path.is_file() {
+                continue;
+            }
+            let checked = check(&path);
+            let name = path.file_name().unwrap().display();
+            let (errors, warnings) = (checked.diagnostics.errors(), checked.diagnostics.warnings());
+            println!(
+                "{errors:3} errors {warnings:3} warnings  {name}: {}",
+                checked.summary
+            );
+            assert_positions_lie_inside(&checked, &std::fs::read(&path).unwrap());
+            for problem in checked.diagnostics.iter() {
+                let expected = EXPECTED.iter().any(|text| problem.message.contains(text));
+                if problem.severity == Severity::Error && !expected && !is_page(&path) {
+                    writeln!(surprises, "{name}: {}", problem.message).unwrap();
+                }
+            }
+        }
+    }
+    assert_eq!(surprises, "");
+}
+
+fn assert_positions_lie_inside(checked: &Checked<AnyConfig>, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.split('\n').collect();
+    for problem in checked.diagnostics.iter() {
+        let at = problem.position.unwrap();
+        let line = lines
+            .get(at.line - 1)
+            .unwrap_or_else(|| panic!("no such line: {problem:?}"));
+        // Just behind the last character is where something may be missing.
+        let last = line.chars().count() + 1;
+        assert!((1..=last).contains(&at.column), "{problem:?} in {line:?}");
+        assert!(problem.length >= 1 && at.column + problem.length <= last.max(2) + 1);
+    }
+}
+
+fn children(path: &Path) -> BTreeSet<(String, String)> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut reader = Reader::from_str(&text);
+    reader.config_mut().check_end_names = false;
+    reader.config_mut().allow_unmatched_ends = true;
+    reader.config_mut().allow_dangling_amp = true;
+    let mut open = vec![String::new()];
+    let mut found = BTreeSet::new();
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag)) => {
+                let name = tag.name().as_ref().to_owned();
+                found.insert((open.last().unwrap().clone(), name.clone()));
+                open.push(name);
+            }
+            Ok(Event::Empty(tag)) => {
+                found.insert((open.last().unwrap().clone(), tag.name().as_ref().to_owned()));
+            }
+            Ok(Event::End(_)) if open.len() > 1 => drop(open.pop()),
+            Ok(Event::Eof) | Err(_) => return found,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// What stands in what, in all files of a kind and for a daemon.
+fn all_children(kind: &str, daemon: Daemon) -> BTreeSet<(String, String)> {
+    files(&data(kind), "conf")
+        .iter()
+        .filter(|path| path.ends_with("agent.conf") == (daemon == Daemon::Agent))
+        .flat_map(|path| children(path))
+        .collect()
+}
+
+fn parent_tag(parent: Parent) -> &'static [&'static str] {
+    match parent {
+        Parent::Top => &[""],
+        Parent::Root => &[
+            "ossec_config",
+            "wazuh_config",
+            "ripost_config",
+            "agent_config",
+            "",
+        ],
+        Parent::Command => &["command"],
+        Parent::ActiveResponse => &["active-response"],
+        Parent::Global => &["global"],
+        Parent::Client => &["client"],
+        Parent::AlertSource => &["alert_source"],
+    }
+}
+
+#[test]
+fn every_element_stands_once_in_the_table_and_has_a_file_that_shows_it() {
+    let mut seen = BTreeSet::new();
+    for element in ELEMENTS {
+        let name = element.name;
+        assert!(
+            seen.insert((parent_tag(element.parent), name)),
+            "{name} stands twice"
+        );
+    }
+    for daemon in [Daemon::Manager, Daemon::Agent] {
+        let (good, bad) = (all_children("good", daemon), all_children("bad", daemon));
+        let shown = |element: &Element, files: &BTreeSet<(String, String)>| {
+            parent_tag(element.parent)
+                .iter()
+                .any(|parent| files.contains(&((*parent).to_owned(), element.name.to_owned())))
+        };
+        for element in ELEMENTS {
+            let covered = match element.used_by(daemon) {
+                Use::Section | Use::Value | Use::Exact => shown(element, &good),
+                Use::Later(_) | Use::Elsewhere => shown(element, &bad),
+                Use::Skipped => true,
+            };
+            assert!(covered, "{daemon:?}: {element:?} has no fixture");
+        }
+    }
+}
+
+#[test]
+fn every_element_that_is_not_skipped_is_documented() {
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");
+    let docs = std::fs::read_to_string(docs).unwrap();
+    for element in ELEMENTS {
+        let used = [element.manager, element.agent];
+        let documented = ['`', '<']
+            .iter()
+            .any(|mark| docs.contains(&format!("{mark}{}", element.name)));
+        assert!(documented || used == [Use::Skipped; 2], "{element:?}");
+    }
+}
+
+#[test]
+fn a_missing_executable_is_a_warning_where_a_home_is_given() {
+    let home = tempfile::tempdir().unwrap();
+    let bin = home.path().join("active-response/bin");
+    std::fs::create_dir_all(&bin).unwrap();
+    File::create(bin.join("firewall-drop")).unwrap();
+    let text = "<ripost_config>
+        <command><name>a</name><executable>firewall-drop</executable></command>
+        <command><name>b</name><executable>host-deny</executable></command>
+    </ripost_config>";
+    let context = Context {
+        home: Some(home.path().to_owned()),
+    };
+    let checked = manager(text.as_bytes(), Path::new("m.conf"), &context);
+    assert_eq!(checked.value.unwrap().commands.len(), 2);
+    let found: Vec<_> = checked.diagnostics.iter().collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].message.starts_with("host-deny is not in "),
+        "{found:?}"
+    );
+    assert_eq!(found[0].position.unwrap().line, 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_an_error_that_names_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = dir.path().join("manager.conf");
+    for path in [missing.as_path(), dir.path()] {
+        let checked = load_manager(path, &Context::default());
+        assert!(checked.value.is_none());
+        assert_eq!(checked.diagnostics.errors(), 1);
+        let shown = checked.problems();
+        let start = format!("{}: error: cannot be read: ", path.display());
+        assert!(shown.starts_with(&start), "{shown}");
+    }
+}
+
+#[test]
+fn files_without_measure_are_refused_and_cost_little() {
+    let cases = [
+        ("larger than", " ".repeat((16 << 20) + 1)),
+        ("nested more than", "<a>".repeat(100_000)),
+        ("more than 200000 elements", "<a/>".repeat(400_000)),
+        ("not closed", "<ossec_config>".repeat(60)),
+        ("never ends", "<!".repeat(100_000)),
+        ("starts no tag", "<".repeat(100_000)),
+        ("no `>`", "<a ".repeat(100_000)),
+        ("closing quote", "<a b=\">".repeat(50_000)),
+        ("closes nothing", "</a>".repeat(100_000)),
+        (
+            "no rule id",
+            format!(
+                "<ossec_config><active-response><rules_id>{}</rules_id>",
+                "1,2,x,".repeat(50_000)
+            ),
+        ),
+    ];
+    for (message, text) in cases {
+        let checked = manager(text.as_bytes(), Path::new("m.conf"), &Context::default());
+        assert!(checked.value.is_none(), "{message}");
+        let found = checked
+            .diagnostics
+            .iter()
+            .any(|d| d.message.contains(message));
+        assert!(found, "{message}: {}", checked.problems());
+        assert!(checked.problems().len() < 400_000, "{message}");
+    }
+}
+
+#[test]
+fn the_text_of_a_response_does_not_depend_on_where_and_how_it_is_written() {
+    let first = load_any(&data("good").join("wazuh.conf"), &Context::default());
+    let text = "<x/><ripost_config><command><extra_args>-a b</extra_args><name>drop</name>
+        <executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
+        <active-response><timeout>600</timeout><rules_id>5710,5712</rules_id>
+        <rules_group>sshd,|attack,</rules_group><level>10</level>
+        <location>server local</location><command>drop</command></active-response>
+        <active-response><timeout>601</timeout><rules_id>5710</rules_id>
+        <location>local</location><command>drop</command></active-response></ripost_config>";
+    let second = manager(text.as_bytes(), Path::new("m.conf"), &Context::default());
+    let second = second.value.unwrap().responses;
+    let Some(AnyConfig::Manager(first)) = first.value else {
+        panic!("a manager's file");
+    };
+    assert_eq!(first.responses[0].text, second[0].text);
+    assert_ne!(second[0].text, second[1].text);
+}
+
+fn fixtures() -> Vec<Vec<u8>> {
+    let mut paths = files(&data("good"), "conf");
+    paths.extend(files(&data("bad"), "conf"));
+    paths
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
+}
+
+/// Pieces that mean something to the reader.
+const PIECES: &[&[u8]] = &[
+    b"<",
+    b">",
+    b"</",
+    b"/>",
+    b"<!--",
+    b"-->",
+    b"<!",
+    b"!>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<!DOCTYPE",
+    b"[",
+    b"<?",
+    b"?>",
+    b"&",
+    b"&amp;",
+    b"&#0;",
+    b"&#x110000;",
+    b";",
+    b"\\<",
+    b"\"",
+    b"'",
+    b"=",
+    b"\xff",
+    b"\xe2\x80",
+    b"\0",
+    b"\x01",
+    b"\x02",
+    "é".as_bytes(),
+    b"\n",
+    b"\t",
+    b" ",
+    b"name",
+    b"<command>",
+    b"</command>",
+    b"<ossec_config>",
+    b"</ossec_config>",
+    b"yes",
+    b"a b=\"c\"",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn mangled_files_never_panic_and_problems_lie_inside_them(
+        file in 0_usize..1_000,
+        cuts in prop::collection::vec((0.0..1.0_f64, 0_usize..40, 0..PIECES.len()), 1..8),
+    ) {
+        let fixtures = fixtures();
+        let mut text = fixtures[file % fixtures.len()].clone();
+        for (at, drop, piece) in cuts {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss,
+                clippy::cast_precision_loss, reason = "a place in a small text")]
+            let at = (at * text.len() as f64) as usize;
+            let end = (at + drop).min(text.len());
+            text.splice(at..end, PIECES[piece].iter().copied());
+        }
+        let checked = check_any(&text, Path::new("m.conf"), &Context::default());
+        prop_assert_eq!(checked.value.is_none(), checked.diagnostics.errors() > 0);
+        assert_positions_lie_inside(&checked, text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text));
+        let _ = checked.problems();
+    }
+
+    #[test]
+    fn bytes_of_any_kind_never_panic(
+        pieces in prop::collection::vec(0..PIECES.len(), 0..60),
+    ) {
+        let text: Vec<u8> = pieces.iter().flat_map(|piece| PIECES[*piece]).copied().collect();
+        let checked = check_any(&text, Path::new("agent.conf"), &Context::default());
+        assert_positions_lie_inside(&checked, &text);
     }
 }

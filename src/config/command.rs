@@ -1,11 +1,13 @@
 //! `<command>`: a name for an executable.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Context;
 use crate::config::block::{Block, Unbuilt, Value};
+use crate::config::contract;
 use crate::config::report::{Report, Span};
 use crate::config::schema::{Daemon, Parent};
 use crate::config::value::{self, Origin};
@@ -32,6 +34,8 @@ pub struct Command {
 #[derive(Debug, Default)]
 pub(crate) struct Commands {
     declared: Vec<Declared>,
+    /// By name, into `declared`.
+    index: HashMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -56,19 +60,34 @@ impl Commands {
         let Some(name) = name else { return };
         let line = report.line(node.name_at);
         let command = command.map(Arc::new);
-        match self.declared.iter().find(|known| known.name == name.text) {
-            Some(earlier) => twice(name, earlier, command.as_deref(), report),
-            None => self.declared.push(Declared {
-                name: name.text.to_owned(),
-                line,
-                command,
-            }),
+        match self.index.get(name.text) {
+            Some(&earlier) => twice(name, &self.declared[earlier], command.as_deref(), report),
+            None => self.declare(name.text, line, command),
         }
     }
 
+    /// A block in a wrong place, which has been reported as such: responses
+    /// that name it need no error of their own.
+    pub(crate) fn add_misplaced(&mut self, node: &Node, report: &Report<'_>) {
+        if let Some(name) = node.children.iter().find(|child| child.name == "name")
+            && !self.index.contains_key(&name.text)
+        {
+            self.declare(&name.text, report.line(name.name_at), None);
+        }
+    }
+
+    fn declare(&mut self, name: &str, line: usize, command: Option<Arc<Command>>) {
+        self.index.insert(name.to_owned(), self.declared.len());
+        self.declared.push(Declared {
+            name: name.to_owned(),
+            line,
+            command,
+        });
+    }
+
     pub(crate) fn find(&self, name: &str) -> Lookup {
-        match self.declared.iter().find(|known| known.name == name) {
-            Some(known) => match &known.command {
+        match self.index.get(name) {
+            Some(&known) => match &self.declared[known].command {
                 Some(command) => Lookup::Found(Arc::clone(command)),
                 None => Lookup::Unusable,
             },
@@ -159,55 +178,34 @@ fn command<'a>(
     let name = name_text.and_then(|value| command_name(value, report));
     let executable_text = required(&block, "executable", report);
     let executable = executable_text.and_then(|value| executable_name(value, report));
-    let timeout_allowed = optional(&block, "timeout_allowed", report, value::yes_or_no);
-    let revert = optional(&block, "revert", report, value::yes_or_no);
-    let execution_timeout = optional(&block, "execution_timeout", report, limit);
-    let handshake_timeout = optional(&block, "handshake_timeout", report, limit);
+    let timeout_allowed = block.setting("timeout_allowed", report, value::yes_or_no);
+    let revert = block.setting("revert", report, value::yes_or_no);
+    let execution_timeout = block.setting("execution_timeout", report, limit);
+    let handshake_timeout = block.setting("handshake_timeout", report, limit);
     let extra_args = block.value("extra_args", report);
-    let contract = contract(&block, executable.as_ref(), extra_args, report);
+    let contract = contract::read(&block, executable.as_ref(), extra_args, report);
     let command = (|| {
         let executable = executable?;
         warn_if_missing(&executable, executable_text?.node.text_at, context, report);
         Some(Command {
             name: name?,
             executable,
-            timeout_allowed: timeout_allowed?.unwrap_or(false),
+            timeout_allowed: timeout_allowed.ok()?.unwrap_or(false),
             extra_args: extra_args.map(split_args).unwrap_or_default(),
             contract: contract?,
-            revert: revert?,
-            execution_timeout: execution_timeout?,
-            handshake_timeout: handshake_timeout?,
+            revert: revert.ok()?,
+            execution_timeout: execution_timeout.ok()?,
+            handshake_timeout: handshake_timeout.ok()?,
         })
     })();
     (name_text, command)
 }
 
-/// `Some(None)`: not set. `None`: wrong, and reported.
-#[expect(clippy::option_option, reason = "missing and wrong are two things")]
-fn optional<T>(
-    block: &Block<'_>,
-    name: &str,
-    report: &mut Report<'_>,
-    parse: impl Fn(Value<'_>, &mut Report<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    if block.all(name).next().is_none() {
-        return Some(None);
-    }
-    let value = block.value(name, report)?;
-    parse(value, report).map(Some)
-}
-
 fn required<'a>(block: &Block<'a>, name: &str, report: &mut Report<'_>) -> Option<Value<'a>> {
-    if block.all(name).next().is_none() {
-        if !block.node.broken {
-            let message = format!("this <command> has no <{name}>");
-            report.error(
-                block.node.name_at,
-                message,
-                format!("write <{name}>…</{name}> inside"),
-            );
-        }
-        return None;
+    if block.lacks(name) {
+        let message = format!("this <command> has no <{name}>");
+        let hint = format!("write <{name}>…</{name}> inside");
+        report.error(block.node.name_at, message, hint);
     }
     block.value(name, report)
 }
@@ -254,7 +252,7 @@ fn executable_name(value: Value<'_>, report: &mut Report<'_>) -> Option<ExeName>
 fn limit(value: Value<'_>, report: &mut Report<'_>) -> Option<Duration> {
     let span = value::duration(value, Origin::Ours, report)?;
     if span.is_zero() {
-        let message = format!("a <{}> of 0 leaves no time to run", value.node.name);
+        let message = format!("<{}> is 0, which leaves no time to run", value.node.name);
         report.error(
             value.node.text_at,
             message,
@@ -268,72 +266,6 @@ fn limit(value: Value<'_>, report: &mut Report<'_>) -> Option<Duration> {
 fn split_args(value: Value<'_>) -> Vec<String> {
     let words = value.text.split(' ').filter(|word| !word.is_empty());
     words.map(str::to_owned).collect()
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Wanted {
-    Auto,
-    Json,
-    Argv,
-    V5,
-}
-
-const CONTRACTS: [(&str, Wanted); 4] = [
-    ("auto", Wanted::Auto),
-    ("json", Wanted::Json),
-    ("argv", Wanted::Argv),
-    ("v5", Wanted::V5),
-];
-
-fn contract(
-    block: &Block<'_>,
-    executable: Option<&ExeName>,
-    extra_args: Option<Value<'_>>,
-    report: &mut Report<'_>,
-) -> Option<Contract> {
-    let known = |value: Value<'_>, report: &mut Report<'_>| value::word(value, &CONTRACTS, report);
-    let wanted = optional(block, "contract", report, known)?.unwrap_or(Wanted::Auto);
-    let expect = block.one("expect", report);
-    match wanted {
-        Wanted::Json => Some(Contract::Json),
-        Wanted::Argv | Wanted::V5 => {
-            let at = block
-                .one("contract", report)
-                .map_or(block.node.name_at, |c| c.text_at);
-            let message = "this contract is not in this version";
-            let hint =
-                "write json if the script reads one line of JSON, as for Wazuh 4.2 and later";
-            report.error(at, message, hint);
-            None
-        }
-        Wanted::Auto => match (expect, executable) {
-            // OSSEC requires <expect> and has no <extra_args>.
-            (Some(expect), Some(executable))
-                if extra_args.is_none() && bundled::find(executable.as_str()).is_none() =>
-            {
-                old_script(expect.name_at, executable, report);
-                None
-            }
-            _ => Some(Contract::Json),
-        },
-    }
-}
-
-fn old_script(at: Span, executable: &ExeName, report: &mut Report<'_>) {
-    let message = format!(
-        "with <expect>, {executable} is an OSSEC script that takes arguments: not in this version"
-    );
-    let stem = executable.as_str().split('.').next().unwrap_or_default();
-    let hint = match bundled::find(stem) {
-        Some(row) => format!(
-            "write <executable>{0}</executable>: {0} is bundled",
-            row.name
-        ),
-        None => "if it reads one line of JSON, as for Wazuh 4.2 and later, remove <expect> or \
-                 write <contract>json</contract>; if not, remove this command"
-            .to_owned(),
-    };
-    report.error(at, message, hint);
 }
 
 /// Other hosts may have it, so this is a warning; it is checked in full when

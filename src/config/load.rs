@@ -154,17 +154,19 @@ fn skipped(report: &Report<'_>) -> String {
     }
 }
 
-/// Whose file it is. Files of agents are called so, have a root of their own,
-/// or a `<client>` section and no commands.
+/// Whose file it is. Files of agents are called so, or have a root or a
+/// `<client>` section and nothing that only managers have.
 fn daemon(document: &Document, file: &Path) -> Daemon {
-    let named = file
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("agent"));
+    let named = file.file_name().is_some_and(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("agent.conf") || name.ends_with("agent.conf")
+    });
     let roots = &document.roots;
-    let rooted = roots.iter().any(|root| root.name == "agent_config");
     let sections = || roots.iter().flat_map(|root| &root.children);
     let has = |name: &str| sections().any(|section: &Node| section.name == name);
-    if named || rooted || (has("client") && !has("command")) {
+    let of_agents = roots.iter().any(|root| root.name == "agent_config") || has("client");
+    let of_managers = has("command") || has("alert_source");
+    if named || (of_agents && !of_managers) {
         Daemon::Agent
     } else {
         Daemon::Manager

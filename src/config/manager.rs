@@ -1,11 +1,12 @@
 //! `manager.conf`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 
 use crate::config::Context;
-use crate::config::block::{Block, Unbuilt};
+use crate::config::block::{Block, Unbuilt, is_misplaced_block};
 use crate::config::command::{Command, Commands};
 use crate::config::report::Report;
 use crate::config::response::{self, Read, Response};
@@ -39,6 +40,13 @@ pub(crate) fn read(
     for node in sections.named("command") {
         commands.add(node, context, report);
     }
+    let misplaced = sections
+        .named("active-response")
+        .flat_map(|node| &node.children)
+        .filter(|child| is_misplaced_block(child));
+    for node in misplaced {
+        commands.add_misplaced(node, report);
+    }
     let (responses, disabled) = responses(&sections, &commands, report);
     let mut sources = Vec::new();
     for node in sections.named("alert_source") {
@@ -69,7 +77,7 @@ fn globals(sections: &Sections<'_>, report: &mut Report<'_>) -> Vec<IpNetwork> {
         );
         white_list::read(&block, &mut list, report);
         if let Some(value) = block.value("logic", report)
-            && value::word(value, &LOGICS, report) == Some(Logic::Ossec)
+            && value::word(value, &LOGICS, "wazuh", report) == Some(Logic::Ossec)
         {
             let message = "the logic of OSSEC (level OR group OR id) is not in this version";
             let hint = "remove it for that of Wazuh (level AND group, OR id), and look through \
@@ -94,16 +102,19 @@ fn responses(
     report: &mut Report<'_>,
 ) -> (Vec<Response>, usize) {
     let mut list: Vec<Response> = Vec::new();
+    let mut lines: HashMap<String, usize> = HashMap::new();
     let mut disabled = 0;
     for node in sections.named("active-response") {
         match response::read(node, commands, report) {
-            Read::Response(response) => match list.iter().find(|r| r.text == response.text) {
-                Some(earlier) => {
-                    let line = earlier.line;
+            Read::Response(response) => match lines.get(&response.text) {
+                Some(line) => {
                     let message = format!("the same response as in line {line}: it counts once");
                     report.warning(node.name_at, message, "remove one of them");
                 }
-                None => list.push(*response),
+                None => {
+                    lines.insert(response.text.clone(), response.line);
+                    list.push(*response);
+                }
             },
             Read::Disabled => disabled += 1,
             Read::Nothing | Read::Wrong => {}

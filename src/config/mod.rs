@@ -7,7 +7,9 @@
 mod agent;
 mod block;
 mod command;
+mod contract;
 mod load;
+mod location;
 mod manager;
 mod report;
 mod response;
@@ -26,8 +28,9 @@ use crate::diag::Diagnostics;
 pub use agent::AgentConfig;
 pub use command::Command;
 pub use load::{AnyConfig, agent, check_any, load_agent, load_any, load_manager, manager};
+pub use location::Locations;
 pub use manager::ManagerConfig;
-pub use response::{Locations, Response};
+pub use response::Response;
 pub use source::{AlertSource, Format, StartAt};
 pub use when::{GroupPattern, When};
 

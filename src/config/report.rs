@@ -72,18 +72,30 @@ impl<'a> Report<'a> {
 
     fn push(&mut self, severity: Severity, at: Span, message: String, hint: String) {
         let line = self.line(at);
-        let before = &self.source[self.lines[line - 1]..at.start];
-        let meant = &self.source[at.start..at.end];
-        self.diagnostics.push(Diagnostic {
-            severity,
-            file: self.file.clone(),
-            position: Some(Position {
-                line,
-                column: before.chars().count() + 1,
-            }),
-            length: meant.chars().take_while(|c| *c != '\n').count().max(1),
-            message,
-            hint: Some(hint).filter(|hint| !hint.is_empty()),
+        let start = self.lines[line - 1];
+        let (source, file) = (self.source, &self.file);
+        self.diagnostics.push_with(severity, || {
+            let meant = source[at.start..at.end].chars();
+            Diagnostic {
+                severity,
+                file: file.clone(),
+                position: Some(Position {
+                    line,
+                    column: source[start..at.start].chars().count() + 1,
+                }),
+                length: meant.take_while(|c| *c != '\n').count().max(1),
+                message: shortened(message),
+                hint: Some(shortened(hint)).filter(|hint| !hint.is_empty()),
+            }
         });
+    }
+}
+
+/// Messages quote what stands in the file, which may be anything.
+fn shortened(text: String) -> String {
+    const MOST: usize = 400;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }

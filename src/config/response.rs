@@ -1,39 +1,20 @@
 //! `<active-response>` on a manager: when, where and for how long a command runs.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::block::{Block, Unbuilt, Value};
+use crate::config::block::{Block, Reported, Unbuilt, Value};
 use crate::config::command::{Command, Commands, Lookup};
+use crate::config::location::{self, Locations};
 use crate::config::report::Report;
 use crate::config::schema::{Daemon, Parent};
 use crate::config::value::{self, Origin};
 use crate::config::when::{self, When};
 use crate::config::xml::Node;
-use crate::model::Location;
-
-/// Where a response runs: at least one place.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Locations {
-    local: bool,
-    server: bool,
-}
-
-impl Locations {
-    pub fn iter(self) -> impl Iterator<Item = Location> {
-        let local = self.local.then_some(Location::Local);
-        local
-            .into_iter()
-            .chain(self.server.then_some(Location::Server))
-    }
-
-    pub fn contains(self, location: Location) -> bool {
-        match location {
-            Location::Local => self.local,
-            Location::Server => self.server,
-        }
-    }
-}
+use crate::model::RuleId;
+use crate::model::action::Contract;
 
 /// A response that is switched on.
 #[derive(Clone, Debug)]
@@ -66,52 +47,64 @@ pub(crate) fn read(node: &Node, commands: &Commands, report: &mut Report<'_>) ->
     let disabled = node.children.iter().rev().find(|c| c.name == "disabled");
     let off = disabled.is_some_and(|value| value.text == "yes");
     let unbuilt = if off { Unbuilt::Allow } else { Unbuilt::Refuse };
-    let block = Block::read(
-        node,
-        Parent::ActiveResponse,
-        Daemon::Manager,
-        unbuilt,
-        report,
-    );
-    let switch = block.value("disabled", report);
-    if switch.is_some_and(|value| value::yes_or_no(value, report).is_none()) {
+    let parent = Parent::ActiveResponse;
+    let block = Block::read(node, parent, Daemon::Manager, unbuilt, report);
+    if block.setting("disabled", report, value::yes_or_no).is_err() {
         return Read::Wrong;
     }
     if only_disabled(node) {
         return if off { Read::Disabled } else { Read::Nothing };
     }
-    let when = when::read(&block, report);
-    let location = setting(&block, "location", off, report).map(|v| location(v, off, report));
-    let timeout = block
-        .value("timeout", report)
-        .map(|value| (value, value::duration(value, Origin::Wazuh, report)));
-    let command = setting(&block, "command", off, report);
+    let settings = settings(&block, off, report);
     if off {
         return Read::Disabled;
     }
-    if when.as_ref().is_some_and(When::is_never) && !node.broken {
+    warn_if_never(&block, &settings, report);
+    let command = settings
+        .command
+        .and_then(|value| look_up(value, commands, report));
+    match (command, settings.location, settings.when, settings.timeout) {
+        (Some(command), Some(location), Some(when), Ok(timeout)) => {
+            let timeout = timeout.and_then(|timeout| allowed(timeout, &command, report));
+            Read::Response(Box::new(Response {
+                text: canonical(&command, location, &when, timeout),
+                command,
+                location,
+                when,
+                timeout,
+                line: report.line(node.name_at),
+            }))
+        }
+        _ => Read::Wrong,
+    }
+}
+
+/// What a block says; what is wrong or missing has been reported.
+struct Settings<'a> {
+    command: Option<Value<'a>>,
+    location: Option<Locations>,
+    when: Option<When>,
+    timeout: Result<Option<(Value<'a>, Duration)>, Reported>,
+}
+
+fn settings<'a>(block: &Block<'a>, off: bool, report: &mut Report<'_>) -> Settings<'a> {
+    Settings {
+        when: when::read(block, report),
+        location: needed(block, "location", off, report)
+            .and_then(|v| location::read(v, off, report)),
+        timeout: block.setting("timeout", report, |value, report| {
+            value::duration(value, Origin::Wazuh, report).map(|span| (value, span))
+        }),
+        command: needed(block, "command", off, report),
+    }
+}
+
+fn warn_if_never(block: &Block<'_>, settings: &Settings<'_>, report: &mut Report<'_>) {
+    if settings.when.as_ref().is_some_and(When::is_never) && !block.is_jumbled() {
         let message = "this <active-response> never runs: it names no rule";
         let hint = "write <rules_id>, <rules_group> or <level>; or remove the block";
-        report.warning(node.name_at, message, hint);
+        report.warning(block.node.name_at, message, hint);
     }
-    let command = command.and_then(|value| look_up(value, commands, report));
-    let (Some(when), Some(Some(location)), Some(command)) = (when, location, command) else {
-        return Read::Wrong;
-    };
-    let timeout = match timeout {
-        Some((value, Some(span))) => allowed(value, span, &command, report),
-        Some((_, None)) => return Read::Wrong,
-        None => None,
-    };
-    let text = canonical(&command, location, &when, timeout);
-    Read::Response(Box::new(Response {
-        command,
-        location,
-        when,
-        timeout,
-        text,
-        line: report.line(node.name_at),
-    }))
 }
 
 fn only_disabled(node: &Node) -> bool {
@@ -123,7 +116,7 @@ fn only_disabled(node: &Node) -> bool {
 }
 
 /// A setting that a response needs, unless it is switched off.
-fn setting<'a>(
+fn needed<'a>(
     block: &Block<'a>,
     name: &str,
     off: bool,
@@ -132,7 +125,7 @@ fn setting<'a>(
     if block.all(name).next().is_some() {
         return block.value(name, report);
     }
-    if !off && !block.node.broken {
+    if !off && block.lacks(name) {
         let message = format!("this <active-response> has no <{name}>");
         let hint = match name {
             "location" => {
@@ -162,8 +155,7 @@ fn look_up(value: Value<'_>, commands: &Commands, report: &mut Report<'_>) -> Op
 
 /// Nothing and 0 are the same: stateless.
 fn allowed(
-    value: Value<'_>,
-    span: Duration,
+    (value, span): (Value<'_>, Duration),
     command: &Command,
     report: &mut Report<'_>,
 ) -> Option<Duration> {
@@ -182,95 +174,57 @@ fn allowed(
     Some(span)
 }
 
-const WORDS: [(&str, Option<Location>); 8] = [
-    ("local", Some(Location::Local)),
-    ("server", Some(Location::Server)),
-    ("analysis-server", Some(Location::Server)),
-    ("analysisd", Some(Location::Server)),
-    ("as", Some(Location::Server)),
-    ("defined-agent", None),
-    ("all", None),
-    ("any", None),
-];
-
-/// Words between blanks or commas. Wazuh looks for them anywhere in the text,
-/// so that `last` is the server there (`as`) and `company` every agent (`any`).
-fn location(value: Value<'_>, off: bool, report: &mut Report<'_>) -> Option<Locations> {
-    let mut found = Locations {
-        local: false,
-        server: false,
-    };
-    let mut wrong = false;
-    let words = value.text.split(|c: char| c.is_whitespace() || c == ',');
-    for word in words.filter(|word| !word.is_empty()) {
-        let folded = word.to_ascii_lowercase();
-        match WORDS.iter().find(|(known, _)| *known == folded) {
-            Some((_, Some(Location::Local))) => found.local = true,
-            Some((_, Some(Location::Server))) => found.server = true,
-            Some((_, None)) if off => {}
-            Some((_, None)) => {
-                let message = format!("the location {word} is not in this version");
-                let hint = "write local or server; this version serves one host";
-                report.error(value.node.text_at, message, hint);
-                wrong = true;
-            }
-            None => {
-                unknown_location(value, word, &folded, report);
-                wrong = true;
-            }
-        }
-    }
-    if wrong {
-        return None;
-    }
-    if !off && !found.local && !found.server {
-        let hint = "write local for the agent the alert came from, or server for this host";
-        report.error(value.node.text_at, "<location> is empty", hint);
-        return None;
-    }
-    Some(found)
-}
-
-fn unknown_location(value: Value<'_>, word: &str, folded: &str, report: &mut Report<'_>) {
-    let taken_for = WORDS.iter().find(|(known, _)| folded.contains(known));
-    let hint = match taken_for {
-        Some((known, _)) => format!("Wazuh 4.x takes it for {known}; write that if it is meant"),
-        None => "write local for the agent the alert came from, or server for this host".into(),
-    };
-    let message = format!("`{word}` is no location");
-    report.error(value.node.text_at, message, hint);
-}
-
 fn canonical(
     command: &Command,
     location: Locations,
     when: &When,
     timeout: Option<Duration>,
 ) -> String {
-    let places: Vec<&str> = location.iter().map(Location::as_str).collect();
-    let mut ids: Vec<&str> = when.rules_id.iter().map(|id| id.as_str()).collect();
-    ids.sort_unstable();
-    let group = when.rules_group.as_ref().map(|group| group.text.as_str());
     // Destructured, so that a new setting cannot be forgotten here.
     let Command {
         name,
         executable,
         timeout_allowed,
         extra_args,
-        contract,
+        contract: Contract::Json,
         revert,
         execution_timeout,
         handshake_timeout,
     } = command;
-    let level = when.level.map(|level| level.number());
-    format!(
-        "command={:?} executable={:?} timeout_allowed={timeout_allowed} extra_args={extra_args:?} \
-         contract={contract:?} revert={revert:?} execution_timeout={:?} handshake_timeout={:?} \
-         location={places:?} level={level:?} rules_group={group:?} rules_id={ids:?} timeout={:?}",
-        name.as_str(),
-        executable.as_str(),
-        execution_timeout.map(|span| span.as_secs()),
-        handshake_timeout.map(|span| span.as_secs()),
-        timeout.map(|span| span.as_secs()),
-    )
+    let When {
+        level,
+        rules_group,
+        rules_id,
+    } = when;
+    let seconds = |span: Option<Duration>| span.map(|span| span.as_secs().to_string());
+    let ids: BTreeSet<&str> = rules_id.iter().map(RuleId::as_str).collect();
+    let group = rules_group.as_ref().map(|group| group.text.clone());
+    let mut fields: Vec<(&str, Option<String>)> = vec![
+        ("command", Some(name.to_string())),
+        ("executable", Some(executable.to_string())),
+        ("timeout_allowed", Some(timeout_allowed.to_string())),
+        ("contract", Some("json".to_owned())),
+        ("revert", revert.map(|revert| revert.to_string())),
+        ("execution_timeout", seconds(*execution_timeout)),
+        ("handshake_timeout", seconds(*handshake_timeout)),
+        ("level", level.map(|level| level.to_string())),
+        ("rules_group", group),
+        ("timeout", seconds(timeout)),
+    ];
+    let each = |key, text: &str| (key, Some(text.to_owned()));
+    fields.extend(extra_args.iter().map(|arg| each("extra_arg", arg)));
+    fields.extend(
+        location
+            .iter()
+            .map(|place| each("location", place.as_str())),
+    );
+    fields.extend(ids.into_iter().map(|id| each("rules_id", id)));
+    let mut text = String::new();
+    for (key, value) in fields {
+        // The length keeps values apart, whatever they contain.
+        if let Some(value) = value {
+            let _ = writeln!(text, "{key}={}:{value}", value.len());
+        }
+    }
+    text
 }

@@ -110,6 +110,11 @@ const fn both(parent: Parent, name: &'static str, used: Use) -> Element {
     row(parent, name, used, used)
 }
 
+/// In a section that an agent does not look into.
+const fn manager(parent: Parent, name: &'static str, used: Use) -> Element {
+    row(parent, name, used, Use::Skipped)
+}
+
 const fn section(name: &'static str) -> Element {
     both(Parent::Root, name, Use::Skipped)
 }
@@ -180,15 +185,15 @@ pub const ELEMENTS: &[Element] = &[
     section("vulnerability-detector"),
     section("wdb"),
     section("wodle"),
-    both(Parent::Command, "name", Use::Exact),
-    both(Parent::Command, "executable", Use::Exact),
-    both(Parent::Command, "timeout_allowed", Use::Exact),
-    both(Parent::Command, "extra_args", Use::Value),
-    both(Parent::Command, "expect", Use::Value),
-    both(Parent::Command, "execution_timeout", Use::Value),
-    both(Parent::Command, "handshake_timeout", Use::Value),
-    both(Parent::Command, "contract", Use::Value),
-    both(Parent::Command, "revert", Use::Value),
+    manager(Parent::Command, "name", Use::Exact),
+    manager(Parent::Command, "executable", Use::Exact),
+    manager(Parent::Command, "timeout_allowed", Use::Exact),
+    manager(Parent::Command, "extra_args", Use::Value),
+    manager(Parent::Command, "expect", Use::Value),
+    manager(Parent::Command, "execution_timeout", Use::Value),
+    manager(Parent::Command, "handshake_timeout", Use::Value),
+    manager(Parent::Command, "contract", Use::Value),
+    manager(Parent::Command, "revert", Use::Value),
     both(Parent::ActiveResponse, "disabled", Use::Exact),
     row(Parent::ActiveResponse, "command", Use::Exact, Use::Skipped),
     row(Parent::ActiveResponse, "location", Use::Value, Use::Skipped),
@@ -236,6 +241,7 @@ pub const ELEMENTS: &[Element] = &[
     global("agents_disconnection_alert_time"),
     global("agents_disconnection_time"),
     global("alerts_log"),
+    global("auth_smtp"),
     global("compress_alerts"),
     global("cti-url"),
     global("custom_alert_output"),
@@ -270,7 +276,12 @@ pub const ELEMENTS: &[Element] = &[
     global("queue_size"),
     global("rootkit_detection"),
     global("rotate_interval"),
+    global("secure_smtp"),
+    global("smtp_password"),
+    global("smtp_port"),
     global("smtp_server"),
+    global("smtp_tls_verify"),
+    global("smtp_user"),
     global("stats"),
     global("update_check"),
     global("zeromq_client_cert"),
@@ -293,8 +304,8 @@ pub const ELEMENTS: &[Element] = &[
     client("protocol", Use::Skipped),
     client("state_interval", Use::Skipped),
     client("time-reconnect", Use::Skipped),
-    both(Parent::AlertSource, "location", Use::Value),
-    both(Parent::AlertSource, "format", Use::Value),
-    both(Parent::AlertSource, "start_at", Use::Value),
-    both(Parent::AlertSource, "max_age", Use::Value),
+    manager(Parent::AlertSource, "location", Use::Value),
+    manager(Parent::AlertSource, "format", Use::Value),
+    manager(Parent::AlertSource, "start_at", Use::Value),
+    manager(Parent::AlertSource, "max_age", Use::Value),
 ];

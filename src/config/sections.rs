@@ -41,7 +41,9 @@ pub(crate) fn find<'a>(
                     section(node, daemon, &mut found, report);
                 }
             }
-            Some(_) => elsewhere(root, daemon, report),
+            Some(Use::Elsewhere | Use::Skipped | Use::Later(_) | Use::Value | Use::Exact) => {
+                elsewhere(root, daemon, report);
+            }
             None => stray(root, daemon, &mut found, report),
         }
     }

@@ -76,28 +76,24 @@ pub(crate) fn read(
         report,
     );
     let location = location(&block, earlier, report);
-    let format = match block.value("format", report) {
-        Some(value) => format(value, report),
-        None => Some(Format::Auto),
-    };
-    let start_at = match block.value("start_at", report) {
-        Some(value) => value::word(value, &STARTS, report),
-        None => Some(StartAt::End),
-    };
-    let max_age = match block.value("max_age", report) {
-        Some(value) => value::duration(value, Origin::Ours, report).map(Some),
-        None => Some(None),
-    };
+    let format = block.setting("format", report, format);
+    let start_at = block.setting("start_at", report, |value, report| {
+        value::word(value, &STARTS, "end or beginning", report)
+    });
+    let max_age = block.setting("max_age", report, |value, report| {
+        value::duration(value, Origin::Ours, report)
+    });
+    let default = AlertSource::default();
     Some(AlertSource {
         location: location?,
-        format: format?,
-        start_at: start_at?,
-        max_age: max_age?,
+        format: format.ok()?.unwrap_or(default.format),
+        start_at: start_at.ok()?.unwrap_or(default.start_at),
+        max_age: max_age.ok()?,
     })
 }
 
 fn format(value: Value<'_>, report: &mut Report<'_>) -> Option<Format> {
-    match value::word(value, &FORMATS, report)? {
+    match value::word(value, &FORMATS, "auto or wazuh", report)? {
         Known::Built(format) => Some(format),
         Known::Later => {
             let message = format!("the format {} is not in this version", value.text);
@@ -117,15 +113,9 @@ fn location(
     report: &mut Report<'_>,
 ) -> Option<PathBuf> {
     let hint = "write a file, such as <location>/var/ossec/logs/alerts/alerts.json</location>";
-    if block.all("location").next().is_none() {
-        if !block.node.broken {
-            report.error(
-                block.node.name_at,
-                "this <alert_source> has no <location>",
-                hint,
-            );
-        }
-        return None;
+    if block.lacks("location") {
+        let message = "this <alert_source> has no <location>";
+        report.error(block.node.name_at, message, hint);
     }
     let value = block.value("location", report)?;
     let (at, text) = (value.node.text_at, value.text);
@@ -141,7 +131,11 @@ fn location(
         );
         return None;
     }
-    if text.is_empty() || text.ends_with('/') || text.contains(char::is_control) {
+    if text.is_empty() {
+        report.error(at, "<location> is empty", hint);
+        return None;
+    }
+    if text.ends_with('/') || text.contains(char::is_control) {
         report.error(at, format!("`{text}` is no file"), hint);
         return None;
     }

@@ -68,10 +68,11 @@ pub(crate) fn duration(
     }
 }
 
-/// One word out of `known`.
+/// One word out of `known`; `offer` names those that can be written.
 pub(crate) fn word<T: Copy>(
     value: Value<'_>,
     known: &[(&str, T)],
+    offer: &str,
     report: &mut Report<'_>,
 ) -> Option<T> {
     let found = known.iter().find(|(word, _)| *word == value.text);
@@ -81,12 +82,7 @@ pub(crate) fn word<T: Copy>(
             "" => format!("<{name}> is empty"),
             text => format!("`{text}` is nothing that <{name}> can be"),
         };
-        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
-        report.error(
-            value.node.text_at,
-            message,
-            format!("write {}", words.join(" or ")),
-        );
+        report.error(value.node.text_at, message, format!("write {offer}"));
     }
     found.map(|(_, meaning)| *meaning)
 }

@@ -1,5 +1,7 @@
 //! When a response runs: level, groups and ids of rules.
 
+use std::collections::HashSet;
+
 use crate::config::block::{Block, Value};
 use crate::config::report::Report;
 use crate::model::os_regex::Pattern;
@@ -30,30 +32,19 @@ pub struct GroupPattern {
 
 /// `None` if something in it is wrong and has been reported.
 pub(crate) fn read(block: &Block<'_>, report: &mut Report<'_>) -> Option<When> {
-    let level = given(block, "level", report, level);
-    let rules_group = given(block, "rules_group", report, group);
-    let rules_id = given(block, "rules_id", report, ids);
+    let level = block.setting("level", report, level);
+    let rules_group = block.setting("rules_group", report, group);
+    let rules_id = block.setting("rules_id", report, ids);
     Some(When {
-        level: level?.flatten(),
-        rules_group: rules_group?,
-        rules_id: rules_id?.unwrap_or_default(),
+        level: level.ok()?.flatten(),
+        rules_group: rules_group.ok()?,
+        rules_id: rules_id.ok()?.unwrap_or_default(),
     })
 }
 
-/// `Some(None)`: not set. `None`: wrong, and reported.
-#[expect(clippy::option_option, reason = "missing and wrong are two things")]
-fn given<T>(
-    block: &Block<'_>,
-    name: &str,
-    report: &mut Report<'_>,
-    parse: impl Fn(Value<'_>, &mut Report<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    if block.all(name).next().is_none() {
-        return Some(None);
-    }
-    let value = block.value(name, report)?;
-    parse(value, report).map(Some)
-}
+/// The highest level a rule has in OSSEC and Wazuh, though they accept up to
+/// 20 here.
+const HIGHEST: u8 = 16;
 
 #[expect(clippy::option_option, reason = "missing and wrong are two things")]
 fn level(value: Value<'_>, report: &mut Report<'_>) -> Option<Option<Level>> {
@@ -64,7 +55,13 @@ fn level(value: Value<'_>, report: &mut Report<'_>) -> Option<Option<Level>> {
             report.warning(at, message, "write 1 to 16, or remove it");
             Some(None)
         }
-        Ok(level) => Some(Some(level)),
+        Ok(level) => {
+            if level.number() > HIGHEST {
+                let message = format!("no rule has a level above {HIGHEST}");
+                report.warning(at, message, format!("write 1 to {HIGHEST}"));
+            }
+            Some(Some(level))
+        }
         Err(error) => {
             let message = match value.text {
                 "" => "<level> is empty".to_owned(),
@@ -110,16 +107,20 @@ fn group(value: Value<'_>, report: &mut Report<'_>) -> Option<GroupPattern> {
 /// does not expect and says nothing, so anything else is an error here.
 fn ids(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<RuleId>> {
     let mut ids: Vec<RuleId> = Vec::new();
+    let mut seen = HashSet::new();
     let mut wrong = false;
     for item in value.text.split(',') {
         let item = item.trim_matches(' ');
         match id(item) {
             Ok(None) => {}
-            Ok(Some(id)) if ids.contains(&id) => {}
-            Ok(Some(id)) => ids.push(id),
+            Ok(Some(id)) => {
+                if seen.insert(id.clone()) {
+                    ids.push(id);
+                }
+            }
             Err(hint) => {
                 let message = format!("`{}` in <rules_id> is no rule id", item.trim());
-                report.error(value.node.text_at, message, hint);
+                report.error(value.place_of(item.trim()), message, hint);
                 wrong = true;
             }
         }

@@ -1,5 +1,6 @@
 //! `<white_list>`: addresses and networks that are never acted upon.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnetwork::{IpNetwork, ip_mask_to_prefix};
@@ -12,15 +13,13 @@ use crate::config::xml::Node;
 /// The names it has: that of Wazuh and older OSSEC, and that of OSSEC today.
 const NAMES: [&str; 2] = ["white_list", "allow_list"];
 
-/// Every entry of a `<global>` block.
+/// Adds the entries of a `<global>` block.
 pub(crate) fn read(block: &Block<'_>, into: &mut Vec<IpNetwork>, report: &mut Report<'_>) {
     for node in NAMES.iter().flat_map(|name| block.all(name)) {
-        if let Some(network) = entry(node, report)
-            && !into.contains(&network)
-        {
-            into.push(network);
-        }
+        into.extend(entry(node, report));
     }
+    let mut seen = HashSet::new();
+    into.retain(|network| seen.insert(*network));
 }
 
 fn entry(node: &Node, report: &mut Report<'_>) -> Option<IpNetwork> {

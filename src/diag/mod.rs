@@ -64,17 +64,24 @@ impl Diagnostics {
     pub const MAX_KEPT: usize = 200;
 
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        match diagnostic.severity {
+        self.push_with(diagnostic.severity, || diagnostic);
+    }
+
+    /// As `push`, but builds the diagnostic only if it is to be kept: finding
+    /// its place costs a walk through its line.
+    pub fn push_with(&mut self, severity: Severity, build: impl FnOnce() -> Diagnostic) {
+        match severity {
             Severity::Error => self.errors += 1,
             Severity::Warning => self.warnings += 1,
         }
         if self.list.len() == Self::MAX_KEPT {
-            let worst = |kept: &Diagnostic| kept.severity == Severity::Warning;
-            match self.list.iter().rposition(worst) {
-                Some(at) if diagnostic.severity == Severity::Error => drop(self.list.remove(at)),
+            let lesser = |kept: &Diagnostic| kept.severity == Severity::Warning;
+            match self.list.iter().rposition(lesser) {
+                Some(at) if severity == Severity::Error => drop(self.list.remove(at)),
                 _ => return,
             }
         }
+        let diagnostic = build();
         let at = self
             .list
             .partition_point(|kept| kept.position <= diagnostic.position);

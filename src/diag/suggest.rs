@@ -8,10 +8,17 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     }
     candidates
         .into_iter()
+        .filter(|candidate| candidate.len().abs_diff(word.len()) <= slack(candidate))
         .map(|candidate| (distance(&word, &fold(candidate)), candidate))
-        .filter(|(far, candidate)| *far <= candidate.chars().count().max(3) / 3)
+        .filter(|(far, candidate)| *far <= slack(candidate))
         .min_by_key(|(far, _)| *far)
         .map(|(_, candidate)| candidate)
+}
+
+/// How far a word may be from the one that was meant. Bytes stand in for
+/// letters: the words we look for are ASCII.
+fn slack(candidate: &str) -> usize {
+    candidate.len().max(3) / 3
 }
 
 fn fold(text: &str) -> Vec<char> {

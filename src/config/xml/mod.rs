@@ -12,7 +12,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use self::scan::Scanned;
-use self::tree::Tree;
+use self::tree::{MissingEnds, Tree};
 use crate::config::report::{Report, Span};
 
 /// Wazuh looks up paths of at most 16 elements (os_xml/os_xml_access.c).
@@ -61,6 +61,7 @@ pub(crate) fn parse(source: &str, report: &mut Report<'_>) -> Document {
     let mut tree = Tree::default();
     let mut elements = 0_usize;
     let mut start = 0;
+    let mut cut = scanned.cut;
     loop {
         let event = reader.read_event();
         let end = offset(reader.buffer_position());
@@ -70,6 +71,7 @@ pub(crate) fn parse(source: &str, report: &mut Report<'_>) -> Document {
             Ok(Event::Start(tag)) => {
                 elements += 1;
                 if too_much(&tree, elements, at, report) {
+                    cut = true;
                     break;
                 }
                 let node = node(&tag, at, report);
@@ -78,6 +80,7 @@ pub(crate) fn parse(source: &str, report: &mut Report<'_>) -> Document {
             Ok(Event::Empty(tag)) => {
                 elements += 1;
                 if too_much(&tree, elements, at, report) {
+                    cut = true;
                     break;
                 }
                 let node = node(&tag, at, report);
@@ -104,12 +107,23 @@ pub(crate) fn parse(source: &str, report: &mut Report<'_>) -> Document {
             Err(error) => {
                 let at = offset(reader.error_position()).min(source.len());
                 let message = format!("this is no XML: {error}; nothing after it is read");
-                report.error(Span::new(at, at), message, "");
+                report.error(
+                    Span::new(at, at),
+                    message,
+                    "look for what is wrong just before",
+                );
+                cut = true;
                 break;
             }
         }
     }
-    tree.finish(Span::new(source.len(), source.len()), report)
+    let end = Span::new(source.len(), source.len());
+    let missing_ends = if cut {
+        MissingEnds::Explained
+    } else {
+        MissingEnds::Report
+    };
+    tree.finish(end, missing_ends, report)
 }
 
 fn offset(position: u64) -> usize {
@@ -183,5 +197,70 @@ fn reference(tree: &mut Tree, scanned: &Scanned<'_>, source: &str, at: Span) {
     match character {
         Some(character) => tree.entity(at, character),
         None => tree.text(scanned.chars(at)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Node, parse};
+    use crate::config::report::Report;
+
+    fn read(text: &str) -> (Vec<Node>, usize) {
+        let mut report = Report::new(Path::new("x"), text);
+        let document = parse(text, &mut report);
+        (document.roots, report.into_diagnostics().errors())
+    }
+
+    #[test]
+    fn names_and_texts_are_where_they_say() {
+        let source = "<é a='1'>\r\n <b>  x\ty </b><c/>\n</é>\n<d>ü&#x41;</d>";
+        let (roots, errors) = read(source);
+        assert_eq!((roots.len(), errors), (2, 0));
+        let b = &roots[0].children[0];
+        for node in [&roots[0], b, &roots[0].children[1], &roots[1]] {
+            assert_eq!(&source[node.name_at.start..node.name_at.end], node.name);
+        }
+        assert_eq!(&source[b.text_at.start..b.text_at.end], "x\ty");
+        assert_eq!((b.text.as_str(), b.padded), ("x\ty", true));
+        let at = roots[0].attributes[0].at;
+        assert_eq!(&source[at.start..at.end], "a");
+        assert_eq!((roots[1].text.as_str(), roots[1].entities), ("üA", true));
+        assert_eq!(
+            &source[roots[1].text_at.start..roots[1].text_at.end],
+            "ü&#x41;"
+        );
+    }
+
+    #[test]
+    fn text_is_what_wazuh_reads_or_what_xml_says() {
+        for (source, text) in [
+            ("<a>R&D</a>", "R&D"),
+            ("<a>a & b; c</a>", "a & b; c"),
+            ("<a>x &amp;&lt;&nope; y</a>", "x &<&nope; y"),
+            ("<a>\\<b\\></a>", "\\<b\\>"),
+            ("<a>C:\\</a>", "C:\\"),
+            ("<a>a>b</a>", "a>b"),
+            ("<a>fire<!-- c -->wall</a>", "firewall"),
+            ("<a>fire<! </a> !>wall</a>", "firewall"),
+            ("<a>x<!-- y !>z</a>", "xz"),
+            ("<a><![CDATA[<b>&amp;]]></a>", "<b>&amp;"),
+            ("<a>\u{1}\u{2}</a>", "\u{1}\u{2}"),
+            ("<a>&#99999999;</a>", "&#99999999;"),
+        ] {
+            let (roots, errors) = read(source);
+            assert_eq!(errors, 0, "{source}");
+            assert_eq!(roots[0].text, text, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_block_that_is_not_closed_does_not_swallow_the_next() {
+        let (roots, errors) = read("<r><a><x>1</x><a><x>2</x></a><b><y>3</y></b></r>");
+        let names: Vec<&str> = roots[0].children.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!((names, errors), (vec!["a", "a", "b"], 1));
+        assert!(roots[0].children[0].broken);
+        assert!(!roots[0].children[1].broken);
     }
 }

@@ -14,6 +14,8 @@ const TEXT_LT: u8 = 0x01;
 pub(super) struct Scanned<'a> {
     source: &'a str,
     pub(super) text: String,
+    /// The rest of the file was left out, for a reason that is reported.
+    pub(super) cut: bool,
 }
 
 impl Scanned<'_> {
@@ -33,6 +35,7 @@ pub(super) fn scan<'a>(source: &'a str, report: &mut Report<'_>) -> Scanned<'a> 
         source: source.as_bytes(),
         out: source.as_bytes().to_vec(),
         open: None,
+        cut: false,
     };
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'<', &scanner.source[at..]) {
@@ -40,6 +43,7 @@ pub(super) fn scan<'a>(source: &'a str, report: &mut Report<'_>) -> Scanned<'a> 
     }
     Scanned {
         source,
+        cut: scanner.cut,
         text: String::from_utf8(scanner.out).expect("only whole characters were overwritten"),
     }
 }
@@ -49,6 +53,7 @@ struct Scanner<'a> {
     out: Vec<u8>,
     /// The name in the last tag, if that opened an element.
     open: Option<Span>,
+    cut: bool,
 }
 
 impl Scanner<'_> {
@@ -74,7 +79,7 @@ impl Scanner<'_> {
             report.error(
                 Span::new(at, at + 1),
                 "`<` starts no tag here",
-                "write &lt; for the character itself",
+                "write &lt;, or \\< as in OSSEC and Wazuh, for the character itself",
             );
             self.out[at] = TEXT_LT;
             at + 1
@@ -155,8 +160,7 @@ impl Scanner<'_> {
     fn unclosed(&mut self, at: usize, what: &str, hint: &str, report: &mut Report<'_>) -> usize {
         let message = format!("this {what} never ends, so nothing after it is read");
         report.error(Span::new(at, at + 2), message, hint);
-        self.mask(at, self.source.len());
-        self.source.len()
+        self.cut(at)
     }
 
     fn tag(&mut self, at: usize, report: &mut Report<'_>) -> usize {
@@ -196,6 +200,9 @@ impl Scanner<'_> {
         let shown = String::from_utf8_lossy(&self.source[at..name.end]).into_owned();
         let message = format!("the tag `{shown}` has no `>`");
         report.error(Span::new(at, name.end), message, format!("write {shown}>"));
+        if next == self.source.len() {
+            return self.cut(at);
+        }
         if self.source[name.end..next]
             .first()
             .is_some_and(u8::is_ascii_whitespace)
@@ -207,6 +214,12 @@ impl Scanner<'_> {
             self.out[at] = TEXT_LT;
         }
         next
+    }
+
+    fn cut(&mut self, at: usize) -> usize {
+        self.cut = true;
+        self.mask(at, self.source.len());
+        self.source.len()
     }
 
     fn mask(&mut self, start: usize, end: usize) {

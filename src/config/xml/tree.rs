@@ -10,6 +10,14 @@ pub(super) struct Tree {
     roots: Vec<Node>,
 }
 
+/// What to say of elements that are open at the end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum MissingEnds {
+    Report,
+    /// The rest of the file was not read, which has been reported.
+    Explained,
+}
+
 /// An element whose end has not come yet.
 struct Open {
     node: Node,
@@ -105,10 +113,23 @@ impl Tree {
         }
     }
 
-    pub(super) fn finish(mut self, end: Span, report: &mut Report<'_>) -> Document {
+    pub(super) fn finish(
+        mut self,
+        end: Span,
+        missing: MissingEnds,
+        report: &mut Report<'_>,
+    ) -> Document {
         let line = report.line(end);
-        while !self.open.is_empty() {
-            self.pop_unclosed(&format!("before the file ends in line {line}"), report);
+        while let Some(open) = self.open.last_mut() {
+            match missing {
+                MissingEnds::Report => {
+                    self.pop_unclosed(&format!("before the file ends in line {line}"), report);
+                }
+                MissingEnds::Explained => {
+                    open.node.broken = true;
+                    self.pop();
+                }
+            }
         }
         Document { roots: self.roots }
     }
