@@ -178,9 +178,7 @@ async fn start(run: &Run) -> Result<(tokio::process::Child, ProcessId), String> 
         if exe.kind().is_bundled() != bundled {
             return Err(changed(&exe));
         }
-        let child = tokio::process::Command::from(process::command(&exe))
-            .spawn()
-            .map_err(|error| StartError::explain(&exe, error).to_string())?;
+        let child = spawn(&exe).map_err(|error| error.to_string())?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         match pid.and_then(ProcessId::of) {
             Some(process) => Ok((child, process)),
@@ -192,6 +190,26 @@ async fn start(run: &Run) -> Result<(tokio::process::Child, ProcessId), String> 
     })
     .await
     .expect("the task neither panics nor is it aborted")
+}
+
+/// Starts it. A file that is open for writing gets a few more moments: a
+/// process that is just being started elsewhere may hold a copy of a descriptor
+/// that its parent has closed already.
+fn spawn(exe: &VerifiedExe) -> Result<tokio::process::Child, StartError> {
+    const MOMENT: Duration = Duration::from_millis(10);
+    let mut command = tokio::process::Command::from(process::command(exe));
+    for _ in 0..10 {
+        match command
+            .spawn()
+            .map_err(|error| StartError::explain(exe, error))
+        {
+            Err(StartError::Busy(_)) => std::thread::sleep(MOMENT),
+            other => return other,
+        }
+    }
+    command
+        .spawn()
+        .map_err(|error| StartError::explain(exe, error))
 }
 
 fn changed(exe: &VerifiedExe) -> String {

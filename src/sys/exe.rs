@@ -203,14 +203,14 @@ impl Home {
             source,
         })?;
         let mut so_far = PathBuf::from("/");
-        let mut dir = open_dir(rustix::fs::CWD, "/", &so_far)?;
+        let mut dir = open_dir(rustix::fs::CWD, "/", &so_far, OFlags::PATH)?;
         for component in path.components() {
             let Component::Normal(name) = component else {
                 continue;
             };
             check_above_home(&dir, &so_far)?;
             so_far.push(name);
-            dir = open_dir(dir.as_fd(), name, &so_far)?;
+            dir = open_dir(dir.as_fd(), name, &so_far, OFlags::PATH)?;
         }
         check_owned(&stat(&dir, &path)?, &path)?;
         Ok(Self(Arc::new(Inner {
@@ -291,14 +291,15 @@ fn open_dir(
     parent: BorrowedFd<'_>,
     name: impl rustix::path::Arg + Copy,
     path: &Path,
+    access: OFlags,
 ) -> Result<OwnedFd, ExeError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty())
         .map_err(|errno| open_error(parent, name, path, errno))
 }
 
 fn open_owned_dir(parent: BorrowedFd<'_>, name: &str, path: &Path) -> Result<OwnedFd, ExeError> {
-    let dir = open_dir(parent, name, path)?;
+    let dir = open_dir(parent, name, path, OFlags::RDONLY)?;
     check_owned(&stat(&dir, path)?, path)?;
     Ok(dir)
 }
