@@ -17,6 +17,7 @@ mod wire;
 
 pub use error::NftError;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -43,6 +44,9 @@ const LOOK_UPS: usize = 64;
 
 /// The kernel rounds ends to its ticks, of 10 ms at most.
 const TICKS: Duration = Duration::from_millis(20);
+
+/// A shorter block could be over before it has been looked up.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Below this the default send buffer (212,992 bytes) takes a transaction.
 const SMALL: usize = 128 * 1024;
@@ -82,8 +86,16 @@ impl Kernel {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Element {
     pub address: IpAddr,
-    /// How long from now at least. `None`: without end.
+    /// How long from now at least, to within the ticks of the kernel (4 ms or
+    /// 10 ms), and a tenth of a second at least. `None`: without end.
     pub lasts: Option<Duration>,
+}
+
+impl Element {
+    fn bounded(&self) -> Self {
+        let lasts = self.lasts.map(|lasts| lasts.max(SHORTEST));
+        Self { lasts, ..*self }
+    }
 }
 
 /// What the kernel says of an address.
@@ -185,6 +197,7 @@ impl Lists {
     /// are in the order of `elements`.
     pub fn add(&mut self, elements: &[Element]) -> Result<Vec<Change>, NftError> {
         let start = clock::boot_nanos();
+        let elements: Vec<Element> = elements.iter().map(Element::bounded).collect();
         let addresses: Vec<IpAddr> = elements.iter().map(|element| element.address).collect();
         let mut before = None;
         let mut written = false;
@@ -201,7 +214,7 @@ impl Lists {
             };
             let short: Vec<(Found, Element)> = found
                 .iter()
-                .zip(elements)
+                .zip(&elements)
                 .filter(|(found, element)| {
                     !found.covers(element.lasts.map(|lasts| lasts.saturating_sub(slack)))
                 })
@@ -225,12 +238,7 @@ impl Lists {
         loop {
             let generation = self.generation()?;
             let found = self.look_up(addresses)?;
-            let present: Vec<Key> = found
-                .iter()
-                .zip(addresses)
-                .filter(|(found, _)| **found != Found::Missing)
-                .map(|(_, address)| key(*address, None))
-                .collect();
+            let present = present(found.iter().copied().zip(addresses.iter().copied()));
             let before = before.get_or_insert_with(|| found.clone());
             if present.is_empty() {
                 return Ok(changes(before, &found));
@@ -328,11 +336,7 @@ impl Lists {
             ruleset::set_up(&mut messages, &self.names);
         }
         if !self.kernel.renews {
-            let present: Vec<Key> = short
-                .iter()
-                .filter(|(found, _)| *found != Found::Missing)
-                .map(|(_, element)| key(element.address, None))
-                .collect();
+            let present = present(short.iter().map(|(found, e)| (*found, e.address)));
             self.elements(&mut messages, Verb::DelElements, &present);
         }
         let wanted: Vec<Key> = short
@@ -413,6 +417,17 @@ impl Lists {
 
 fn key(address: IpAddr, timeout: Option<Duration>) -> Key {
     Key { address, timeout }
+}
+
+/// The keys to delete: of what is there, each once, as the second deletion of
+/// one element in a transaction fails.
+fn present(found: impl Iterator<Item = (Found, IpAddr)>) -> Vec<Key> {
+    let there = found.filter(|(found, _)| *found != Found::Missing);
+    let addresses: BTreeSet<IpAddr> = there.map(|(_, address)| address).collect();
+    addresses
+        .into_iter()
+        .map(|address| key(address, None))
+        .collect()
 }
 
 fn changes(before: &[Found], after: &[Found]) -> Vec<Change> {
