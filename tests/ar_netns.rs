@@ -154,6 +154,18 @@ fn a_block_is_placed_again_after_someone_flushed_it() {
             assert_eq!(block(&net, &home, ATTACKER, "{}").status(), "applied");
             assert!(!net.tcp_arrives(ATTACKER), "{flush}");
         }
+        // One of the two rules is gone: both are written anew, once.
+        let chain = net.nft("--handle list chain inet ripost firewall_drop");
+        let rule = chain.lines().find(|line| line.contains("ip6 saddr"));
+        let handle = rule.and_then(|rule| rule.split(' ').next_back()).unwrap();
+        net.nft(&format!(
+            "delete rule inet ripost firewall_drop handle {handle}"
+        ));
+        block(&net, &home, "2001:db8:bad::7", "{}");
+        assert!(!net.tcp_arrives("2001:db8:bad::7"));
+        let chain = net.nft("list chain inet ripost firewall_drop");
+        assert_eq!(chain.matches(" drop").count(), 2, "{chain}");
+
         net.nft("flush ruleset");
         assert_eq!(unblock(&net, &home, ATTACKER).status(), "absent");
     });
