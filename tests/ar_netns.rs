@@ -125,6 +125,10 @@ fn the_kernel_ends_a_block_that_was_given_an_end() {
     reexec_in_namespace(|| {
         let (net, home) = (Netns::new(), Home::new());
         let start = Instant::now();
+        assert_eq!(
+            block(&net, &home, ATTACKER, r#"{"expires_ms":0}"#).status(),
+            "applied"
+        );
         block(&net, &home, ATTACKER, r#"{"expires_ms":700}"#);
         assert!(!net.tcp_arrives(ATTACKER));
         wait_for("the block ends", || net.tcp_arrives(ATTACKER));
@@ -150,6 +154,18 @@ fn a_block_is_placed_again_after_someone_flushed_it() {
             assert_eq!(block(&net, &home, ATTACKER, "{}").status(), "applied");
             assert!(!net.tcp_arrives(ATTACKER), "{flush}");
         }
+        // One of the two rules is gone: both are written anew, once.
+        let chain = net.nft("--handle list chain inet ripost firewall_drop");
+        let rule = chain.lines().find(|line| line.contains("ip6 saddr"));
+        let handle = rule.and_then(|rule| rule.split(' ').next_back()).unwrap();
+        net.nft(&format!(
+            "delete rule inet ripost firewall_drop handle {handle}"
+        ));
+        block(&net, &home, "2001:db8:bad::7", "{}");
+        assert!(!net.tcp_arrives("2001:db8:bad::7"));
+        let chain = net.nft("list chain inet ripost firewall_drop");
+        assert_eq!(chain.matches(" drop").count(), 2, "{chain}");
+
         net.nft("flush ruleset");
         assert_eq!(unblock(&net, &home, ATTACKER).status(), "absent");
     });
@@ -237,6 +253,20 @@ fn a_block_is_prolonged_and_never_shortened_whatever_the_kernel() {
                 assert!(right, "{kernel:?}: {lasts:?} made it {change:?}");
                 assert_eq!(lists.look_up(&[address]).unwrap().len(), 1);
             }
+            // Only an element that was made anew has lost its comment.
+            let other = "198.51.100.9 timeout 1m comment \"mark\"";
+            let element = format!("add element inet ripost firewall_drop_4 {{ {other} }}");
+            tool("nft", &[&element]);
+            let change = lists
+                .add(&[Element {
+                    address: "198.51.100.9".parse().unwrap(),
+                    lasts: minutes(10),
+                }])
+                .unwrap()[0];
+            assert!(matches!(change.after, Found::Until(left) if Some(left) > minutes(9)));
+            let set = tool("nft", &["list", "set", "inet", "ripost", "firewall_drop_4"]);
+            assert_eq!(set.contains("mark"), kernel.renews, "{kernel:?}: {set}");
+
             let change = lists.delete(&[address]).unwrap()[0];
             assert_eq!(
                 (change.before, change.after),
@@ -251,10 +281,11 @@ fn ten_thousand_addresses_are_one_transaction() {
     reexec_in_namespace(|| {
         for kernel in kernels() {
             tool("nft", &["flush", "ruleset"]);
+            // One of them twice.
             let addresses: Vec<IpAddr> = (0..10_000_u32)
-                .map(|n| Ipv4Addr::from_bits(0x0a00_0000 + n).into())
+                .map(|n| Ipv4Addr::from_bits(0x0a00_0000 + n % 9_999).into())
                 .collect();
-            let elements: Vec<Element> = addresses
+            let mut elements: Vec<Element> = addresses
                 .iter()
                 .map(|&address| Element {
                     address,
@@ -262,8 +293,14 @@ fn ten_thousand_addresses_are_one_transaction() {
                 })
                 .collect();
             let mut lists = Lists::open("firewall-drop", kernel).unwrap();
-            // A part is there already.
-            lists.add(&elements[..10]).unwrap();
+            // A part is there already, for less.
+            for element in &mut elements[1..11] {
+                element.lasts = Some(Duration::from_secs(60));
+            }
+            lists.add(&elements[1..11]).unwrap();
+            for element in &mut elements[1..11] {
+                element.lasts = Some(Duration::from_secs(600));
+            }
             let changes = lists.add(&elements).unwrap();
             assert!(changes.iter().all(|change| change.after != Found::Missing));
             let there = changes

@@ -1,7 +1,7 @@
 //! Everything raw: processes, descriptors, credentials, netlink. The only
 //! module with `unsafe`; each wrapper is safe to call whatever the caller does.
 
-#![allow(
+#![expect(
     unsafe_code,
     reason = "this module is where the operating system is spoken to"
 )]

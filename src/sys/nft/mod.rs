@@ -11,23 +11,25 @@
 //!
 //! Only a program that calls this links libnftnl (see `tests/nft_link.rs`).
 
+mod answer;
 mod error;
+mod kernel;
 mod ruleset;
+mod socket;
 mod wire;
 
 pub use error::NftError;
+pub use kernel::Kernel;
 
-use std::io;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-
 use crate::clock;
+use crate::sys::nft::answer::Content;
 use crate::sys::nft::ruleset::{Names, TABLE};
-use crate::sys::nft::wire::{Content, Key, Messages, Reply, Verb};
+use crate::sys::nft::socket::Socket;
+use crate::sys::nft::wire::{Key, Messages, Verb};
 
 /// How often a change is decided anew before it counts as contended. Each
 /// round means that another program has completed a change.
@@ -44,46 +46,23 @@ const LOOK_UPS: usize = 64;
 /// The kernel rounds ends to its ticks, of 10 ms at most.
 const TICKS: Duration = Duration::from_millis(20);
 
-/// Below this the default send buffer (212,992 bytes) takes a transaction.
-const SMALL: usize = 128 * 1024;
-
-/// What differs between kernels.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Kernel {
-    /// The end of a transaction is confirmed if asked for (since 6.10).
-    pub confirms: bool,
-    /// Adding an element that is there renews its end (since 6.12); before, it
-    /// silently keeps the old one.
-    pub renews: bool,
-}
-
-impl Kernel {
-    /// The running kernel. One whose version cannot be read is taken for an
-    /// old one, which every kernel understands.
-    pub fn probe() -> Self {
-        let name = rustix::system::uname();
-        Self::of_release(&name.release().to_string_lossy())
-    }
-
-    fn of_release(release: &str) -> Self {
-        let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
-        let version = match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
-            _ => (0, 0),
-        };
-        Self {
-            confirms: version >= (6, 10),
-            renews: version >= (6, 12),
-        }
-    }
-}
+/// A shorter block could be over before it has been looked up.
+const SHORTEST: Duration = Duration::from_millis(100);
 
 /// An address that is to be in a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Element {
     pub address: IpAddr,
-    /// How long from now at least. `None`: without end.
+    /// How long from now at least, to within the ticks of the kernel (4 ms or
+    /// 10 ms), and a tenth of a second at least. `None`: without end.
     pub lasts: Option<Duration>,
+}
+
+impl Element {
+    fn bounded(&self) -> Self {
+        let lasts = self.lasts.map(|lasts| lasts.max(SHORTEST));
+        Self { lasts, ..*self }
+    }
 }
 
 /// What the kernel says of an address.
@@ -117,10 +96,9 @@ pub struct Change {
 /// of what was deleted), so whoever is in a hurry reports first.
 #[derive(Debug)]
 pub struct Lists {
-    socket: OwnedFd,
+    socket: Socket,
     names: Names,
     kernel: Kernel,
-    buffer: Vec<u8>,
 }
 
 /// What became of a transaction.
@@ -162,21 +140,10 @@ impl Lists {
     /// The lists of the executable `name`. Nothing is made before the first
     /// address is added.
     pub fn open(name: &str, kernel: Kernel) -> Result<Self, NftError> {
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            Some(rustix::net::netlink::NETFILTER),
-        )
-        .map_err(|errno| match errno {
-            Errno::PROTONOSUPPORT | Errno::AFNOSUPPORT => NftError::NotInKernel,
-            _ => socket_error("open a socket", errno),
-        })?;
         Ok(Self {
-            socket,
+            socket: Socket::open()?,
             names: Names::of(name),
             kernel,
-            buffer: vec![0; 64 * 1024],
         })
     }
 
@@ -185,6 +152,7 @@ impl Lists {
     /// are in the order of `elements`.
     pub fn add(&mut self, elements: &[Element]) -> Result<Vec<Change>, NftError> {
         let start = clock::boot_nanos();
+        let elements: Vec<Element> = elements.iter().map(Element::bounded).collect();
         let addresses: Vec<IpAddr> = elements.iter().map(|element| element.address).collect();
         let mut before = None;
         let mut written = false;
@@ -201,7 +169,7 @@ impl Lists {
             };
             let short: Vec<(Found, Element)> = found
                 .iter()
-                .zip(elements)
+                .zip(&elements)
                 .filter(|(found, element)| {
                     !found.covers(element.lasts.map(|lasts| lasts.saturating_sub(slack)))
                 })
@@ -225,12 +193,7 @@ impl Lists {
         loop {
             let generation = self.generation()?;
             let found = self.look_up(addresses)?;
-            let present: Vec<Key> = found
-                .iter()
-                .zip(addresses)
-                .filter(|(found, _)| **found != Found::Missing)
-                .map(|(_, address)| key(*address, None))
-                .collect();
+            let present = present(found.iter().copied().zip(addresses.iter().copied()));
             let before = before.get_or_insert_with(|| found.clone());
             if present.is_empty() {
                 return Ok(changes(before, &found));
@@ -259,13 +222,13 @@ impl Lists {
         }
         let mut found = vec![None; addresses.len()];
         let mut failed = None;
-        self.exchange(&messages, |reply| {
+        self.socket.exchange(&messages, |reply| {
             let slot = usize::try_from(reply.sequence)
                 .ok()
                 .and_then(|n| found.get_mut(n));
             match (reply.content, slot) {
                 (Content::Object(object), Some(slot)) => {
-                    *slot = wire::remaining(object).map(|left| match left {
+                    *slot = answer::remaining(object).map(|left| match left {
                         Some(left) => Found::Until(left),
                         None => Found::Endless,
                     });
@@ -291,10 +254,10 @@ impl Lists {
         let mut messages = Messages::default();
         messages.rules(TABLE, &names.chain);
         let (mut ipv4, mut ipv6) = (false, false);
-        self.exchange(&messages, |reply| {
+        self.socket.exchange(&messages, |reply| {
             if let Content::Object(object) = reply.content {
-                ipv4 |= wire::rule_uses(object, &names.ipv4);
-                ipv6 |= wire::rule_uses(object, &names.ipv6);
+                ipv4 |= answer::rule_uses(object, &names.ipv4);
+                ipv6 |= answer::rule_uses(object, &names.ipv6);
             }
         })?;
         Ok(ipv4 && ipv6)
@@ -304,15 +267,16 @@ impl Lists {
         let mut messages = Messages::default();
         messages.generation();
         let mut answer = Err(NftError::NoAnswer);
-        self.exchange(&messages, |reply| match reply.content {
-            Content::Object(object) => {
-                answer = wire::generation(object).ok_or(NftError::NoAnswer);
-            }
-            // nfnetlink.c: no subsystem answers to this number.
-            Content::Error(libc::EINVAL) => answer = Err(NftError::NotInKernel),
-            Content::Error(errno) => answer = Err(NftError::of(errno)),
-            Content::Done => {}
-        })?;
+        self.socket
+            .exchange(&messages, |reply| match reply.content {
+                Content::Object(object) => {
+                    answer = answer::generation(object).ok_or(NftError::NoAnswer);
+                }
+                // nfnetlink.c: no subsystem answers to this number.
+                Content::Error(libc::EINVAL) => answer = Err(NftError::NotInKernel),
+                Content::Error(errno) => answer = Err(NftError::of(errno)),
+                Content::Done => {}
+            })?;
         answer
     }
 
@@ -328,11 +292,7 @@ impl Lists {
             ruleset::set_up(&mut messages, &self.names);
         }
         if !self.kernel.renews {
-            let present: Vec<Key> = short
-                .iter()
-                .filter(|(found, _)| *found != Found::Missing)
-                .map(|(_, element)| key(element.address, None))
-                .collect();
+            let present = present(short.iter().map(|(found, e)| (*found, e.address)));
             self.elements(&mut messages, Verb::DelElements, &present);
         }
         let wanted: Vec<Key> = short
@@ -354,52 +314,19 @@ impl Lists {
         let confirms = self.kernel.confirms;
         messages.end(confirms);
         let (mut confirmed, mut failed) = (false, None);
-        let complete = self.exchange(&messages, |reply| match reply.content {
-            Content::Error(errno) => failed = failed.or(Some(errno)),
-            Content::Done => confirmed |= reply.sequence == end,
-            Content::Object(_) => {}
-        })?;
+        let complete = self
+            .socket
+            .exchange(&messages, |reply| match reply.content {
+                Content::Error(errno) => failed = failed.or(Some(errno)),
+                Content::Done => confirmed |= reply.sequence == end,
+                Content::Object(_) => {}
+            })?;
         match failed {
             Some(libc::ERESTART) => Ok(Sent::Stale),
             Some(libc::ENOENT) => Ok(Sent::Vanished),
             Some(errno) => Err(NftError::of(errno)),
             None if confirmed || !confirms || !complete => Ok(Sent::Done),
             None => Err(NftError::NoAnswer),
-        }
-    }
-
-    /// Sends `messages` at once and reads what the kernel has answered by
-    /// then. `false`: some answers did not fit the receive buffer, which says
-    /// nothing about what happened, only that it must be looked up.
-    fn exchange(
-        &mut self,
-        messages: &Messages,
-        mut each: impl FnMut(Reply<'_>),
-    ) -> Result<bool, NftError> {
-        let bytes = messages.bytes();
-        if bytes.len() > SMALL {
-            self.widen(bytes.len());
-        }
-        rustix::net::send(&self.socket, bytes, SendFlags::empty())
-            .map_err(|errno| socket_error("send", errno))?;
-        let mut complete = true;
-        loop {
-            match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
-                Ok((length, _)) => wire::replies(&self.buffer[..length]).for_each(&mut each),
-                Err(Errno::AGAIN) => return Ok(complete),
-                Err(Errno::INTR) => {}
-                Err(Errno::NOBUFS) => complete = false,
-                Err(errno) => return Err(socket_error("receive", errno)),
-            }
-        }
-    }
-
-    /// Makes room for a large transaction. In a user namespace only the
-    /// bounded form is permitted; if both fail, sending says so.
-    fn widen(&self, length: usize) {
-        let room = length * 2;
-        if rustix::net::sockopt::set_socket_send_buffer_size_force(&self.socket, room).is_err() {
-            let _ = rustix::net::sockopt::set_socket_send_buffer_size(&self.socket, room);
         }
     }
 
@@ -415,6 +342,17 @@ fn key(address: IpAddr, timeout: Option<Duration>) -> Key {
     Key { address, timeout }
 }
 
+/// The keys to delete: of what is there, each once, as the second deletion of
+/// one element in a transaction fails.
+fn present(found: impl Iterator<Item = (Found, IpAddr)>) -> Vec<Key> {
+    let there = found.filter(|(found, _)| *found != Found::Missing);
+    let addresses: BTreeSet<IpAddr> = there.map(|(_, address)| address).collect();
+    addresses
+        .into_iter()
+        .map(|address| key(address, None))
+        .collect()
+}
+
 fn changes(before: &[Found], after: &[Found]) -> Vec<Change> {
     before
         .iter()
@@ -423,37 +361,11 @@ fn changes(before: &[Found], after: &[Found]) -> Vec<Change> {
         .collect()
 }
 
-fn socket_error(action: &'static str, errno: Errno) -> NftError {
-    NftError::Socket {
-        action,
-        source: io::Error::from(errno),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{Found, Kernel};
-
-    #[test]
-    fn kernels_are_told_apart_by_their_release() {
-        for (release, confirms, renews) in [
-            ("6.18.44-fc-v657", true, true),
-            ("6.12.0", true, true),
-            ("6.11-rc1", true, false),
-            ("6.10", true, false),
-            ("6.9.12-generic", false, false),
-            ("5.15.0-91-generic", false, false),
-            ("unknown", false, false),
-        ] {
-            assert_eq!(
-                Kernel::of_release(release),
-                Kernel { confirms, renews },
-                "{release}"
-            );
-        }
-    }
+    use super::Found;
 
     #[test]
     fn a_longer_block_is_never_shortened() {

@@ -1,0 +1,54 @@
+/// What differs between kernels.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Kernel {
+    /// The end of a transaction is confirmed if asked for (since 6.10).
+    pub confirms: bool,
+    /// Adding an element that is there renews its end (since 6.12); before, it
+    /// silently keeps the old one.
+    pub renews: bool,
+}
+
+impl Kernel {
+    /// The running kernel. One whose version cannot be read is taken for an
+    /// old one, which every kernel understands.
+    pub fn probe() -> Self {
+        let name = rustix::system::uname();
+        Self::of_release(&name.release().to_string_lossy())
+    }
+
+    fn of_release(release: &str) -> Self {
+        let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
+        let version = match (numbers.next(), numbers.next()) {
+            (Some(Ok(major)), Some(Ok(minor))) => (major, minor),
+            _ => (0, 0),
+        };
+        Self {
+            confirms: version >= (6, 10),
+            renews: version >= (6, 12),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Kernel;
+
+    #[test]
+    fn kernels_are_told_apart_by_their_release() {
+        for (release, confirms, renews) in [
+            ("6.18.44-fc-v657", true, true),
+            ("6.12.0", true, true),
+            ("6.11-rc1", true, false),
+            ("6.10", true, false),
+            ("6.9.12-generic", false, false),
+            ("5.15.0-91-generic", false, false),
+            ("unknown", false, false),
+        ] {
+            assert_eq!(
+                Kernel::of_release(release),
+                Kernel { confirms, renews },
+                "{release}"
+            );
+        }
+    }
+}
