@@ -29,6 +29,10 @@ impl Wall {
         Self(self.0.saturating_add(signed(span)))
     }
 
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(signed(span)))
+    }
+
     /// The span from `self` to `later`, zero if `later` is earlier.
     pub fn until(self, later: Wall) -> Duration {
         Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))

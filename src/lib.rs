@@ -1,6 +1,7 @@
 //! Ripost, an active-response engine. The modules stand in layers, drawn in
 //! `ARCHITECTURE.md`; imports point down only, which `tests/layers.rs` checks.
 
+pub mod agent;
 pub mod alert;
 pub mod ar;
 pub mod audit;
@@ -11,10 +12,13 @@ pub mod ctl;
 pub mod daemon;
 pub mod diag;
 pub mod executor;
+pub mod journal;
+pub mod ledger;
 pub mod matcher;
 pub mod model;
 pub mod policy;
 pub mod service;
 pub mod source;
 pub mod sys;
+pub mod transport;
 pub mod wire;

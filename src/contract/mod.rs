@@ -3,6 +3,7 @@
 //! executor, which speaks the daemon's side, and by the bundled executables.
 
 pub mod input;
+pub mod json;
 pub mod reply;
 pub mod request;
 pub mod target;

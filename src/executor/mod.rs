@@ -1,1 +1,241 @@
 //! The only place in the daemons that starts a process.
+//!
+//! [`run`] carries one executable through the contract, from the verified file
+//! to an [`Outcome`] that owns everything and can be serialised: this is the
+//! seam at which the privileged half can be put into a process of its own. It
+//! believes no one: the file is verified again at the start, whatever was known
+//! of it when the run was planned. [`Slots`] says which run may start when.
+//!
+//! The owner of a run hears of it twice, as [`Progress`]: when the process
+//! exists, so that its number can be journalled before anything is written to
+//! it, and when it has named its keys.
+
+mod heard;
+mod killed;
+mod pipes;
+mod session;
+mod slots;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::clock;
+use crate::contract::reply::RunResult;
+use crate::contract::request::Message;
+use crate::model::{ExeName, Keys};
+use crate::sys::exe::{Home, VerifiedExe};
+use crate::sys::process::{self, ProcessId, StartError};
+
+pub use crate::contract::request::Decision;
+pub use killed::log_killed;
+pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Slots};
+
+/// The run within this life of the daemon; drawn by whoever plans it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+/// Whether an effect is made or taken back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Add,
+    Delete,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// From the first byte of the message to the end, without the time that the
+    /// owner takes to decide.
+    pub execution: Duration,
+    /// How long stdin stays open for an executable that prints no keys.
+    pub handshake: Duration,
+    /// From `SIGTERM` to `SIGKILL`.
+    pub kill_grace: Duration,
+}
+
+impl Limits {
+    /// Those of the contract for executables whose command sets none.
+    pub fn standard(bundled: bool) -> Self {
+        Self {
+            execution: Duration::from_secs(if bundled { 30 } else { 30 * 60 }),
+            handshake: Duration::from_secs(5),
+            kill_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Everything one run needs.
+#[derive(Clone, Debug)]
+pub struct Run {
+    pub id: RunId,
+    pub home: Home,
+    pub exe: ExeName,
+    /// What the executable was when the run was planned. It is not started if
+    /// it has become the other.
+    pub bundled: bool,
+    pub mode: Mode,
+    pub message: Message,
+    pub limits: Limits,
+}
+
+/// What the owner of a run hears of it.
+#[derive(Debug)]
+pub enum Progress {
+    /// The process exists. Nothing is written to it before `go` is answered;
+    /// dropped, it is killed.
+    Started {
+        process: ProcessId,
+        go: oneshot::Sender<()>,
+    },
+    /// It printed a `check_keys` line, with keys or with something else in their
+    /// place. Dropped, it is killed.
+    Keys {
+        keys: Result<Keys, String>,
+        decide: oneshot::Sender<Decision>,
+    },
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    Exited(i32),
+    Signalled(i32),
+    /// Killed at its deadline.
+    TimedOut,
+    /// There was no process, for this reason.
+    NotStarted(String),
+    /// Killed because its owner wanted it no longer.
+    Cancelled,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Outcome {
+    pub end: End,
+    /// The keys of its `check_keys` line, if they were valid.
+    pub keys: Option<Keys>,
+    /// Whether there was such a line at all.
+    pub printed_keys: bool,
+    /// What a bundled executable said of its work.
+    pub result: Option<RunResult>,
+    /// Printed where `check_keys` was expected; escaped and cut.
+    pub output_note: Option<String>,
+    /// Escaped and cut to 4 KiB.
+    pub stderr: String,
+    /// From the start of the process to its end.
+    pub duration: Duration,
+    /// What else there is to know, such as that the alert had to be cut.
+    pub detail: Option<String>,
+}
+
+/// Carries one run through to its end. `cancel` becoming true, or being
+/// dropped, kills it.
+///
+/// A script that prints something else before its `check_keys` line is put up
+/// with: the first such line counts whenever it comes (4.x would take the name
+/// of the script for the key). One that prints only other things gets
+/// `continue` when the handshake time is over, as it would from 4.x at once;
+/// then, or if nothing at all was printed, its stdin ends. Keys that are named
+/// later than that count too, though no reply can be given any more.
+pub async fn run(
+    run: Run,
+    progress: mpsc::Sender<(RunId, Progress)>,
+    cancel: watch::Receiver<bool>,
+) -> Outcome {
+    let started_at = clock::boot_nanos();
+    let mut outcome = match start(&run).await {
+        Ok((child, process)) => {
+            session::Session::new(&run, child, process, progress, cancel)
+                .carry_out()
+                .await
+        }
+        Err(reason) => Outcome::not_started(reason),
+    };
+    outcome.duration = Duration::from_nanos(clock::boot_nanos().saturating_sub(started_at));
+    if let Some(trimmed) = run.message.trimmed() {
+        outcome.add_detail(&trimmed.to_string());
+    }
+    if let Some(why) = outcome.killed(run.limits) {
+        if let Err(error) = log_killed(run.home.path(), &run.exe, clock::wall(), &why) {
+            outcome.add_detail(&error.to_string());
+        }
+        outcome.add_detail(&why);
+    }
+    outcome
+}
+
+/// Verifies and starts, away from the threads that serve sockets: both read
+/// files, and a fork copies the page tables of the daemon.
+async fn start(run: &Run) -> Result<(tokio::process::Child, ProcessId), String> {
+    let (home, name, bundled) = (run.home.clone(), run.exe.clone(), run.bundled);
+    tokio::task::spawn_blocking(move || {
+        let exe = home.executable(&name).map_err(|error| error.to_string())?;
+        if exe.kind().is_bundled() != bundled {
+            return Err(changed(&exe));
+        }
+        let child = tokio::process::Command::from(process::command(&exe))
+            .spawn()
+            .map_err(|error| StartError::explain(&exe, error).to_string())?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        match pid.and_then(ProcessId::of) {
+            Some(process) => Ok((child, process)),
+            None => Err(format!(
+                "start {}: /proc is not readable",
+                exe.path().display()
+            )),
+        }
+    })
+    .await
+    .expect("the task neither panics nor is it aborted")
+}
+
+fn changed(exe: &VerifiedExe) -> String {
+    let (was, is) = if exe.kind().is_bundled() {
+        ("a script", "the bundled one")
+    } else {
+        ("the bundled one", "a script")
+    };
+    format!(
+        "start {}: it was {was} when the run was planned and is {is} now",
+        exe.path().display()
+    )
+}
+
+impl Outcome {
+    fn not_started(reason: String) -> Self {
+        Self {
+            end: End::NotStarted(reason),
+            keys: None,
+            printed_keys: false,
+            result: None,
+            output_note: None,
+            stderr: String::new(),
+            duration: Duration::ZERO,
+            detail: None,
+        }
+    }
+
+    /// What `active-responses.log` says of a run that was killed.
+    fn killed(&self, limits: Limits) -> Option<String> {
+        match self.end {
+            End::TimedOut => Some(format!("killed: did not end within {:?}", limits.execution)),
+            End::Cancelled => Some("killed: its run was cancelled".to_owned()),
+            End::Exited(_) | End::Signalled(_) | End::NotStarted(_) => None,
+        }
+    }
+
+    fn add_detail(&mut self, text: &str) {
+        match &mut self.detail {
+            Some(detail) => {
+                detail.push_str("; ");
+                detail.push_str(text);
+            }
+            None => self.detail = Some(text.to_owned()),
+        }
+    }
+}

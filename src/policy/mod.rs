@@ -1,1 +1,241 @@
-//! May it? Pure.
+//! May it? Pure. The manager asks before it sends an action, the host again
+//! before it carries one out, each with what it knows.
+//!
+//! Only addresses are judged. An action without one (a script that acts on a
+//! user, a file or nothing) passes here.
+
+mod guards;
+mod white_list;
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnetwork::IpNetwork;
+
+use crate::model::Target;
+pub use guards::{Guard, Guards};
+pub use white_list::{InvalidNetwork, WhiteList};
+
+/// The answer to a judgement.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    Allow,
+    Refuse(Reason),
+}
+
+/// Why an action may not be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Reason {
+    Listed {
+        address: IpAddr,
+        entry: IpNetwork,
+        list: List,
+    },
+    Guarded {
+        address: IpAddr,
+        guard: Guard,
+    },
+}
+
+/// Which white list an entry stands in.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum List {
+    /// Of `manager.conf`; it holds on every host.
+    Manager,
+    /// Of the host's own `agent.conf`.
+    Host,
+}
+
+/// The manager's judgement.
+pub fn judge_manager(target: Option<&Target>, list: &WhiteList) -> Verdict {
+    let refusal = address(target).and_then(|address| listed(address, list, List::Manager));
+    refusal.map_or(Verdict::Allow, Verdict::Refuse)
+}
+
+/// The host's judgement: its own guards, then both white lists.
+pub fn judge_host(
+    target: Option<&Target>,
+    manager_list: &WhiteList,
+    host_list: &WhiteList,
+    guards: &Guards,
+) -> Verdict {
+    let refusal = address(target).and_then(|address| {
+        guards
+            .guarding(address)
+            .map(|guard| Reason::Guarded { address, guard })
+            .or_else(|| listed(address, manager_list, List::Manager))
+            .or_else(|| listed(address, host_list, List::Host))
+    });
+    refusal.map_or(Verdict::Allow, Verdict::Refuse)
+}
+
+/// The address to judge, IPv4 also where it is written as IPv6.
+fn address(target: Option<&Target>) -> Option<IpAddr> {
+    target.map(|target| match target {
+        Target::Address(address) => address.to_canonical(),
+    })
+}
+
+fn listed(address: IpAddr, white_list: &WhiteList, list: List) -> Option<Reason> {
+    white_list.entry_for(address).map(|entry| Reason::Listed {
+        address,
+        entry,
+        list,
+    })
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listed {
+                address,
+                entry,
+                list,
+            } => {
+                let list = match list {
+                    List::Manager => "the white list",
+                    List::Host => "the white list of this host",
+                };
+                write!(f, "{address} is in {list} ({entry})")
+            }
+            Self::Guarded { address, guard } => write!(f, "{address} is {guard}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::{Guards, Verdict, WhiteList, judge_host, judge_manager};
+    use crate::model::Target;
+    use crate::sys::host::HostFacts;
+
+    fn list(entries: &[&str]) -> WhiteList {
+        WhiteList::try_from(entries.iter().map(|&e| e.to_owned()).collect::<Vec<_>>()).unwrap()
+    }
+
+    fn addresses(texts: &[&str]) -> Vec<IpAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn guards() -> Guards {
+        let facts = HostFacts {
+            addresses: addresses(&["192.0.2.5", "2001:db8::5", "fe80::5"]),
+            gateways: addresses(&["192.0.2.1", "fe80::1"]),
+            name_servers: addresses(&["::ffff:192.0.2.53"]),
+        };
+        Guards::new(facts, addresses(&["198.51.100.9"]))
+    }
+
+    fn why(verdict: Verdict) -> Option<String> {
+        match verdict {
+            Verdict::Allow => None,
+            Verdict::Refuse(reason) => Some(reason.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_white_listed_address_is_refused_with_its_entry() {
+        let list = list(&[
+            "192.0.2.0/24",
+            "198.51.100.7",
+            "2001:db8:1::/48",
+            "::ffff:203.0.113.0/120",
+        ]);
+        for (address, wanted) in [
+            (
+                "192.0.2.1",
+                Some("192.0.2.1 is in the white list (192.0.2.0/24)"),
+            ),
+            ("192.0.3.1", None),
+            (
+                "198.51.100.7",
+                Some("198.51.100.7 is in the white list (198.51.100.7/32)"),
+            ),
+            ("198.51.100.70", None),
+            (
+                "::ffff:192.0.2.1",
+                Some("192.0.2.1 is in the white list (192.0.2.0/24)"),
+            ),
+            (
+                "2001:db8:1:2::3",
+                Some("2001:db8:1:2::3 is in the white list (2001:db8:1::/48)"),
+            ),
+            ("2001:db8:2::", None),
+            (
+                "203.0.113.9",
+                Some("203.0.113.9 is in the white list (203.0.113.0/24)"),
+            ),
+        ] {
+            let target = Target::parse_address(address).unwrap();
+            let found = why(judge_manager(Some(&target), &list));
+            assert_eq!(found.as_deref(), wanted, "{address}");
+            let found = why(judge_host(
+                Some(&target),
+                &list,
+                &WhiteList::default(),
+                &Guards::default(),
+            ));
+            assert_eq!(found.as_deref(), wanted, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_host_refuses_what_it_cannot_do_without() {
+        for (address, wanted) in [
+            ("192.0.2.5", "one of this host's own addresses"),
+            ("::ffff:192.0.2.5", "one of this host's own addresses"),
+            ("fe80::5", "one of this host's own addresses"),
+            ("127.0.0.1", "a loopback address"),
+            ("127.255.0.3", "a loopback address"),
+            ("::1", "a loopback address"),
+            ("224.0.0.1", "a multicast address"),
+            ("ff02::1", "a multicast address"),
+            ("0.0.0.0", "the unspecified address"),
+            ("::", "the unspecified address"),
+            ("0.1.2.3", "an address of \"this network\" (0.0.0.0/8)"),
+            ("255.255.255.255", "the broadcast address"),
+            ("192.0.2.1", "a default gateway of this host"),
+            ("fe80::1", "a default gateway of this host"),
+            ("192.0.2.53", "a name server of this host"),
+            ("198.51.100.9", "the manager of this host"),
+        ] {
+            let target = Target::parse_address(address).unwrap();
+            let canonical = target.to_string();
+            let empty = WhiteList::default();
+            let found = why(judge_host(Some(&target), &empty, &empty, &guards()));
+            assert_eq!(found, Some(format!("{canonical} is {wanted}")), "{address}");
+        }
+    }
+
+    #[test]
+    fn everyone_else_may_be_blocked() {
+        let empty = WhiteList::default();
+        for address in [
+            "192.0.2.6",
+            "1.0.0.1",
+            "126.255.255.255",
+            "2001:db8::6",
+            "fe80::6",
+        ] {
+            let target = Target::parse_address(address).unwrap();
+            let verdict = judge_host(Some(&target), &empty, &empty, &guards());
+            assert_eq!(verdict, Verdict::Allow, "{address}");
+        }
+        let all = list(&["0.0.0.0/0", "::/0"]);
+        assert_eq!(judge_host(None, &all, &all, &guards()), Verdict::Allow);
+        assert_eq!(judge_manager(None, &all), Verdict::Allow);
+    }
+
+    #[test]
+    fn the_host_has_a_list_of_its_own() {
+        let target = Target::parse_address("192.0.2.77").unwrap();
+        let own = list(&["192.0.2.77"]);
+        let verdict = judge_host(Some(&target), &WhiteList::default(), &own, &guards());
+        assert_eq!(
+            why(verdict).as_deref(),
+            Some("192.0.2.77 is in the white list of this host (192.0.2.77/32)")
+        );
+    }
+}

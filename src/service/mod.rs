@@ -1,132 +1,122 @@
-//! The one façade through which a daemon is read and changed. `ripostctl`
-//! speaks it over the control socket; whatever comes later (HTTP, a page)
-//! will speak the same requests.
+//! The one façade through which a daemon is read and changed: it takes
+//! connections, says who may ask what, and hands requests to the owner of the
+//! state. `ripostctl` comes in here today; HTTP and a page will later.
 
-pub mod parts;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::clock::Wall;
-use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::transport::local::{self, AgentConnection, Connection, Peer};
+use crate::wire::hello::Daemon;
 
-/// What a person can ask of a daemon.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "request")]
-pub enum Request {
-    /// Answered with [`Answer::Status`].
-    Status,
-    /// Answered with [`Answer::Agents`].
-    Agents,
-    /// What is in force now; answered with [`Answer::Records`].
-    Responses,
-    /// What was, newest first; answered with [`Answer::Records`].
-    History { limit: u32 },
-    /// Takes actions back before their end; answered with [`Answer::Reverted`].
-    Revert { which: Which },
-    /// Applies the configuration on disk; answered with [`Answer::Reloaded`].
-    Reload,
+pub use crate::wire::control::{
+    Agent, Answer, Asked, Connection as AgentState, Counter, ErrorKind, Request, RevertOutcome,
+    Status, Which,
+};
+
+/// Connections served at a time; more wait in the listen queue.
+const CONNECTIONS: usize = 64;
+
+/// How often it is looked whether the socket is still where it was put.
+const WATCH: Duration = Duration::from_secs(2);
+
+/// Where what comes in goes.
+#[derive(Clone, Debug)]
+pub struct Door {
+    pub daemon: Daemon,
+    pub requests: mpsc::Sender<Asked>,
+    /// Only a manager takes agents.
+    pub agents: Option<mpsc::Sender<AgentConnection>>,
 }
 
-/// Which actions to revert.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Which {
-    Id(ActionId),
-    /// Every action in force with this text among its keys.
-    Target(String),
-    All,
+/// Serves the socket until it cannot be served any more. Somebody who removes
+/// the socket file gets a new one.
+pub async fn serve(path: PathBuf, mut listener: UnixListener, door: Door) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::time::timeout(WATCH, listener.accept()).await;
+        match accepted {
+            Err(_) => {
+                if is_gone(&path) {
+                    match local::bind(&path).await {
+                        Ok(again) => {
+                            log::warn!(socket:% = path.display(); "the control socket was removed; made it anew");
+                            listener = again;
+                        }
+                        Err(error) => {
+                            log::warn!(error:% = error; "cannot make the control socket anew")
+                        }
+                    }
+                }
+            }
+            Ok(Err(error)) => {
+                log::warn!(error:% = error; "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Ok(Ok((stream, _))) => {
+                let slots = Arc::clone(&slots);
+                let door = door.clone();
+                let permit = slots
+                    .acquire_owned()
+                    .await
+                    .expect("the semaphore is never closed");
+                tokio::spawn(async move {
+                    admit(stream, door).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
 }
 
-/// What a daemon answers.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "answer")]
-pub enum Answer {
-    Status(Status),
-    Agents {
-        agents: Vec<Agent>,
-    },
-    Records {
-        records: Vec<Record>,
-    },
-    /// One row per action that was to be reverted, with what became of it.
-    Reverted {
-        outcomes: Vec<RevertOutcome>,
-    },
-    /// The text of what changed, or of why nothing did (with `applied: false`).
-    Reloaded {
-        applied: bool,
-        text: String,
-    },
-    /// The request could not be carried out.
-    Error {
-        kind: ErrorKind,
-        text: String,
-    },
+fn is_gone(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).map_or(true, |meta| meta.nlink() == 0)
 }
 
-/// What became of one revert.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct RevertOutcome {
-    pub action: ActionId,
-    /// `reverted`; `reverting` when it is not confirmed yet and is being retried.
-    pub state: ActionState,
-    pub keys: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
+async fn admit(stream: UnixStream, door: Door) {
+    let takes_agents = door.agents.is_some();
+    match local::welcome(stream, door.daemon, takes_agents).await {
+        Ok(Peer::Ctl(connection)) => answer(connection, &door.requests).await,
+        Ok(Peer::Agent(agent)) => {
+            if let Some(agents) = door.agents {
+                // A closed channel means that the daemon is stopping.
+                drop(agents.send(agent).await);
+            }
+        }
+        Err(error) => log::debug!(error:% = error; "a connection was refused"),
+    }
 }
 
-/// Why a request failed.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ErrorKind {
-    NotPermitted,
-    NotFound,
-    Unavailable,
-    Invalid,
+/// Requests of one connection, one after the other. Every request is open to
+/// root and to the user the daemon runs as, whom [`local::welcome`] has told
+/// from everybody else.
+async fn answer(mut connection: Connection, requests: &mpsc::Sender<Asked>) {
+    while let Ok(Some(frame)) = connection.reader.next().await {
+        let answer = match frame.message::<Request>() {
+            Ok(request) => ask(request, requests).await,
+            Err(error) => Answer::Error {
+                kind: ErrorKind::Invalid,
+                text: format!("this daemon does not understand the request: {error}"),
+            },
+        };
+        if connection.send(&answer).await.is_err() {
+            return;
+        }
+    }
 }
 
-/// One row of `ripostctl agents`.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Agent {
-    pub id: AgentId,
-    pub name: String,
-    pub state: Connection,
-    /// Since when it is connected, or when it was last seen.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Wall>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    pub groups: Vec<String>,
-    /// Actions that wait or run.
-    pub pending: u64,
-    pub in_force: u64,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Connection {
-    Connected,
-    Offline,
-}
-
-/// The answer to `status`: which daemon, since when, and every counter that
-/// tells an operator whether something is wrong.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Status {
-    /// `ripost-manager` or `ripost-agentd`.
-    pub daemon: String,
-    pub version: String,
-    pub pid: u32,
-    pub since: Wall,
-    /// Named counters in the order in which they are shown, such as
-    /// `alerts read`, `lines skipped`, `in force`, `reverts failing`.
-    pub counters: Vec<Counter>,
-    /// What needs a person's attention, one sentence each.
-    pub problems: Vec<String>,
-}
-
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Counter {
-    pub name: String,
-    pub value: u64,
+async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
+    let (answer, answered) = oneshot::channel();
+    let stopping = Answer::Error {
+        kind: ErrorKind::Unavailable,
+        text: "the daemon is stopping".to_owned(),
+    };
+    if requests.send(Asked { request, answer }).await.is_err() {
+        return stopping;
+    }
+    answered.await.unwrap_or(stopping)
 }

@@ -25,9 +25,11 @@
 //! know. Fields that may be ignored are added without that: a reader skips
 //! fields it does not know.
 
+pub mod control;
 pub mod frame;
 pub mod hello;
 pub mod message;
+pub mod parts;
 pub mod stream;
 
 pub use frame::{Frame, FrameError};

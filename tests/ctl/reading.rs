@@ -6,7 +6,7 @@ use ripost::model::{
     Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, GroupName, Keys, Level,
     Location, Record, RuleId, RuleRef,
 };
-use ripost::service::{Agent, Answer, Connection, Request};
+use ripost::wire::control::{Agent, Answer, Connection, Request};
 use ripost::wire::{Daemon, MAX_FRAME};
 
 use crate::daemon::FakeDaemon;

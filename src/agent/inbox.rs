@@ -1,0 +1,141 @@
+//! Everything that reaches the agent's task, as one stream of events.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::clock::Boot;
+use crate::executor::{Outcome, Progress, RunId};
+use crate::sys::timer::BootTimer;
+use crate::wire::control::Asked;
+use crate::wire::{ToAgent, ToManager};
+
+use super::link::{LinkEvent, Reports};
+use super::{Agent, Settings};
+
+/// Events of each kind that may wait.
+const QUEUE: usize = 256;
+
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What a daemon tells its agent.
+#[derive(Debug)]
+pub enum Steer {
+    Reload(Settings),
+    Stop,
+}
+
+pub(super) enum Event {
+    Steer(Steer),
+    Asked(Asked),
+    Linked(mpsc::Sender<ToManager>),
+    Unlinked,
+    Told(ToAgent),
+    Progress(RunId, Progress),
+    Ended(RunId, Box<Outcome>),
+    Rang,
+    /// More updates may leave.
+    Synced,
+    /// One has left.
+    Sent,
+    Prune,
+}
+
+/// The receiving ends. The sending ends are handed out before the agent runs.
+#[derive(Debug)]
+pub struct Inbox {
+    steer: mpsc::Receiver<Steer>,
+    asked: mpsc::Receiver<Asked>,
+    link: mpsc::Receiver<LinkEvent>,
+    reports: Reports,
+    progress: mpsc::Receiver<(RunId, Progress)>,
+    progress_sender: mpsc::Sender<(RunId, Progress)>,
+    timer: BootTimer,
+    wake_at: Option<Boot>,
+    prune: Interval,
+}
+
+impl Inbox {
+    /// An inbox, and the senders for steering and for requests. Must be called
+    /// within a tokio runtime.
+    pub fn new() -> std::io::Result<(Self, mpsc::Sender<Steer>, mpsc::Sender<Asked>)> {
+        let (steer_sender, steer) = mpsc::channel(8);
+        let (asked_sender, asked) = mpsc::channel(QUEUE);
+        let (reports, link) = mpsc::channel(QUEUE);
+        let (progress_sender, progress) = mpsc::channel(QUEUE);
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inbox = Self {
+            steer,
+            asked,
+            link,
+            reports: Reports(reports),
+            progress,
+            progress_sender,
+            timer: BootTimer::new()?,
+            wake_at: None,
+            prune,
+        };
+        Ok((inbox, steer_sender, asked_sender))
+    }
+
+    /// Where the link to the manager reports to.
+    pub fn reports(&self) -> Reports {
+        self.reports.clone()
+    }
+
+    pub(super) fn progress(&self) -> mpsc::Sender<(RunId, Progress)> {
+        self.progress_sender.clone()
+    }
+
+    /// Wakes the agent at this moment whatever else happens.
+    pub(super) fn wake_at(&mut self, at: Option<Boot>) {
+        self.wake_at = at;
+    }
+
+    /// The next event. What runs report comes first, so that ends are never
+    /// held up by new work.
+    pub(super) async fn next(
+        &mut self,
+        agent: &mut Agent,
+        synced: &mut watch::Receiver<u64>,
+    ) -> Event {
+        let accepts = agent.accepts() && !agent.stopping;
+        let alarm = [agent.next_alarm(), self.wake_at]
+            .into_iter()
+            .flatten()
+            .min();
+        if let Err(error) = self.timer.set(alarm) {
+            log::error!(error:% = error; "cannot set the timer of the next end");
+        }
+        // Every arm waits in a way that may be dropped: receiving, a timer, a
+        // permit, a task's end.
+        tokio::select! {
+            biased;
+            Some(steer) = self.steer.recv() => Event::Steer(steer),
+            Some((run, progress)) = self.progress.recv() => Event::Progress(run, progress),
+            Some(ended) = agent.runs.join_next() => {
+                let (run, outcome) = ended.expect("a run neither panics nor is it aborted");
+                Event::Ended(run, Box::new(outcome))
+            }
+            Some(chore) = agent.chores.join_next() => {
+                chore.expect("a chore neither panics nor is it aborted");
+                Event::Synced
+            }
+            rang = self.timer.ring() => {
+                rang.expect("a timer descriptor can be read");
+                Event::Rang
+            }
+            Some(asked) = self.asked.recv() => Event::Asked(asked),
+            () = agent.outbox.send_next() => Event::Sent,
+            Ok(()) = synced.changed() => Event::Synced,
+            Some(event) = self.link.recv(), if accepts => match event {
+                LinkEvent::Up(link) => Event::Linked(link),
+                LinkEvent::Told(message) => Event::Told(message),
+                LinkEvent::Down => Event::Unlinked,
+            },
+            _ = self.prune.tick() => Event::Prune,
+        }
+    }
+}

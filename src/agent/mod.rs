@@ -1,0 +1,435 @@
+//! The agent: carries actions out on its host and takes them back when their
+//! time is over, with or without a manager in reach.
+//!
+//! One task owns the ledger and everything else here, and selects over what
+//! comes in; runs of executables are tasks of their own that report to it. All
+//! channels are bounded: when too many actions wait, it stops reading from its
+//! manager, while reverts go on.
+
+mod guards;
+mod inbox;
+mod link;
+mod outbox;
+mod recover;
+mod requests;
+mod runs;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::clock::{self, Boot, Wall};
+use crate::contract::target;
+use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
+use crate::journal::agent::{AgentReader, AgentSchema, Op};
+use crate::journal::{Journal, JournalError, Ticket};
+use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
+use crate::ledger::end::BootId;
+use crate::ledger::reverts::{Reverted, Waiters};
+use crate::model::{Action, ActionId, ActionState, Keys, Target};
+use crate::policy::{Verdict, WhiteList};
+use crate::sys::exe::Home;
+use crate::wire::control::Answer;
+use crate::wire::{ToAgent, ToManager};
+
+use guards::Guards;
+use inbox::Event;
+pub use inbox::{Inbox, Steer};
+pub use link::dial;
+use outbox::Outbox;
+use runs::Running;
+
+/// Actions that may wait or run before no more are taken from the manager.
+const MAX_PENDING: usize = 2_000;
+
+/// How long an ended action is remembered, so that it is not carried out again.
+const REMEMBERED: Duration = Duration::from_secs(90 * 86_400);
+
+/// How long somebody who asked for a revert waits for its confirmation.
+const REVERT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// What runs when the agent is asked to stop gets this long.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What an agent is made of.
+#[derive(Debug)]
+pub struct Parts {
+    pub home: Home,
+    pub boot_id: BootId,
+    pub settings: Settings,
+}
+
+/// What its configuration says. Replaced as a whole by a reload.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `<active-response><disabled>yes`: no new action is started.
+    pub disabled: bool,
+    /// Its own white list, beside the manager's.
+    pub white_list: WhiteList,
+}
+
+/// Who asked for a revert.
+#[derive(Debug)]
+enum Asker {
+    Person(oneshot::Sender<Answer>),
+    Manager { request: u64 },
+}
+
+/// Keys whose decision waits until another run has ended.
+#[derive(Debug)]
+struct HeldKeys {
+    run: RunId,
+    action: ActionId,
+    keys: Keys,
+    decide: oneshot::Sender<Decision>,
+}
+
+/// The agent. See the module for who may touch what.
+#[derive(Debug)]
+pub struct Agent {
+    home: Home,
+    settings: Settings,
+    since: Wall,
+    boot_id: BootId,
+    ledger: Ledger,
+    journal: Journal<AgentSchema>,
+    reader: AgentReader,
+    ended: HashSet<ActionId>,
+    guards: Guards,
+    slots: Slots,
+    next_run: u64,
+    planned: HashMap<RunId, (ActionId, RunKind)>,
+    running: HashMap<RunId, Running>,
+    runs: JoinSet<(RunId, Outcome)>,
+    /// Answers that wait for the journal.
+    chores: JoinSet<()>,
+    held_keys: Vec<HeldKeys>,
+    /// Actions that wait for the first white list.
+    unguarded: VecDeque<ActionId>,
+    alerts: HashMap<ActionId, Arc<[u8]>>,
+    outbox: Outbox,
+    progress: mpsc::Sender<(RunId, Progress)>,
+    reverts: Waiters<Asker>,
+    stopping: bool,
+}
+
+impl Agent {
+    /// Opens the journal, ends what a predecessor left running, and decides
+    /// what each of its actions needs. Blocks while it does.
+    pub fn open(parts: Parts, inbox: &Inbox) -> Result<Self, JournalError> {
+        let path = parts.home.path().join("queue/agentd.db");
+        let journal = Journal::<AgentSchema>::open(&path)?;
+        let reader = AgentReader::open(&path)?;
+        let loaded = reader.load()?;
+        let mut agent = Self {
+            guards: Guards::new(loaded.white_list.as_deref()),
+            settings: parts.settings,
+            since: clock::wall(),
+            ledger: Ledger::new(parts.boot_id.clone()),
+            boot_id: parts.boot_id,
+            reader,
+            ended: loaded.ended.into_iter().collect(),
+            slots: Slots::default(),
+            next_run: 0,
+            planned: HashMap::new(),
+            running: HashMap::new(),
+            runs: JoinSet::new(),
+            chores: JoinSet::new(),
+            held_keys: Vec::new(),
+            unguarded: VecDeque::new(),
+            alerts: HashMap::new(),
+            outbox: Outbox::new(loaded.updates, journal.synced()),
+            progress: inbox.progress(),
+            reverts: Waiters::default(),
+            stopping: false,
+            journal,
+            home: parts.home,
+        };
+        agent.load(loaded.live);
+        Ok(agent)
+    }
+
+    /// Runs until it is told to stop; what is in force stays in force.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        let mut synced = self.journal.synced();
+        self.recover().await;
+        let mut give_up = None;
+        loop {
+            let busy = !self.running.is_empty();
+            if self.stopping && (!busy || give_up.is_some_and(|at| at <= clock::boot())) {
+                break;
+            }
+            match inbox.next(&mut self, &mut synced).await {
+                Event::Steer(Steer::Stop) => {
+                    self.stopping = true;
+                    give_up.get_or_insert(clock::boot().plus(STOP_PATIENCE));
+                    inbox.wake_at(give_up);
+                }
+                event => self.handle(event).await,
+            }
+        }
+        self.shut_down().await;
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Steer(Steer::Reload(settings)) => self.settings = settings,
+            Event::Steer(Steer::Stop) => {}
+            Event::Prune => {
+                let before = clock::wall().minus(REMEMBERED);
+                self.journal.write(vec![Op::Prune { before }]).await;
+            }
+            Event::Asked(asked) => self.answer(asked).await,
+            Event::Linked(link) => self.outbox.connect(link),
+            Event::Unlinked => self.outbox.disconnect(),
+            Event::Told(message) => self.told(message).await,
+            Event::Progress(run, progress) => self.progress(run, progress).await,
+            Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
+            Event::Rang => self.wake().await,
+            Event::Synced | Event::Sent => {}
+        }
+    }
+
+    /// Whether another action may be taken from the manager.
+    fn accepts(&self) -> bool {
+        self.planned.len() + self.unguarded.len() < MAX_PENDING
+    }
+
+    fn next_alarm(&self) -> Option<Boot> {
+        let alarms = [self.ledger.next_due(), self.reverts.next_deadline()];
+        alarms.into_iter().flatten().min()
+    }
+
+    async fn wake(&mut self) {
+        if !self.stopping {
+            let changes = self.ledger.due(clock::now());
+            self.commit(changes).await;
+            self.start_planned().await;
+        }
+        self.answer_reverts();
+    }
+
+    async fn told(&mut self, message: ToAgent) {
+        match message {
+            ToAgent::WhiteList { networks } => {
+                if let Some(stored) = self.guards.set_white_list(networks) {
+                    self.journal.write(vec![Op::WhiteList(stored)]).await;
+                }
+                for id in std::mem::take(&mut self.unguarded) {
+                    self.admit(id).await;
+                }
+            }
+            ToAgent::Act {
+                action,
+                alert,
+                remaining_ms,
+                age_ms: _,
+            } => {
+                let left = remaining_ms.map(Duration::from_millis);
+                self.act(*action, alert, left).await;
+            }
+            ToAgent::Revert { id, request } => {
+                self.revert(vec![id], Asker::Manager { request }).await;
+            }
+            ToAgent::Stored { up_to } => {
+                self.outbox.stored(up_to);
+                self.journal.write(vec![Op::Confirmed { up_to }]).await;
+            }
+            ToAgent::Ping => self.outbox.answer(ToManager::Pong),
+        }
+    }
+
+    /// Takes in an action, once.
+    async fn act(&mut self, action: Action, alert: Vec<u8>, left: Option<Duration>) {
+        let id = action.id;
+        if self.ledger.entry(id).is_some() || self.ended.contains(&id) {
+            self.remind(id).await;
+            return;
+        }
+        let now = clock::now();
+        let kind = self.home.executable(&action.executable);
+        if let Ok(exe) = &kind
+            && exe.mismatch()
+        {
+            log::warn!(executable:% = action.executable; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
+        }
+        let is_bundled = kind.as_ref().is_ok_and(|exe| exe.kind().is_bundled());
+        let mut changes = self.ledger.accept(action, is_bundled, left, now);
+        let problem = match kind {
+            Err(error) => Some((ActionState::Failed, error.to_string())),
+            Ok(_) if self.settings.disabled => Some((
+                ActionState::Refused,
+                "active response is disabled on this host (etc/agent.conf)".to_owned(),
+            )),
+            Ok(_) if is_bundled => target::address(&alert)
+                .err()
+                .map(|error| (ActionState::Failed, error.to_string())),
+            Ok(_) => None,
+        };
+        let refused = problem.is_some();
+        if let Some((state, detail)) = problem {
+            changes.merge(self.ledger.refuse(id, state, detail, now));
+        } else {
+            self.alerts.insert(id, alert.into());
+        }
+        self.commit(changes).await;
+        if !refused {
+            self.admit(id).await;
+        }
+    }
+
+    /// Looks whether an accepted action may run, and lines it up.
+    async fn admit(&mut self, id: ActionId) {
+        let Some(alert) = self.alert(id) else {
+            return;
+        };
+        let wanted = target::address(&alert).ok();
+        match self
+            .guards
+            .judge(wanted.as_ref(), &self.settings.white_list)
+        {
+            None => self.unguarded.push_back(id),
+            Some(Verdict::Allow) => {
+                self.plan(id, RunKind::Add, wanted.as_ref());
+                self.start_planned().await;
+            }
+            Some(Verdict::Refuse(reason)) => {
+                let changes =
+                    self.ledger
+                        .refuse(id, ActionState::Refused, reason.to_string(), clock::now());
+                self.commit(changes).await;
+            }
+        }
+    }
+
+    /// Tells the manager again where an action stands, unless it is about to
+    /// hear of it anyway.
+    async fn remind(&mut self, id: ActionId) {
+        if self.outbox.mentions(id) {
+            return;
+        }
+        let now = clock::now();
+        if let Some(entry) = self.ledger.entry(id) {
+            let mut record = entry.in_force_record(now, &self.boot_id);
+            record.state = entry.state();
+            let (action, ops) = (entry.action.clone(), Vec::new());
+            let _ = self.tell(action, record, ops).await;
+            return;
+        }
+        match self.reader.told(id) {
+            Ok(Some((action, record))) => {
+                let _ = self.tell(action, record, Vec::new()).await;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                log::warn!(error:% = error; "cannot tell the manager what became of an action")
+            }
+        }
+    }
+
+    async fn tell(
+        &mut self,
+        action: Action,
+        record: crate::model::Record,
+        mut ops: Vec<Op>,
+    ) -> Ticket {
+        let op = self.outbox.push(action, record, self.journal.next());
+        ops.push(op);
+        self.journal.write(ops).await
+    }
+
+    /// Journals what has changed, then lines up the runs that follow from it.
+    /// The ticket is that of the last write.
+    async fn commit(&mut self, changes: Changes) -> Ticket {
+        let now = clock::wall();
+        let mut ops = Vec::new();
+        for id in &changes.changed {
+            let Some(entry) = self.ledger.entry(*id) else {
+                continue;
+            };
+            if entry.step == Step::Waiting
+                && let Some(body) = self.alerts.get(id)
+            {
+                ops.push(Op::Alert {
+                    id: *id,
+                    body: body.to_vec(),
+                });
+            }
+            ops.push(Op::Entry(Box::new(entry.clone()), now));
+        }
+        for record in changes.records {
+            log::debug!(action:% = record.action, state:% = record.state, command:% = record.command; "an action has a new state");
+            self.settled(&record);
+            let Some(entry) = self.ledger.entry(record.action) else {
+                continue;
+            };
+            let action = entry.action.clone();
+            ops.push(self.outbox.push(action, record, self.journal.next()));
+        }
+        let ticket = self.journal.write(ops).await;
+        for id in &changes.changed {
+            if self
+                .ledger
+                .entry(*id)
+                .is_some_and(|e| e.step == Step::Ended)
+            {
+                self.ended.insert(*id);
+                self.alerts.remove(id);
+                self.ledger.remove_ended(*id);
+            }
+        }
+        for (id, kind) in changes.runs {
+            let wanted = self
+                .alert(id)
+                .and_then(|alert| target::address(&alert).ok());
+            self.plan(id, kind, wanted.as_ref());
+        }
+        self.answer_reverts();
+        ticket
+    }
+
+    /// Somebody may be waiting for this state.
+    fn settled(&mut self, record: &crate::model::Record) {
+        let tried = record.state == ActionState::Reverting && record.detail.is_some();
+        if record.state.is_final() || tried {
+            self.reverts.settled(&Reverted {
+                action: record.action,
+                state: record.state,
+                keys: record.keys.clone(),
+                detail: record.detail.clone(),
+            });
+        }
+    }
+
+    /// The alert of an action that has not ended.
+    fn alert(&self, id: ActionId) -> Option<Arc<[u8]>> {
+        if let Some(alert) = self.alerts.get(&id) {
+            return Some(Arc::clone(alert));
+        }
+        match self.reader.alert(id) {
+            Ok(alert) => alert.map(Into::into),
+            Err(error) => {
+                log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
+                None
+            }
+        }
+    }
+
+    /// Which runs must follow each other: those of one executable for one
+    /// target. A script whose target is not known before it runs has a lane of
+    /// its own; its keys tell later.
+    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<(String, bool)> {
+        let entry = self.ledger.entry(id)?;
+        let what = match target {
+            Some(target) => target.to_string(),
+            None => id.to_string(),
+        };
+        Some((
+            format!("{} {what}", entry.action.executable),
+            !entry.is_bundled,
+        ))
+    }
+}

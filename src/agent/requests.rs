@@ -1,0 +1,212 @@
+//! What people ask of the agent.
+
+use crate::clock;
+use crate::ledger::agent::{Entry, Step};
+use crate::ledger::reverts::Reverted;
+use crate::model::{ActionId, Record};
+use crate::wire::control::{
+    Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+};
+use crate::wire::message::Reverted as RevertedMessage;
+use crate::wire::{Daemon, ToManager};
+
+use super::runs::shown_keys;
+use super::{Agent, Asker, REVERT_PATIENCE};
+
+impl Agent {
+    pub(super) async fn answer(&mut self, asked: Asked) {
+        let answer = match asked.request {
+            Request::Status => Answer::Status(self.status()),
+            Request::Responses => Answer::Records {
+                records: self.in_force(),
+            },
+            Request::History { limit } => match self.reader.history(limit) {
+                Ok(records) => Answer::Records { records },
+                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
+            },
+            Request::Revert { which } => {
+                let ids = self.chosen(&which);
+                if ids.is_empty() {
+                    failed(ErrorKind::NotFound, not_found(&which))
+                } else {
+                    self.revert(ids, Asker::Person(asked.answer)).await;
+                    return;
+                }
+            }
+            Request::Agents => failed(
+                ErrorKind::Invalid,
+                "an agent knows no other agents (ask the manager)".to_owned(),
+            ),
+            Request::Reload => failed(
+                ErrorKind::Invalid,
+                "a reload is done by the daemon, not by its agent".to_owned(),
+            ),
+        };
+        // An asker who has gone needs no answer.
+        let _ = asked.answer.send(answer);
+    }
+
+    fn chosen(&self, which: &Which) -> Vec<ActionId> {
+        self.ledger
+            .entries()
+            .filter(|entry| entry.step != Step::Ended)
+            .filter(|entry| match which {
+                Which::Id(id) => entry.action.id == *id,
+                Which::Target(target) => names(entry, target),
+                Which::All => true,
+            })
+            .map(|entry| entry.action.id)
+            .collect()
+    }
+
+    /// Takes actions back, and answers once it is known what became of each.
+    pub(super) async fn revert(&mut self, ids: Vec<ActionId>, asker: Asker) {
+        let now = clock::now();
+        let deadline = now.boot.plus(REVERT_PATIENCE);
+        let (known, unknown): (Vec<_>, Vec<_>) = ids
+            .into_iter()
+            .partition(|id| self.ledger.entry(*id).is_some());
+        if known.is_empty() {
+            self.reply(asker, Vec::new(), &unknown);
+            return;
+        }
+        self.reverts.wait(asker, known.iter().copied(), deadline);
+        for id in known {
+            if let Some(changes) = self.ledger.ask_revert(id, now) {
+                self.commit(changes).await;
+            }
+        }
+        self.start_planned().await;
+    }
+
+    pub(super) fn answer_reverts(&mut self) {
+        for (asker, outcomes) in self.reverts.answered(clock::boot()) {
+            self.reply(asker, outcomes, &[]);
+        }
+    }
+
+    fn reply(&mut self, asker: Asker, outcomes: Vec<Reverted>, unknown: &[ActionId]) {
+        match asker {
+            Asker::Person(answer) => {
+                let outcomes = outcomes.into_iter().map(row).collect();
+                // An asker who has gone needs no answer.
+                let _ = answer.send(Answer::Reverted { outcomes });
+            }
+            Asker::Manager { request } => {
+                let outcome = match outcomes.into_iter().next() {
+                    Some(outcome) => RevertedMessage::Outcome {
+                        state: outcome.state,
+                        keys: outcome.keys,
+                        detail: outcome.detail,
+                    },
+                    None => RevertedMessage::NotFound,
+                };
+                debug_assert!(unknown.len() <= 1, "the manager asks for one at a time");
+                self.outbox.answer(ToManager::Reverted { request, outcome });
+            }
+        }
+    }
+
+    fn in_force(&self) -> Vec<Record> {
+        let now = clock::now();
+        let mut records: Vec<_> = self
+            .ledger
+            .entries()
+            .filter(|entry| matches!(entry.step, Step::InForce | Step::Reverting | Step::Undoing))
+            .map(|entry| {
+                let mut record = entry.in_force_record(now, &self.boot_id);
+                record.state = entry.state();
+                record
+            })
+            .collect();
+        records.sort_by_key(|record| (record.since, record.action));
+        records
+    }
+
+    fn status(&self) -> Status {
+        let count = |wanted: fn(&Entry) -> bool| -> u64 {
+            let number = self.ledger.entries().filter(|entry| wanted(entry)).count();
+            u64::try_from(number).unwrap_or(u64::MAX)
+        };
+        let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        let failing = count(|e| e.attempts > 0 && e.step != Step::InForce);
+        let counters = [
+            ("in force", count(|e| e.step == Step::InForce)),
+            ("running", number(self.running.len())),
+            ("waiting", number(self.planned.len() + self.unguarded.len())),
+            ("reverts failing", failing),
+            (
+                "updates the manager has not confirmed",
+                number(self.outbox.unconfirmed()),
+            ),
+        ];
+        Status {
+            daemon: Daemon::Agentd.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: self.since,
+            counters: counters
+                .into_iter()
+                .map(|(name, value)| Counter {
+                    name: name.to_owned(),
+                    value,
+                })
+                .collect(),
+            problems: self.problems(failing),
+        }
+    }
+
+    fn problems(&self, failing: u64) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(error) = self.journal.health().error() {
+            problems.push(format!(
+                "the journal {} cannot be written: {error}; no new action starts until it can",
+                self.journal.path().display()
+            ));
+        }
+        if failing > 0 {
+            problems.push(format!(
+                "{failing} reverts are not confirmed and are tried again (ripostctl responses shows them)"
+            ));
+        }
+        if !self.guards.has_white_list() {
+            problems.push(
+                "no white list has come from a manager yet; no new action starts before".to_owned(),
+            );
+        }
+        if !self.outbox.is_connected() {
+            problems.push("the manager is not connected".to_owned());
+        }
+        problems
+    }
+}
+
+fn names(entry: &Entry, target: &str) -> bool {
+    entry
+        .keys
+        .as_ref()
+        .is_some_and(|keys| keys.iter().any(|key| key == target))
+}
+
+fn row(outcome: Reverted) -> RevertOutcome {
+    RevertOutcome {
+        action: outcome.action,
+        state: outcome.state,
+        keys: shown_keys(outcome.keys.as_ref()),
+        detail: outcome.detail,
+    }
+}
+
+fn not_found(which: &Which) -> String {
+    match which {
+        Which::Id(id) => format!("no action {id} is in force (ripostctl responses lists them)"),
+        Which::Target(target) => {
+            format!("nothing is in force for {target} (ripostctl responses lists what is)")
+        }
+        Which::All => "nothing is in force".to_owned(),
+    }
+}
+
+fn failed(kind: ErrorKind, text: String) -> Answer {
+    Answer::Error { kind, text }
+}

@@ -1,0 +1,340 @@
+//! Runs of executables: planned, started, spoken to, ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use crate::clock;
+use crate::contract::request::Message;
+use crate::executor::{self, Decision, End, Limits, Mode, Outcome, Progress, Run, RunId};
+use crate::journal::Ticket;
+use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
+use crate::model::bundled::Effect;
+use crate::model::{ActionId, Keys, Target};
+
+use super::{Agent, HeldKeys};
+
+/// How long a revert waits for the journal. Its action is stored with its end
+/// already, so that a revert whose beginning is not written is only repeated.
+const REVERT_WAITS: Duration = Duration::from_secs(2);
+
+/// A run that has been started.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) action: ActionId,
+    pub(super) kind: RunKind,
+    /// Dropped or set, it kills the run.
+    cancel: watch::Sender<bool>,
+}
+
+impl Agent {
+    /// Lines a run up behind the others of its lane.
+    pub(super) fn plan(&mut self, id: ActionId, kind: RunKind, target: Option<&Target>) {
+        let Some((lane, is_script)) = self.lane(id, target) else {
+            return;
+        };
+        let Some(entry) = self.ledger.entry(id) else {
+            return;
+        };
+        let run = RunId(self.next_run);
+        self.next_run += 1;
+        self.planned.insert(run, (id, kind));
+        let executable = &entry.action.executable;
+        self.slots
+            .submit(run, lane, executable, is_script, mode(kind));
+    }
+
+    /// Starts what may start within the bounds.
+    pub(super) async fn start_planned(&mut self) {
+        while !self.stopping
+            && let Some(run) = self.slots.start_next()
+        {
+            let Some((id, kind)) = self.planned.remove(&run) else {
+                continue;
+            };
+            self.start_run(run, id, kind).await;
+        }
+    }
+
+    async fn start_run(&mut self, run: RunId, id: ActionId, kind: RunKind) {
+        let Some(changes) = self.ledger.start(id, kind, clock::now()) else {
+            self.slots.finished(run);
+            return;
+        };
+        let ticket = self.commit(changes).await;
+        let Some(entry) = self.ledger.entry(id).filter(|e| e.step != Step::Ended) else {
+            self.slots.finished(run);
+            return;
+        };
+        let Some(alert) = self.alert(id) else {
+            let why = "its alert is not in the journal any more".to_owned();
+            self.not_started(run, id, kind, why).await;
+            return;
+        };
+        let planned = match self.prepare(run, entry, kind, &alert) {
+            Ok(planned) => planned,
+            Err(why) => {
+                self.not_started(run, id, kind, why).await;
+                return;
+            }
+        };
+        let waits = Waits::before(kind, entry);
+        let (cancel, cancelled) = watch::channel(false);
+        let progress = self.progress.clone();
+        self.running.insert(
+            run,
+            Running {
+                action: id,
+                kind,
+                cancel,
+            },
+        );
+        self.runs.spawn(async move {
+            waits.out(ticket).await;
+            (run, executor::run(planned, progress, cancelled).await)
+        });
+    }
+
+    fn prepare(
+        &self,
+        id: RunId,
+        entry: &Entry,
+        kind: RunKind,
+        alert: &Arc<[u8]>,
+    ) -> Result<Run, String> {
+        let action = &entry.action;
+        let message = Message::new(
+            &action.agent.name,
+            &action.executable,
+            &action.extra_args,
+            alert,
+        )
+        .map_err(|error| error.to_string())?;
+        let mut limits = Limits::standard(entry.is_bundled);
+        limits.execution = action.execution_timeout.unwrap_or(limits.execution);
+        limits.handshake = action.handshake_timeout.unwrap_or(limits.handshake);
+        Ok(Run {
+            id,
+            home: self.home.clone(),
+            exe: action.executable.clone(),
+            bundled: entry.is_bundled,
+            mode: mode(kind),
+            message,
+            limits,
+        })
+    }
+
+    async fn not_started(&mut self, run: RunId, id: ActionId, kind: RunKind, why: String) {
+        let finished = Finished {
+            ending: Ending::Broke(why),
+            exit_code: None,
+            stderr: None,
+            detail: None,
+            duration_ms: None,
+        };
+        self.conclude(run, id, kind, &finished).await;
+    }
+
+    pub(super) async fn progress(&mut self, run: RunId, progress: Progress) {
+        let Some(running) = self.running.get(&run) else {
+            return;
+        };
+        let (id, kind) = (running.action, running.kind);
+        match progress {
+            Progress::Started { process, go } => {
+                let changes = self.ledger.started(id, process);
+                let ticket = self.commit(changes).await;
+                let waits = match kind {
+                    RunKind::Add => Waits::Written,
+                    RunKind::Delete => Waits::Briefly,
+                };
+                self.answer_after(ticket, waits, go, ());
+            }
+            Progress::Keys {
+                keys: Ok(keys),
+                decide,
+            } => {
+                self.decide(HeldKeys {
+                    run,
+                    action: id,
+                    keys,
+                    decide,
+                })
+                .await;
+            }
+            Progress::Keys {
+                keys: Err(why),
+                decide,
+            } => {
+                log::warn!(action:% = id, why = why.as_str(); "an executable printed keys that cannot be used; it goes on without");
+                // A run that has ended meanwhile needs no decision.
+                let _ = decide.send(Decision::Continue { expires: None });
+            }
+        }
+    }
+
+    async fn decide(&mut self, held: HeldKeys) {
+        let (verdict, changes) = self.ledger.keys(held.action, &held.keys, clock::now());
+        let waits = match self.ledger.entry(held.action) {
+            Some(entry) if entry.is_bundled => Waits::Written,
+            Some(_) | None => Waits::Synced,
+        };
+        let ticket = self.commit(changes).await;
+        let decision = match verdict {
+            Verdict::Wait => {
+                self.held_keys.push(held);
+                return;
+            }
+            Verdict::Continue { expires } => Decision::Continue { expires },
+            Verdict::Abort => Decision::Abort,
+        };
+        self.answer_after(ticket, waits, held.decide, decision);
+    }
+
+    fn answer_after<T: Send + 'static>(
+        &mut self,
+        ticket: Ticket,
+        waits: Waits,
+        answer: oneshot::Sender<T>,
+        value: T,
+    ) {
+        self.chores.spawn(async move {
+            waits.out(ticket).await;
+            // A run that has ended meanwhile needs no answer.
+            let _ = answer.send(value);
+        });
+    }
+
+    pub(super) async fn run_ended(&mut self, run: RunId, outcome: Outcome) {
+        let Some(running) = self.running.remove(&run) else {
+            return;
+        };
+        if self.stopping && outcome.end == End::Cancelled {
+            // The next start decides, as after a crash.
+            return;
+        }
+        let finished = finished(outcome);
+        self.conclude(run, running.action, running.kind, &finished)
+            .await;
+        self.start_planned().await;
+    }
+
+    async fn conclude(&mut self, run: RunId, id: ActionId, kind: RunKind, finished: &Finished) {
+        let before = self.ledger.entry(id).map(|entry| entry.step);
+        let changes = self.ledger.finish(id, kind, finished, clock::now());
+        self.report(id, kind, before, finished);
+        self.commit(changes).await;
+        self.slots.finished(run);
+        self.held_keys.retain(|held| held.run != run);
+        for held in std::mem::take(&mut self.held_keys) {
+            self.decide(held).await;
+        }
+    }
+
+    fn report(&self, id: ActionId, kind: RunKind, before: Option<Step>, run: &Finished) {
+        let problem = match &run.ending {
+            Ending::Broke(why) => why.clone(),
+            Ending::Exited(status) if *status != 0 => format!("status {status}"),
+            Ending::Exited(_) => return,
+            Ending::Reported(result) => {
+                let in_place = result.detail.as_deref() == Some(crate::contract::reply::IN_PLACE);
+                if before == Some(Step::InForce) && !in_place && kind == RunKind::Add {
+                    log::warn!(action:% = id; "an effect was missing and has been put back");
+                }
+                return;
+            }
+        };
+        let what = match kind {
+            RunKind::Add => "add",
+            RunKind::Delete => "delete",
+        };
+        log::warn!(action:% = id, run = what, problem = problem.as_str(); "an executable did not succeed");
+    }
+
+    /// Gives what runs a last chance, kills the rest, and closes the journal.
+    pub(super) async fn shut_down(mut self) {
+        for running in self.running.values() {
+            running.cancel.send_replace(true);
+        }
+        while self.runs.join_next().await.is_some() {}
+        let journal = self.journal;
+        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
+        closed.expect("closing the journal does not panic");
+    }
+}
+
+/// What an action that is about to run waits for.
+#[derive(Clone, Copy, Debug)]
+enum Waits {
+    Written,
+    Synced,
+    /// Written, but not for long.
+    Briefly,
+}
+
+impl Waits {
+    /// Kernel state is gone after a power cut, so its intent need only survive
+    /// a crash of the process; files and accounts are not.
+    fn before(kind: RunKind, entry: &Entry) -> Self {
+        match (kind, entry.bundled().map(|row| row.effect)) {
+            (RunKind::Delete, _) => Self::Briefly,
+            (RunKind::Add, Some(Effect::Kernel)) => Self::Written,
+            (RunKind::Add, Some(Effect::File) | None) => Self::Synced,
+        }
+    }
+
+    async fn out(self, mut ticket: Ticket) {
+        // A writer that has ended takes the daemon with it; what is waited for
+        // then never happens, and neither does the run.
+        let done = match self {
+            Self::Written => ticket.written().await,
+            Self::Synced => ticket.synced().await,
+            Self::Briefly => {
+                let _ = tokio::time::timeout(REVERT_WAITS, ticket.written()).await;
+                true
+            }
+        };
+        if !done {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+fn finished(outcome: Outcome) -> Finished {
+    let exit_code = match outcome.end {
+        End::Exited(status) => Some(status),
+        End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled => None,
+    };
+    let ending = match (outcome.result, outcome.end) {
+        (Some(result), _) => Ending::Reported(result),
+        (None, End::Exited(status)) => Ending::Exited(status),
+        (None, End::Signalled(signal)) => Ending::Broke(format!("was ended by signal {signal}")),
+        (None, End::TimedOut) => Ending::Broke("ran into its time limit".to_owned()),
+        (None, End::NotStarted(why)) => Ending::Broke(why),
+        (None, End::Cancelled) => Ending::Broke("was cancelled".to_owned()),
+    };
+    let notes: Vec<_> = [outcome.detail, outcome.output_note]
+        .into_iter()
+        .flatten()
+        .collect();
+    Finished {
+        ending,
+        exit_code,
+        stderr: (!outcome.stderr.is_empty()).then_some(outcome.stderr),
+        detail: (!notes.is_empty()).then(|| notes.join("; ")),
+        duration_ms: Some(outcome.duration.as_secs_f64() * 1_000.0),
+    }
+}
+
+fn mode(kind: RunKind) -> Mode {
+    match kind {
+        RunKind::Add => Mode::Add,
+        RunKind::Delete => Mode::Delete,
+    }
+}
+
+/// The keys an entry is shown with.
+pub(super) fn shown_keys(keys: Option<&Keys>) -> String {
+    keys.map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,243 @@
+//! What an agent must not forget: its actions, the alerts they came with, what
+//! the manager has not confirmed yet, and the last white list.
+//!
+//! Tables of version 1:
+//! - `actions(id, ended_ms, entry)`: a ledger entry as JSON; `ended_ms` (wall
+//!   time) is null while it lives;
+//! - `alerts(id, body)`: the alert's bytes, apart so that a start does not read them;
+//! - `records(id, time_ms, record)`: the last record of each action, for history;
+//! - `updates(seq, action, record)`: what the manager has not confirmed;
+//! - `meta(name, value)`: `white_list`.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use crate::clock::Wall;
+use crate::ledger::agent::{Entry, Step};
+use crate::model::{Action, ActionId, Record};
+
+use super::{JournalError, Schema, reader};
+
+/// The schema of `queue/agentd.db`.
+#[derive(Debug)]
+pub struct AgentSchema;
+
+/// One change. Those of one write are applied together.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A new action with its alert.
+    Alert {
+        id: ActionId,
+        body: Vec<u8>,
+    },
+    /// An action as it stands now.
+    Entry(Box<Entry>, Wall),
+    /// A state change the manager is to be told of.
+    Update {
+        seq: u64,
+        action: Box<Action>,
+        record: Box<Record>,
+    },
+    /// The manager has stored every update up to this one.
+    Confirmed {
+        up_to: u64,
+    },
+    WhiteList(String),
+    /// Forgets what ended before this moment and has been confirmed.
+    Prune {
+        before: Wall,
+    },
+}
+
+impl Schema for AgentSchema {
+    type Op = Op;
+
+    const VERSION: i32 = 1;
+
+    const CREATE: &'static str = "
+        CREATE TABLE actions (id TEXT PRIMARY KEY, ended_ms INTEGER, entry TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE INDEX actions_ended ON actions (ended_ms);
+        CREATE TABLE alerts (id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+        CREATE TABLE records (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+        CREATE INDEX records_time ON records (time_ms);
+        CREATE TABLE updates (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+        CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;";
+
+    fn apply(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
+        match op {
+            Op::Alert { id, body } => transaction
+                .prepare_cached("INSERT OR REPLACE INTO alerts VALUES (?1, ?2)")?
+                .execute(params![id.to_string(), body]),
+            Op::Entry(entry, now) => {
+                let ended = (entry.step == Step::Ended).then(|| now.millis());
+                let id = entry.action.id.to_string();
+                if ended.is_some() {
+                    transaction
+                        .prepare_cached("DELETE FROM alerts WHERE id = ?1")?
+                        .execute([&id])?;
+                }
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO actions VALUES (?1, ?2, ?3)")?
+                    .execute(params![id, ended, json(entry)])
+            }
+            Op::Update {
+                seq,
+                action,
+                record,
+            } => {
+                let text = json(record);
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)")?
+                    .execute(params![
+                        record.action.to_string(),
+                        record.time.millis(),
+                        text
+                    ])?;
+                transaction
+                    .prepare_cached("INSERT OR REPLACE INTO updates VALUES (?1, ?2, ?3)")?
+                    .execute(params![i64_of(*seq), json(action), text])
+            }
+            Op::Confirmed { up_to } => transaction
+                .prepare_cached("DELETE FROM updates WHERE seq <= ?1")?
+                .execute([i64_of(*up_to)]),
+            Op::WhiteList(text) => transaction
+                .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('white_list', ?1)")?
+                .execute([text]),
+            Op::Prune { before } => prune(transaction, *before),
+        }
+        .map(drop)
+    }
+}
+
+fn prune(transaction: &Transaction<'_>, before: Wall) -> rusqlite::Result<usize> {
+    let unconfirmed = "SELECT json_extract(record, '$.action') FROM updates";
+    transaction.execute(
+        &format!("DELETE FROM actions WHERE ended_ms < ?1 AND id NOT IN ({unconfirmed})"),
+        [before.millis()],
+    )?;
+    transaction.execute(
+        "DELETE FROM records WHERE time_ms < ?1 AND id NOT IN (SELECT id FROM actions)",
+        [before.millis()],
+    )
+}
+
+/// SQLite integers are signed; sequence numbers never come near the limit.
+fn i64_of(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("names, numbers and lists always serialise")
+}
+
+/// What a journal holds at a start.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Every action that has not ended.
+    pub live: Vec<Entry>,
+    /// The ids of those that have, as far back as they are remembered.
+    pub ended: Vec<ActionId>,
+    /// What the manager has not confirmed, in order.
+    pub updates: Vec<(u64, Action, Record)>,
+    pub white_list: Option<String>,
+}
+
+/// Reads `queue/agentd.db` beside its writer.
+#[derive(Debug)]
+pub struct AgentReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl AgentReader {
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        Ok(Self {
+            path: path.to_owned(),
+            connection: reader(path)?,
+        })
+    }
+
+    pub fn load(&self) -> Result<Loaded, JournalError> {
+        let live = self.rows("SELECT id, entry FROM actions WHERE ended_ms IS NULL")?;
+        let actions =
+            self.rows::<Action>("SELECT CAST(seq AS TEXT), action FROM updates ORDER BY seq")?;
+        let records =
+            self.rows::<Record>("SELECT CAST(seq AS TEXT), record FROM updates ORDER BY seq")?;
+        let updates = actions
+            .into_iter()
+            .zip(records)
+            .map(|((seq, action), (_, record))| (seq.parse().unwrap_or(0), action, record))
+            .collect();
+        Ok(Loaded {
+            live: live.into_iter().map(|(_, entry)| entry).collect(),
+            ended: self.ended().map_err(|error| self.failed(error))?,
+            updates,
+            white_list: self
+                .connection
+                .query_row(
+                    "SELECT value FROM meta WHERE name = 'white_list'",
+                    [],
+                    |row| row.get(0),
+                )
+                .optional()
+                .map_err(|error| self.failed(error))?,
+        })
+    }
+
+    fn ended(&self) -> rusqlite::Result<Vec<ActionId>> {
+        let mut query = self
+            .connection
+            .prepare("SELECT id FROM actions WHERE ended_ms IS NOT NULL")?;
+        let ids = query.query_map([], |row| row.get::<_, String>(0))?;
+        ids.map(|id| Ok(ActionId::parse(&id?).ok()))
+            .filter_map(Result::transpose)
+            .collect()
+    }
+
+    /// The alert of an action that has not ended.
+    pub fn alert(&self, id: ActionId) -> Result<Option<Vec<u8>>, JournalError> {
+        self.connection
+            .query_row(
+                "SELECT body FROM alerts WHERE id = ?1",
+                [id.to_string()],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|error| self.failed(error))
+    }
+
+    /// An action that has ended, and the last record of it.
+    pub fn told(&self, id: ActionId) -> Result<Option<(Action, Record)>, JournalError> {
+        let entries =
+            self.rows::<Entry>(&format!("SELECT id, entry FROM actions WHERE id = '{id}'"))?;
+        let records = self.rows(&format!("SELECT id, record FROM records WHERE id = '{id}'"))?;
+        let action = entries.into_iter().map(|(_, entry)| entry.action).next();
+        let record = records.into_iter().map(|(_, record)| record).next();
+        Ok(action.zip(record))
+    }
+
+    /// The last record of each of the `limit` actions that changed last, newest first.
+    pub fn history(&self, limit: u32) -> Result<Vec<Record>, JournalError> {
+        let query = format!("SELECT id, record FROM records ORDER BY time_ms DESC LIMIT {limit}");
+        Ok(self
+            .rows(&query)?
+            .into_iter()
+            .map(|(_, record)| record)
+            .collect())
+    }
+
+    fn rows<T: serde::de::DeserializeOwned>(
+        &self,
+        query: &str,
+    ) -> Result<Vec<(String, T)>, JournalError> {
+        super::json_rows(&self.connection, &self.path, query)
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> JournalError {
+        JournalError::Read {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Durable state on SQLite: one database, one writer thread, group commit.
+//!
+//! A write has two moments. **Written**: committed to the write-ahead log, so
+//! that it survives the death of this process. **Synced**: on the disk, so that
+//! it survives a power cut. Kernel state may be changed after the first, files
+//! after the second, and nothing is told to another machine before the second.
+//!
+//! The database runs with `synchronous=NORMAL`, under which SQLite orders the
+//! log correctly but does not sync it at a commit (sqlite.org/pragma.html);
+//! the writer syncs the log itself, once per group. A write that fails, such as
+//! on a full disk, is kept and tried again every second: nothing is dropped,
+//! nobody is told that it happened, and [`Health`] says so meanwhile.
+
+pub mod agent;
+pub mod manager;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction};
+
+pub use writer::{Health, Journal, Ticket};
+
+/// What a journal holds: its tables, and how one operation changes them.
+pub trait Schema: Send + 'static {
+    type Op: Send + 'static;
+
+    /// The version of the tables, stored in `user_version`.
+    const VERSION: i32;
+
+    /// Creates the tables of `VERSION` in an empty database.
+    const CREATE: &'static str;
+
+    fn apply(transaction: &Transaction<'_>, op: &Self::Op) -> rusqlite::Result<()>;
+}
+
+/// Why a journal cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error("open journal {path}")]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("open journal {path}")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(
+        "open journal {path}: it has version {found}, this program knows up to {known}\n(it was written by a newer Ripost; install that version again)"
+    )]
+    Version {
+        path: PathBuf,
+        found: i32,
+        known: i32,
+    },
+    #[error("read journal {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: rusqlite::Error,
+    },
+    #[error("read journal {path}: row {row} is not valid")]
+    Row {
+        path: PathBuf,
+        row: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Opens or creates the database of `S`, checks its version, and opens its log
+/// for syncing.
+fn open<S: Schema>(path: &Path) -> Result<(Connection, File), JournalError> {
+    let failed = |source| JournalError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(failed)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(failed)?;
+    connection
+        .pragma_update(None, "synchronous", "NORMAL")
+        .map_err(failed)?;
+    let found: i32 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(failed)?;
+    if found > S::VERSION {
+        return Err(JournalError::Version {
+            path: path.to_owned(),
+            found,
+            known: S::VERSION,
+        });
+    }
+    if found == 0 {
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute_batch(S::CREATE).map_err(failed)?;
+        transaction
+            .pragma_update(None, "user_version", S::VERSION)
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+    let log = open_log(path).map_err(|source| JournalError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    Ok((connection, log))
+}
+
+/// The write-ahead log lives as long as the connection. SQLite's advisory locks
+/// are on other files, so closing this descriptor releases none of them.
+fn open_log(path: &Path) -> std::io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = File::options().read(true).write(true).open(&name)?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()?;
+    Ok(log)
+}
+
+/// A second connection for reading, which never waits for the writer.
+pub(crate) fn reader(path: &Path) -> Result<Connection, JournalError> {
+    let failed = |source| JournalError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(failed)?;
+    Ok(connection)
+}
+
+/// The rows of a query for an id and a JSON text.
+fn json_rows<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    path: &Path,
+    query: &str,
+) -> Result<Vec<(String, T)>, JournalError> {
+    let failed = |source| JournalError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let mut query = connection.prepare(query).map_err(failed)?;
+    let rows = query
+        .query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
+        })
+        .map_err(failed)?;
+    rows.map(|row| {
+        let (id, text) = row.map_err(failed)?;
+        let value = serde_json::from_str(&text).map_err(|source| JournalError::Row {
+            path: path.to_owned(),
+            row: id.clone(),
+            source,
+        })?;
+        Ok((id, value))
+    })
+    .collect()
+}

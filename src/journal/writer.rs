@@ -1,0 +1,255 @@
+use std::fs::File;
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, watch};
+
+use super::{JournalError, Schema, open};
+
+/// Jobs that may wait for the writer. Each accepted action makes a handful, and
+/// the actors stop accepting long before this; a full queue makes them wait.
+const QUEUE: usize = 16_384;
+
+/// Operations committed together at most.
+const GROUP: usize = 64;
+
+/// Pause between two attempts at a group that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The two moments of one write.
+#[derive(Clone, Debug)]
+pub struct Ticket {
+    number: u64,
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
+}
+
+impl Ticket {
+    /// The number of the write; later ones have higher numbers.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Waits until the write survives the death of this process. `false` if the
+    /// writer has ended, so that it never will.
+    pub async fn written(&mut self) -> bool {
+        let number = self.number;
+        self.written.wait_for(|done| *done >= number).await.is_ok()
+    }
+
+    /// Waits until the write survives a power cut. `false` as above.
+    pub async fn synced(&mut self) -> bool {
+        let number = self.number;
+        self.synced.wait_for(|done| *done >= number).await.is_ok()
+    }
+}
+
+/// Whether writes succeed at the moment.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    failing: Arc<AtomicBool>,
+    error: Arc<Mutex<Option<String>>>,
+}
+
+impl Health {
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// The last error, while writes fail.
+    pub fn error(&self) -> Option<String> {
+        self.error
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
+
+    fn set(&self, error: Option<String>) {
+        self.failing.store(error.is_some(), Ordering::Relaxed);
+        *self.error.lock().expect("no holder of this lock panics") = error;
+    }
+}
+
+#[derive(Debug)]
+struct Job<Op> {
+    number: u64,
+    ops: Vec<Op>,
+}
+
+/// The handle of the writer thread. Dropping it writes what is queued, syncs
+/// and ends the thread; [`Journal::close`] also waits for that.
+#[derive(Debug)]
+pub struct Journal<S: Schema> {
+    jobs: mpsc::Sender<Job<S::Op>>,
+    last: u64,
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
+    thread: thread::JoinHandle<()>,
+    health: Health,
+    path: PathBuf,
+}
+
+impl<S: Schema> Journal<S> {
+    /// Opens or creates the database at `path` and starts its writer.
+    pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let (connection, log) = open::<S>(path)?;
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (written, on_written) = watch::channel(0);
+        let (synced, on_synced) = watch::channel(0);
+        let health = Health::default();
+        let writer = Writer::<S> {
+            connection,
+            log,
+            written,
+            synced,
+            health: health.clone(),
+            schema: PhantomData,
+        };
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(|source| JournalError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            jobs,
+            last: 0,
+            written: on_written,
+            synced: on_synced,
+            thread,
+            health,
+            path: path.to_owned(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// Queues `ops` as one unit: all of them are written or none. Waits only
+    /// while the queue is full.
+    pub async fn write(&mut self, ops: Vec<S::Op>) -> Ticket {
+        self.last += 1;
+        let job = Job {
+            number: self.last,
+            ops,
+        };
+        // An ended writer drops the job, which is what the ticket reports.
+        drop(self.jobs.send(job).await);
+        Ticket {
+            number: self.last,
+            written: self.written.clone(),
+            synced: self.synced.clone(),
+        }
+    }
+
+    /// The number that the next write will have.
+    pub fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// The number up to which every write is synced, to be waited on.
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.clone()
+    }
+
+    /// Whether the writer thread has ended, which it only does by a panic.
+    pub fn is_dead(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Writes and syncs what is queued and ends the writer.
+    pub fn close(self) {
+        drop(self.jobs);
+        if self.thread.join().is_err() {
+            log::error!("the journal writer panicked");
+        }
+    }
+}
+
+struct Writer<S: Schema> {
+    connection: Connection,
+    log: File,
+    written: watch::Sender<u64>,
+    synced: watch::Sender<u64>,
+    health: Health,
+    schema: PhantomData<S>,
+}
+
+impl<S: Schema> Writer<S> {
+    fn run(mut self, mut queue: mpsc::Receiver<Job<S::Op>>) {
+        while let Some(first) = queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP {
+                match queue.try_recv() {
+                    Ok(job) => group.push(job),
+                    Err(_) => break,
+                }
+            }
+            if !self.insist("write", &queue, |writer| writer.commit(&group)) {
+                return;
+            }
+            let number = group.last().map_or(0, |job| job.number);
+            self.written.send_replace(number);
+            if !self.insist("sync", &queue, |writer| {
+                writer.log.sync_data().map_err(|error| error.to_string())
+            }) {
+                return;
+            }
+            self.synced.send_replace(number);
+        }
+    }
+
+    fn commit(&mut self, group: &[Job<S::Op>]) -> Result<(), String> {
+        let mut apply = || {
+            let transaction = self.connection.transaction()?;
+            for op in group.iter().flat_map(|job| &job.ops) {
+                S::apply(&transaction, op)?;
+            }
+            transaction.commit()
+        };
+        apply().map_err(|error: rusqlite::Error| error.to_string())
+    }
+
+    /// Repeats `step` until it succeeds. A daemon that is asked to stop while
+    /// its disk is full does not hang: it gives up after one more attempt, and
+    /// what was not written is treated at the next start as never decided.
+    fn insist(
+        &mut self,
+        what: &'static str,
+        queue: &mpsc::Receiver<Job<S::Op>>,
+        mut step: impl FnMut(&mut Self) -> Result<(), String>,
+    ) -> bool {
+        loop {
+            match step(self) {
+                Ok(()) => {
+                    if self.health.is_failing() {
+                        self.health.set(None);
+                        log::info!("the journal can be written again");
+                    }
+                    return true;
+                }
+                Err(error) => {
+                    if !self.health.is_failing() {
+                        log::error!(step = what, error = error.as_str(); "the journal cannot be written; no new action starts until it can (free disk space or mend the file system)");
+                    }
+                    self.health.set(Some(error));
+                    if queue.is_closed() {
+                        return false;
+                    }
+                    thread::sleep(RETRY);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Boot, Now, Wall};
+use crate::ledger::end::{BootId, End};
+use crate::model::bundled::{self, Bundled};
+use crate::model::{Action, ActionState, Keys, Record};
+use crate::sys::process::ProcessId;
+
+/// Where an action stands on its host.
+///
+/// ```text
+/// Waiting ─> Adding ─> InForce ─> Reverting ─> Ended
+///              │  └──> Undoing ───────────────> Ended (failed)
+///              └─(interrupted script)─> Redoing ─> Adding
+/// ```
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Accepted; nothing has been started.
+    Waiting,
+    /// Its executable was started with `add`.
+    Adding,
+    /// In force.
+    InForce,
+    /// Being taken back, or waiting for another attempt at it.
+    Reverting,
+    /// Its `add` broke off; what it may have done is being taken back.
+    Undoing,
+    /// A script that was interrupted gets `delete`, then `add` again.
+    Redoing,
+    /// Over.
+    Ended,
+}
+
+/// Why an add did not happen, kept while its traces are removed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Failure {
+    pub detail: String,
+    pub exit_code: Option<i32>,
+    pub stderr: Option<String>,
+    pub duration_ms: Option<f64>,
+}
+
+/// One action and where it stands. Serialised into the journal; what is
+/// skipped there is rebuilt at start.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Entry {
+    pub action: Action,
+    /// Whether the file on this host is the bundled executable of that name;
+    /// anything else is a script.
+    pub is_bundled: bool,
+    pub accepted: Wall,
+    pub step: Step,
+    pub end: Option<End>,
+    pub keys: Option<Keys>,
+    /// Whether the executable has printed `check_keys`, so that it may have gone on.
+    pub printed_keys: bool,
+    /// The process of the run that was last started.
+    pub process: Option<ProcessId>,
+    pub since: Option<Wall>,
+    pub failure: Option<Failure>,
+    /// A person wants it taken back as soon as its run has ended.
+    pub asked: bool,
+    pub attempts: u32,
+    #[serde(skip)]
+    pub running: bool,
+    /// The holder whose end this one moves.
+    #[serde(skip)]
+    pub repeat_of: Option<crate::model::ActionId>,
+    /// Repeats of this holder that are under way.
+    #[serde(skip)]
+    pub repeats: u32,
+    /// Whether its effect is still to be looked up after a start.
+    #[serde(skip)]
+    pub must_restore: bool,
+    #[serde(skip)]
+    pub(super) alarm: Option<Boot>,
+}
+
+impl Entry {
+    pub(super) fn new(action: Action, is_bundled: bool, end: Option<End>, accepted: Wall) -> Self {
+        Self {
+            action,
+            is_bundled,
+            accepted,
+            step: Step::Waiting,
+            end,
+            keys: None,
+            printed_keys: false,
+            process: None,
+            since: None,
+            failure: None,
+            asked: false,
+            attempts: 0,
+            running: false,
+            repeat_of: None,
+            repeats: 0,
+            must_restore: false,
+            alarm: None,
+        }
+    }
+
+    /// The row of the executable, if it is a bundled one.
+    pub fn bundled(&self) -> Option<&'static Bundled> {
+        self.is_bundled
+            .then(|| bundled::find(self.action.executable.as_str()))
+            .flatten()
+    }
+
+    /// Whether it is in force after its add: a bundled executable that can
+    /// revert always is, a script if it has a timeout.
+    pub fn is_stateful(&self) -> bool {
+        match self.bundled() {
+            Some(row) => row.reverts,
+            None => self.action.timeout.is_some(),
+        }
+    }
+
+    /// Whether a `delete` follows its add. A script that printed no keys gets
+    /// none (it may be a notifier, and 4.x does not revert it) unless its
+    /// command says `<revert>yes</revert>`.
+    pub(super) fn is_reverted_later(&self) -> bool {
+        match self.bundled() {
+            Some(row) => row.reverts,
+            None => self.is_stateful() && self.action.revert.unwrap_or(self.printed_keys),
+        }
+    }
+
+    /// What remains of its time; `None` without an end.
+    pub fn left(&self, now: Now, boot_id: &BootId) -> Option<Duration> {
+        self.end.as_ref().map(|end| end.left(now, boot_id))
+    }
+
+    /// The record of an action in force as it stands now.
+    pub fn in_force_record(&self, now: Now, boot_id: &BootId) -> Record {
+        let mut record = Record::new(&self.action, ActionState::Applied, now.wall);
+        record.keys.clone_from(&self.keys);
+        record.since = self.since;
+        record.until = self.end.as_ref().map(|end| end.shown(now, boot_id));
+        record.verified = self.bundled().map(|_| true);
+        record
+    }
+
+    /// The state that a person is shown.
+    pub fn state(&self) -> ActionState {
+        match self.step {
+            Step::Waiting => ActionState::Sent,
+            Step::Adding | Step::Redoing => ActionState::Running,
+            Step::InForce => ActionState::Applied,
+            Step::Reverting | Step::Undoing => ActionState::Reverting,
+            Step::Ended => ActionState::Done,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! What a run that has ended means for its action.
+
+use crate::clock::Now;
+use crate::contract::reply::{RunResult, Status};
+use crate::ledger::end::End;
+use crate::model::{ActionId, ActionState, Record};
+
+use super::{Changes, Entry, Failure, Ledger, RunKind, Step};
+
+/// How a run ended, as far as the ledger cares.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// A bundled executable said what it did.
+    Reported(RunResult),
+    /// It ended by itself with this status and no such word.
+    Exited(i32),
+    /// It was not started, or it was killed; why.
+    Broke(String),
+}
+
+/// A run that has ended. `duration_ms` is in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    pub ending: Ending,
+    pub exit_code: Option<i32>,
+    pub stderr: Option<String>,
+    pub detail: Option<String>,
+    pub duration_ms: Option<f64>,
+}
+
+impl Finished {
+    fn status(&self) -> Option<Status> {
+        match &self.ending {
+            Ending::Reported(result) => Some(result.status),
+            Ending::Exited(_) | Ending::Broke(_) => None,
+        }
+    }
+
+    /// What to tell a person, with everything that was noted.
+    fn detail(&self) -> Option<String> {
+        let ending = match &self.ending {
+            Ending::Reported(result) => result.detail.clone(),
+            Ending::Exited(0) => None,
+            Ending::Exited(status) => Some(format!("ended with status {status}")),
+            Ending::Broke(why) => Some(why.clone()),
+        };
+        match (ending, &self.detail) {
+            (Some(ending), Some(note)) => Some(format!("{ending}; {note}")),
+            (Some(text), None) => Some(text),
+            (None, note) => note.clone(),
+        }
+    }
+
+    fn record(&self, entry: &Entry, state: ActionState, now: Now) -> Record {
+        let mut record = Record::new(&entry.action, state, now.wall);
+        record.keys.clone_from(&entry.keys);
+        record.exit_code = self.exit_code;
+        record.stderr.clone_from(&self.stderr);
+        record.duration_ms = self.duration_ms;
+        record.detail = self.detail();
+        record
+    }
+}
+
+impl Ledger {
+    /// Takes in the end of a run.
+    pub fn finish(&mut self, id: ActionId, kind: RunKind, run: &Finished, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return changes;
+        };
+        entry.running = false;
+        entry.process = None;
+        changes.change(id);
+        let (step, repeat_of) = (entry.step, entry.repeat_of.take());
+        changes.merge(match (kind, step, repeat_of) {
+            (RunKind::Add, Step::InForce, _) => self.finish_restore(id, run, now),
+            (RunKind::Add, _, Some(holder)) => self.finish_repeat(id, holder, run, now),
+            (RunKind::Add, _, None) => self.finish_add(id, run, now),
+            (RunKind::Delete, Step::Redoing, _) => self.finish_redo(id, run, now),
+            (RunKind::Delete, _, _) => self.finish_delete(id, run, now),
+        });
+        changes
+    }
+
+    fn finish_add(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        let bundled = entry.bundled().is_some();
+        match (run.status(), &run.ending) {
+            (Some(Status::Applied), _) if bundled => self.finish_applied(id, run, now),
+            (Some(Status::Already), _) if bundled => self.end(id, run, ActionState::Already, now),
+            (Some(Status::Refused), _) if bundled => self.end(id, run, ActionState::Refused, now),
+            (_, Ending::Exited(0)) if !bundled => self.finish_applied(id, run, now),
+            _ => self.finish_failed(id, run, now),
+        }
+    }
+
+    fn finish_applied(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let boot_id = self.boot_id.clone();
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        if !entry.is_reverted_later() {
+            let mut run = run.clone();
+            if entry.is_stateful() && !entry.printed_keys {
+                run.detail =
+                    Some("it printed no check_keys, so there is nothing to revert".to_owned());
+            }
+            return self.end(id, &run, ActionState::Done, now);
+        }
+        entry.step = Step::InForce;
+        entry.since = Some(now.wall);
+        let asked = entry.asked;
+        let mut record = entry.in_force_record(now, &boot_id);
+        record.exit_code = run.exit_code;
+        record.stderr.clone_from(&run.stderr);
+        record.duration_ms = run.duration_ms;
+        record.detail = run.detail();
+        let mut changes = Changes::default();
+        changes.records.push(record);
+        self.arm(id);
+        if asked {
+            changes.merge(self.begin_revert(id, now));
+        }
+        changes
+    }
+
+    /// An add that broke off may have done its work, or half of it. What can be
+    /// taken back is taken back before the action is called failed. A bundled
+    /// executable that says that it failed is believed.
+    fn finish_failed(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        let reported = matches!(run.ending, Ending::Reported(_));
+        if reported || !entry.printed_keys || !entry.is_reverted_later() {
+            return self.end(id, run, ActionState::Failed, now);
+        }
+        let why = run.detail().unwrap_or_else(|| "no result".to_owned());
+        entry.step = Step::Undoing;
+        entry.attempts = 0;
+        entry.failure = Some(Failure {
+            detail: why.clone(),
+            exit_code: run.exit_code,
+            stderr: run.stderr.clone(),
+            duration_ms: run.duration_ms,
+        });
+        let mut record = run.record(entry, ActionState::Reverting, now);
+        record.detail = Some(format!("{why}; taking back what it may have done"));
+        let mut changes = Changes::default();
+        changes.records.push(record);
+        changes.runs.push((id, RunKind::Delete));
+        changes
+    }
+
+    fn finish_repeat(
+        &mut self,
+        id: ActionId,
+        holder: ActionId,
+        run: &Finished,
+        now: Now,
+    ) -> Changes {
+        let boot_id = self.boot_id.clone();
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        let bundled = entry.bundled().is_some();
+        let wanted = entry.end.clone();
+        let mut changes = Changes::default();
+        let in_force = !bundled || matches!(run.status(), Some(Status::Applied | Status::Already));
+        if let Some(held) = self.entries.get_mut(&holder).filter(|_| bundled) {
+            held.repeats = held.repeats.saturating_sub(1);
+            let end = held.end.clone();
+            if in_force {
+                let later = End::later(end.as_ref(), wanted.as_ref(), now, &boot_id);
+                changes.merge(self.prolong(holder, later, now));
+            }
+            changes.merge(self.settle(holder, now));
+        }
+        if !in_force {
+            changes.merge(self.end(id, run, ActionState::Failed, now));
+            return changes;
+        }
+        let held = self.entries.get(&holder);
+        let until = held
+            .and_then(|held| held.end.as_ref())
+            .map(|end| end.shown(now, &boot_id));
+        let since = held.and_then(|held| held.since);
+        let mut ended = self.end(id, run, ActionState::Already, now);
+        for record in &mut ended.records {
+            record.since = since;
+            record.until = until;
+            record.verified = bundled.then_some(true);
+            record.detail = Some(format!("in force through action {holder}"));
+        }
+        changes.merge(ended);
+        changes
+    }
+
+    /// A holder whose last repeat or restore has ended: a revert that was put
+    /// off until then begins, or its alarm is set again.
+    fn settle(&mut self, id: ActionId, now: Now) -> Changes {
+        match self.entries.get(&id) {
+            Some(held) if held.step == Step::InForce && held.repeats == 0 && !held.running => {
+                if held.asked {
+                    return self.begin_revert(id, now);
+                }
+                self.arm(id);
+                Changes::default()
+            }
+            Some(_) | None => Changes::default(),
+        }
+    }
+
+    fn finish_restore(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        if matches!(run.status(), Some(Status::Applied | Status::Already)) {
+            entry.must_restore = false;
+            entry.attempts = 0;
+            return self.settle(id, now);
+        }
+        entry.attempts += 1;
+        let attempts = entry.attempts;
+        let settled = self.settle(id, now);
+        let end = self.entries.get(&id).and_then(|e| e.alarm);
+        if self
+            .entries
+            .get(&id)
+            .is_some_and(|e| e.step == Step::InForce)
+        {
+            self.retry_later(id, attempts, now);
+            let retry = self.entries.get(&id).and_then(|e| e.alarm);
+            if let (Some(end), Some(retry)) = (end, retry)
+                && end < retry
+            {
+                self.arm_at(id, end);
+            }
+        }
+        settled
+    }
+
+    fn finish_redo(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let boot_id = self.boot_id.clone();
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        if entry.asked || entry.left(now, &boot_id).is_some_and(|left| left.is_zero()) {
+            entry.step = Step::Reverting;
+            return self.finish_delete(id, run, now);
+        }
+        entry.step = Step::Adding;
+        entry.printed_keys = false;
+        let mut changes = Changes::default();
+        changes.runs.push((id, RunKind::Add));
+        changes
+    }
+
+    fn finish_delete(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        let confirmed = match run.status() {
+            Some(Status::Reverted | Status::Absent | Status::Already) => true,
+            Some(Status::Applied | Status::Refused | Status::Failed) => false,
+            None => entry.bundled().is_none(),
+        };
+        if !confirmed {
+            return self.finish_unconfirmed(id, run, now);
+        }
+        if let Some(failure) = entry.failure.take() {
+            let mut changes = self.end(id, run, ActionState::Failed, now);
+            for record in &mut changes.records {
+                record.detail = Some(failure.detail.clone());
+                record.exit_code = failure.exit_code;
+                record.stderr.clone_from(&failure.stderr);
+                record.duration_ms = failure.duration_ms;
+            }
+            return changes;
+        }
+        let done = entry.bundled().is_some() || matches!(run.ending, Ending::Exited(0));
+        let since = entry.since;
+        let state = if done {
+            ActionState::Reverted
+        } else {
+            ActionState::Failed
+        };
+        let mut changes = self.end(id, run, state, now);
+        for record in &mut changes.records {
+            record.since = since;
+            if !done {
+                let why = record.detail.take().unwrap_or_default();
+                record.detail = Some(format!(
+                    "delete {why}; it is not run again, look whether the effect is still there"
+                ));
+            }
+        }
+        changes
+    }
+
+    fn finish_unconfirmed(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
+        let entry = self.entries.get_mut(&id).expect("the caller looked it up");
+        entry.attempts += 1;
+        let attempts = entry.attempts;
+        let mut changes = Changes::default();
+        if attempts == 1 {
+            let mut record = run.record(entry, ActionState::Reverting, now);
+            record.since = entry.since;
+            changes.records.push(record);
+        }
+        self.retry_later(id, attempts, now);
+        changes
+    }
+
+    /// The final state of an action.
+    fn end(&mut self, id: ActionId, run: &Finished, state: ActionState, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        self.disarm(id);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return changes;
+        };
+        entry.step = Step::Ended;
+        let record = run.record(entry, state, now);
+        if let Some(keys) = entry.keys.clone() {
+            let place = (entry.action.executable.clone(), keys);
+            if self.holders.get(&place) == Some(&id) {
+                self.holders.remove(&place);
+            }
+        }
+        changes.change(id);
+        changes.records.push(record);
+        changes
+    }
+}

@@ -1,0 +1,405 @@
+//! The agent's ledger: every action this host knows of and has not ended.
+//!
+//! One action is in force per executable and keys, its **holder**. A repeat
+//! moves the holder's end, never shortens it, and ends itself as `already`.
+//! Whoever owns the ledger writes the entries it names as changed to the
+//! journal before it acts on what else it was told.
+
+mod entry;
+mod finish;
+mod recover;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::clock::{Boot, Now};
+use crate::ledger::end::{BootId, End};
+use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Record};
+
+pub use entry::{Entry, Failure, Step};
+pub use finish::{Ending, Finished};
+
+/// How much longer than the action the kernel keeps an element that it can
+/// expire itself: long enough that it is never first while the agent lives.
+pub const KERNEL_GRACE: Duration = Duration::from_secs(3);
+
+/// Pauses before a revert that was not confirmed is tried again; the last one
+/// repeats.
+const RETRIES: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(300),
+];
+
+/// What a run of an executable is for.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum RunKind {
+    Add,
+    Delete,
+}
+
+/// What follows from an event, in the order in which it is to be done: journal
+/// `changed` together with `records`, then start `runs`.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub changed: Vec<ActionId>,
+    pub records: Vec<Record>,
+    pub runs: Vec<(ActionId, RunKind)>,
+}
+
+impl Changes {
+    fn change(&mut self, id: ActionId) {
+        if !self.changed.contains(&id) {
+            self.changed.push(id);
+        }
+    }
+
+    pub fn merge(&mut self, other: Changes) {
+        other.changed.into_iter().for_each(|id| self.change(id));
+        self.records.extend(other.records);
+        self.runs.extend(other.runs);
+    }
+}
+
+/// The answer to an executable that has printed its keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// Go on; the kernel may forget the effect after `expires`.
+    Continue { expires: Option<Duration> },
+    /// Another action has it in force.
+    Abort,
+    /// Another run for the same keys has not ended; ask again when one has.
+    Wait,
+}
+
+type Place = (ExeName, Keys);
+
+/// The ledger. `boot_id` is that of this boot.
+#[derive(Debug)]
+pub struct Ledger {
+    boot_id: BootId,
+    entries: HashMap<ActionId, Entry>,
+    holders: HashMap<Place, ActionId>,
+    /// When each entry that waits for a moment wakes up: its end or a retry.
+    alarms: BTreeSet<(Boot, ActionId)>,
+}
+
+impl Ledger {
+    pub fn new(boot_id: BootId) -> Self {
+        Self {
+            boot_id,
+            entries: HashMap::new(),
+            holders: HashMap::new(),
+            alarms: BTreeSet::new(),
+        }
+    }
+
+    pub fn entry(&self, id: ActionId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// Forgets an entry that has ended and is stored.
+    pub fn remove_ended(&mut self, id: ActionId) {
+        if self.entries.get(&id).is_some_and(|e| e.step == Step::Ended) {
+            self.entries.remove(&id);
+        }
+    }
+
+    /// Takes in a new action of which `left` remains (`None`: no end).
+    pub fn accept(
+        &mut self,
+        action: Action,
+        is_bundled: bool,
+        left: Option<Duration>,
+        now: Now,
+    ) -> Changes {
+        let id = action.id;
+        let end = left.map(|left| {
+            let whole = action.timeout.unwrap_or(left);
+            End::after(left, whole, now, &self.boot_id)
+        });
+        self.entries
+            .insert(id, Entry::new(action, is_bundled, end, now.wall));
+        let mut changes = Changes::default();
+        changes.change(id);
+        changes
+    }
+
+    /// Ends an action that has not started, for a reason.
+    pub fn refuse(
+        &mut self,
+        id: ActionId,
+        state: ActionState,
+        detail: String,
+        now: Now,
+    ) -> Changes {
+        let mut changes = Changes::default();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return changes;
+        };
+        entry.step = Step::Ended;
+        let mut record = Record::new(&entry.action, state, now.wall);
+        record.detail = Some(detail);
+        changes.change(id);
+        changes.records.push(record);
+        changes
+    }
+
+    /// Marks an action whose executable is about to be started. `None` if it
+    /// does not want that run any more. An add whose time is over before it
+    /// began is expired instead.
+    pub fn start(&mut self, id: ActionId, kind: RunKind, now: Now) -> Option<Changes> {
+        let boot_id = self.boot_id.clone();
+        let entry = self.entries.get_mut(&id)?;
+        let mut changes = Changes::default();
+        match (kind, entry.step) {
+            (RunKind::Add, Step::Waiting) => {
+                if entry.left(now, &boot_id) == Some(Duration::ZERO) {
+                    let detail = "its timeout was over before it could start".to_owned();
+                    return Some(self.refuse(id, ActionState::Expired, detail, now));
+                }
+                entry.step = Step::Adding;
+                changes
+                    .records
+                    .push(Record::new(&entry.action, ActionState::Running, now.wall));
+            }
+            (RunKind::Add, Step::Adding | Step::InForce)
+            | (RunKind::Delete, Step::Reverting | Step::Undoing | Step::Redoing) => {}
+            (RunKind::Add, _) | (RunKind::Delete, _) => return None,
+        }
+        entry.running = true;
+        changes.change(id);
+        Some(changes)
+    }
+
+    /// The process of a run that has been started, to be journalled before it
+    /// is spoken to.
+    pub fn started(&mut self, id: ActionId, process: crate::sys::process::ProcessId) -> Changes {
+        let mut changes = Changes::default();
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.process = Some(process);
+            changes.change(id);
+        }
+        changes
+    }
+
+    /// Decides on the keys that the add of `id` has printed.
+    pub fn keys(&mut self, id: ActionId, keys: &Keys, now: Now) -> (Verdict, Changes) {
+        let mut changes = Changes::default();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return (Verdict::Abort, changes);
+        };
+        entry.keys = Some(keys.clone());
+        entry.printed_keys = true;
+        changes.change(id);
+        if !entry.is_stateful() {
+            return (Verdict::Continue { expires: None }, changes);
+        }
+        let bundled = entry.bundled().is_some();
+        let end = entry.end.clone();
+        let place = (entry.action.executable.clone(), keys.clone());
+        let holder = (!keys.is_empty())
+            .then(|| self.holders.get(&place).copied())
+            .flatten()
+            .filter(|holder| *holder != id);
+        let Some(holder) = holder else {
+            if !keys.is_empty() {
+                self.holders.insert(place, id);
+            }
+            return (
+                Verdict::Continue {
+                    expires: self.expires(end.as_ref(), now),
+                },
+                changes,
+            );
+        };
+        let held = self
+            .entries
+            .get_mut(&holder)
+            .expect("a holder is an entry until it ends");
+        if held.step != Step::InForce && (held.running || held.step != Step::Reverting) {
+            return (Verdict::Wait, changes);
+        }
+        let later = End::later(held.end.as_ref(), end.as_ref(), now, &self.boot_id);
+        if bundled {
+            held.repeats += 1;
+            let expires = self.expires(later.as_ref(), now);
+            self.set_repeat(id, holder);
+            return (Verdict::Continue { expires }, changes);
+        }
+        changes.merge(self.prolong(holder, later, now));
+        self.set_repeat(id, holder);
+        (Verdict::Abort, changes)
+    }
+
+    fn set_repeat(&mut self, id: ActionId, holder: ActionId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.repeat_of = Some(holder);
+        }
+    }
+
+    /// Moves the end of what `holder` has in force, and says so if it moved.
+    fn prolong(&mut self, holder: ActionId, end: Option<End>, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        let boot_id = self.boot_id.clone();
+        let Some(held) = self.entries.get_mut(&holder) else {
+            return changes;
+        };
+        let moved = held.end != end || held.step == Step::Reverting;
+        if !moved {
+            return changes;
+        }
+        held.end = end;
+        held.step = Step::InForce;
+        held.attempts = 0;
+        let record = held.in_force_record(now, &boot_id);
+        changes.records.push(record);
+        changes.change(holder);
+        self.arm(holder);
+        changes
+    }
+
+    /// How long the kernel may keep an effect that ends with `end`.
+    fn expires(&self, end: Option<&End>, now: Now) -> Option<Duration> {
+        end.map(|end| end.left(now, &self.boot_id) + KERNEL_GRACE)
+    }
+
+    /// Begins the revert of everything whose time is over, and of what is to be
+    /// tried again.
+    pub fn due(&mut self, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        while let Some(&(at, id)) = self.alarms.first() {
+            if at > now.boot {
+                break;
+            }
+            self.alarms.pop_first();
+            changes.merge(self.wake(id, now));
+        }
+        changes
+    }
+
+    /// When `due` has something to do next.
+    pub fn next_due(&self) -> Option<Boot> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    fn wake(&mut self, id: ActionId, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        let boot_id = self.boot_id.clone();
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return changes;
+        };
+        entry.alarm = None;
+        match entry.step {
+            Step::InForce => {
+                let over = entry.left(now, &boot_id) == Some(Duration::ZERO);
+                // A repeat that is under way may move the end; it looks again.
+                if over && entry.repeats == 0 && !entry.running {
+                    return self.begin_revert(id, now);
+                }
+                if entry.must_restore {
+                    changes.runs.push((id, RunKind::Add));
+                }
+                if !over {
+                    self.arm(id);
+                }
+            }
+            Step::Reverting | Step::Undoing => changes.runs.push((id, RunKind::Delete)),
+            Step::Waiting | Step::Adding | Step::Redoing | Step::Ended => {}
+        }
+        changes
+    }
+
+    fn begin_revert(&mut self, id: ActionId, now: Now) -> Changes {
+        let mut changes = Changes::default();
+        self.disarm(id);
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return changes;
+        };
+        entry.step = Step::Reverting;
+        entry.attempts = 0;
+        entry.must_restore = false;
+        let mut record = Record::new(&entry.action, ActionState::Reverting, now.wall);
+        record.keys.clone_from(&entry.keys);
+        record.since = entry.since;
+        changes.change(id);
+        changes.records.push(record);
+        changes.runs.push((id, RunKind::Delete));
+        changes
+    }
+
+    /// Takes an action back because a person asked. `None` if it is not in
+    /// force and not on its way to be.
+    pub fn ask_revert(&mut self, id: ActionId, now: Now) -> Option<Changes> {
+        let entry = self.entries.get_mut(&id)?;
+        match entry.step {
+            Step::Waiting => {
+                let detail = "taken back by a person before it ran".to_owned();
+                Some(self.refuse(id, ActionState::Suppressed, detail, now))
+            }
+            Step::Adding | Step::Redoing => {
+                entry.asked = true;
+                let mut changes = Changes::default();
+                changes.change(id);
+                Some(changes)
+            }
+            Step::InForce if entry.running || entry.repeats > 0 => {
+                entry.asked = true;
+                let mut changes = Changes::default();
+                changes.change(id);
+                Some(changes)
+            }
+            Step::InForce => Some(self.begin_revert(id, now)),
+            Step::Reverting | Step::Undoing => {
+                let mut changes = Changes::default();
+                if !entry.running {
+                    // Do not wait for the next retry.
+                    self.disarm(id);
+                    changes.runs.push((id, RunKind::Delete));
+                }
+                Some(changes)
+            }
+            Step::Ended => None,
+        }
+    }
+
+    /// Arms the alarm for the end of an entry in force.
+    fn arm(&mut self, id: ActionId) {
+        let at = self
+            .entries
+            .get(&id)
+            .and_then(|entry| entry.end.as_ref())
+            .map(End::boot);
+        match at {
+            Some(at) => self.arm_at(id, at),
+            None => self.disarm(id),
+        }
+    }
+
+    fn arm_at(&mut self, id: ActionId, at: Boot) {
+        self.disarm(id);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.alarm = Some(at);
+            self.alarms.insert((at, id));
+        }
+    }
+
+    fn disarm(&mut self, id: ActionId) {
+        if let Some(at) = self.entries.get_mut(&id).and_then(|e| e.alarm.take()) {
+            self.alarms.remove(&(at, id));
+        }
+    }
+
+    fn retry_later(&mut self, id: ActionId, attempts: u32, now: Now) {
+        let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+        let pause = RETRIES[step.min(RETRIES.len() - 1)];
+        self.arm_at(id, now.boot.plus(pause));
+    }
+}

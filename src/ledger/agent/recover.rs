@@ -1,0 +1,118 @@
+//! The ledger after a start: rebuilt from the journal, and told what each
+//! interrupted action needs. What was left running of the predecessor has been
+//! ended before.
+
+use crate::clock::Now;
+use crate::model::{ActionId, ActionState};
+
+use super::{Changes, Entry, Ledger, RunKind, Step};
+
+impl Ledger {
+    /// Takes in an entry of the journal. Called for all of them before
+    /// [`Ledger::recover`].
+    pub fn load(&mut self, mut entry: Entry, now: Now) {
+        entry.end = entry.end.map(|end| end.in_this_boot(now, &self.boot_id));
+        self.entries.insert(entry.action.id, entry);
+    }
+
+    /// Decides for every loaded entry what follows. Entries that had not been
+    /// started are left to the caller, who looks at its guards again.
+    pub fn recover(&mut self, now: Now) -> Changes {
+        self.index_holders();
+        let mut ids: Vec<_> = self
+            .entries
+            .values()
+            .map(|e| (e.accepted, e.action.id))
+            .collect();
+        ids.sort_unstable();
+        let mut changes = Changes::default();
+        for (_, id) in ids {
+            changes.merge(self.recover_one(id, now));
+        }
+        changes
+    }
+
+    /// Who holds what: first those that had come further.
+    fn index_holders(&mut self) {
+        let rank = |step: Step| match step {
+            Step::InForce => 0,
+            Step::Reverting | Step::Undoing | Step::Redoing => 1,
+            Step::Adding => 2,
+            Step::Waiting | Step::Ended => 3,
+        };
+        let mut held: Vec<_> = self
+            .entries
+            .values()
+            .filter(|e| rank(e.step) < 3 && e.is_stateful())
+            .filter_map(|e| {
+                let keys = e.keys.clone().filter(|keys| !keys.is_empty())?;
+                let place = (e.action.executable.clone(), keys);
+                Some((rank(e.step), e.accepted, e.action.id, place))
+            })
+            .collect();
+        held.sort_unstable_by_key(|(rank, accepted, id, _)| (*rank, *accepted, *id));
+        for (_, _, id, place) in held {
+            self.holders.entry(place).or_insert(id);
+        }
+    }
+
+    fn is_holder(&self, entry: &Entry) -> bool {
+        match entry.keys.clone().filter(|keys| !keys.is_empty()) {
+            Some(keys) => {
+                self.holders.get(&(entry.action.executable.clone(), keys)) == Some(&entry.action.id)
+            }
+            None => true,
+        }
+    }
+
+    fn recover_one(&mut self, id: ActionId, now: Now) -> Changes {
+        let boot_id = self.boot_id.clone();
+        let entry = self
+            .entries
+            .get(&id)
+            .expect("the ids are those of the entries");
+        let over = entry.left(now, &boot_id).is_some_and(|left| left.is_zero());
+        let bundled = entry.bundled().is_some();
+        let reverts = entry.is_reverted_later();
+        let holder = self.is_holder(entry);
+        let (step, asked) = (entry.step, entry.asked);
+        let mut changes = Changes::default();
+        match step {
+            Step::Waiting | Step::Ended => {}
+            Step::Reverting | Step::Undoing | Step::Redoing => {
+                changes.runs.push((id, RunKind::Delete));
+            }
+            Step::InForce if over || asked => return self.begin_revert(id, now),
+            Step::InForce => {
+                self.arm(id);
+                if bundled {
+                    self.entry_mut(id).must_restore = true;
+                    changes.runs.push((id, RunKind::Add));
+                }
+            }
+            Step::Adding if (over || asked) && holder && reverts => {
+                return self.begin_revert(id, now);
+            }
+            Step::Adding if bundled => changes.runs.push((id, RunKind::Add)),
+            Step::Adding if !holder => {
+                // It had been told to abort, and its holder's end had been moved.
+                let detail = "in force through an earlier action; interrupted".to_owned();
+                return self.refuse(id, ActionState::Already, detail, now);
+            }
+            Step::Adding if reverts => {
+                self.entry_mut(id).step = Step::Redoing;
+                changes.change(id);
+                changes.runs.push((id, RunKind::Delete));
+            }
+            Step::Adding => {
+                let detail = "interrupted: outcome unknown".to_owned();
+                return self.refuse(id, ActionState::Failed, detail, now);
+            }
+        }
+        changes
+    }
+
+    fn entry_mut(&mut self, id: ActionId) -> &mut Entry {
+        self.entries.get_mut(&id).expect("the caller looked it up")
+    }
+}

@@ -1,0 +1,121 @@
+//! The end of an action, in a form that survives restarts, suspends, reboots
+//! and steps of the wall clock.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{Boot, Now, Wall};
+
+/// Names one boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct BootId(pub String);
+
+/// When a span that began at a known moment is over.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct End {
+    boot_id: BootId,
+    boot: Boot,
+    wall: i64,
+    /// The whole span in milliseconds: after a reboot no more than this is left.
+    span: u64,
+}
+
+impl End {
+    /// The end of `left`, which is what remains of `whole`, counted from `now`.
+    pub fn after(left: Duration, whole: Duration, now: Now, boot_id: &BootId) -> Self {
+        Self {
+            boot_id: boot_id.clone(),
+            boot: now.boot.plus(left),
+            wall: now.wall.plus(left).millis(),
+            span: u64::try_from(whole.max(left).as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// What remains at `now`; zero when it is over. In the boot in which the end
+    /// was set, boot time rules and steps of the wall clock mean nothing. After
+    /// a reboot only the wall clock is left; should it have been set back, no
+    /// more than the whole span remains.
+    pub fn left(&self, now: Now, boot_id: &BootId) -> Duration {
+        if self.boot_id == *boot_id {
+            return now.boot.until(self.boot);
+        }
+        now.wall
+            .until(Wall::from_millis(self.wall))
+            .min(Duration::from_millis(self.span))
+    }
+
+    /// The same end, told in the clocks of this boot.
+    pub fn in_this_boot(&self, now: Now, boot_id: &BootId) -> Self {
+        if self.boot_id == *boot_id {
+            return self.clone();
+        }
+        let left = self.left(now, boot_id);
+        Self::after(left, Duration::from_millis(self.span), now, boot_id)
+    }
+
+    /// The later of two ends; no end is later than every end.
+    pub fn later(a: Option<&End>, b: Option<&End>, now: Now, boot_id: &BootId) -> Option<End> {
+        let (a, b) = (a?, b?);
+        Some(if b.left(now, boot_id) > a.left(now, boot_id) {
+            b.clone()
+        } else {
+            a.clone()
+        })
+    }
+
+    /// When to wake up, for an end of this boot.
+    pub fn boot(&self) -> Boot {
+        self.boot
+    }
+
+    /// The end as it is shown: computed from what remains, so that a step of
+    /// the wall clock does not make it lie.
+    pub fn shown(&self, now: Now, boot_id: &BootId) -> Wall {
+        now.wall.plus(self.left(now, boot_id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{BootId, End};
+    use crate::clock::{Boot, Now, Wall};
+
+    fn at(wall: i64, boot: u64) -> Now {
+        Now {
+            wall: Wall::from_millis(wall),
+            boot: Boot::from_millis(boot),
+        }
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn steps_of_the_wall_clock_do_not_move_an_end_within_one_boot() {
+        let boot = BootId("a".to_owned());
+        let end = End::after(MINUTE, MINUTE, at(1_000_000, 5_000), &boot);
+        for wall in [0, 1_000_000, 100_000_000] {
+            assert_eq!(end.left(at(wall, 25_000), &boot), Duration::from_secs(40));
+        }
+        assert_eq!(end.left(at(0, 65_000), &boot), Duration::ZERO);
+    }
+
+    #[test]
+    fn after_a_reboot_the_wall_clock_rules_but_never_gives_more_than_the_span() {
+        let end = End::after(
+            MINUTE,
+            MINUTE,
+            at(1_000_000, 5_000),
+            &BootId("a".to_owned()),
+        );
+        let next = BootId("b".to_owned());
+        assert_eq!(end.left(at(1_020_000, 7), &next), Duration::from_secs(40));
+        assert_eq!(end.left(at(2_000_000, 7), &next), Duration::ZERO);
+        assert_eq!(end.left(at(-90_000_000, 7), &next), MINUTE);
+        let told = end.in_this_boot(at(1_020_000, 7), &next);
+        assert_eq!(told.boot(), Boot::from_millis(40_007));
+    }
+}

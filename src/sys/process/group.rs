@@ -1,0 +1,266 @@
+//! A process that is known again later, and the group it leads.
+//!
+//! A number alone says nothing once its process is gone, so every signal goes
+//! through a descriptor (pidfd_open(2)) of a process that was looked at after
+//! the descriptor had been opened.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::{Deserialize, Serialize};
+
+use super::RIPOST_HOME;
+use crate::clock;
+
+/// A process, told from any later one with the same number by when it started.
+/// Means nothing after a reboot: whoever stores it stores the boot id with it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct ProcessId {
+    pid: i32,
+    /// Clock ticks since boot (field 22 of `/proc/PID/stat`, proc(5)).
+    start_time: u64,
+}
+
+/// Processes that a `SIGKILL` did not end in time, for instance because they
+/// hang in the kernel.
+#[derive(Debug, thiserror::Error)]
+#[error("end process group {group}: {} of its processes outlived SIGKILL", left.len())]
+pub struct NotEnded {
+    pub group: i32,
+    pub left: Vec<i32>,
+}
+
+/// How long a killed process may take to be gone.
+const KILL_WAIT: Duration = Duration::from_secs(2);
+
+impl ProcessId {
+    /// The process with this number now, also if it is a zombie.
+    pub fn of(pid: i32) -> Option<Self> {
+        Stat::of(pid).map(|stat| Self {
+            pid,
+            start_time: stat.start_time,
+        })
+    }
+
+    pub fn pid(self) -> i32 {
+        self.pid
+    }
+
+    /// Whether it still runs. A zombie has ended.
+    pub fn is_running(self) -> bool {
+        Stat::of(self.pid)
+            .is_some_and(|stat| stat.start_time == self.start_time && !stat.has_ended())
+    }
+
+    /// Ends the group that this process led when it was started from `home`:
+    /// `SIGTERM`, up to `grace` to go, `SIGKILL`. Returns once no process of
+    /// the group runs. Blocks. Does nothing if the number belongs to another
+    /// process by now: the group is gone then, for the kernel gives no number
+    /// out again while a group bears it.
+    ///
+    /// If the leader alone is gone, the group's other processes are ended if
+    /// their environment still names `home`; without that they might be a
+    /// stranger's who used the number in between.
+    pub fn end_group(self, home: &Path, grace: Duration) -> Result<(), NotEnded> {
+        let group = Group { leader: self, home };
+        if group.signal_until_gone(Signal::TERM, grace).is_empty() {
+            return Ok(());
+        }
+        let left = group.signal_until_gone(Signal::KILL, KILL_WAIT);
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(NotEnded {
+            group: self.pid,
+            left: left.iter().map(|member| member.process.pid).collect(),
+        })
+    }
+}
+
+struct Group<'a> {
+    leader: ProcessId,
+    home: &'a Path,
+}
+
+/// A process of the group, and the descriptor that means it and no other. Only
+/// kernels before 5.3 have none to give.
+struct Member {
+    process: ProcessId,
+    fd: Option<OwnedFd>,
+}
+
+impl Member {
+    fn signal(&self, signal: Signal) {
+        // ESRCH: it has ended since.
+        let _ = match (&self.fd, Pid::from_raw(self.process.pid)) {
+            (Some(fd), _) => rustix::process::pidfd_send_signal(fd, signal),
+            (None, Some(pid)) => rustix::process::kill_process(pid, signal),
+            (None, None) => Ok(()),
+        };
+    }
+}
+
+impl Group<'_> {
+    /// Signals every process of the group, and those that join it later, once
+    /// each, until none runs or the time is over. Returns those that still run.
+    fn signal_until_gone(&self, signal: Signal, time: Duration) -> Vec<Member> {
+        let end = clock::boot().plus(time);
+        let mut signalled: Vec<ProcessId> = Vec::new();
+        loop {
+            let members = self.members();
+            let mut news: Vec<&Member> = members
+                .iter()
+                .filter(|member| !signalled.contains(&member.process))
+                .collect();
+            signalled.extend(news.iter().map(|member| member.process));
+            // At once where that is safe, so that no process can fork its way
+            // out between two looks; but a TERM comes to each only once.
+            let at_once = signalled.len() == news.len() || signal == Signal::KILL;
+            if !news.is_empty() && at_once && self.signal_if_child(signal) {
+                news.clear();
+            }
+            for member in news {
+                member.signal(signal);
+            }
+            let left = clock::boot().until(end);
+            if members.is_empty() || left.is_zero() {
+                return members;
+            }
+            wait_for_any(&members, left);
+        }
+    }
+
+    /// Signals the group as such if its leader is a child of this process that
+    /// has not been waited for: until then the number is nobody else's.
+    fn signal_if_child(&self, signal: Signal) -> bool {
+        let own = i32::try_from(std::process::id()).expect("a process number fits pid_t");
+        let is_child = Stat::of(self.leader.pid)
+            .is_some_and(|stat| stat.start_time == self.leader.start_time && stat.parent == own);
+        match Pid::from_raw(self.leader.pid) {
+            Some(leader) if is_child => rustix::process::kill_process_group(leader, signal).is_ok(),
+            Some(_) | None => false,
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let Ok(entries) = fs::read_dir("/proc") else {
+            return Vec::new();
+        };
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|pid| self.has(*pid))
+            .filter_map(|pid| {
+                let fd = match rustix::process::pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty())
+                {
+                    Ok(fd) => Some(fd),
+                    Err(Errno::SRCH) => return None,
+                    Err(_) => None,
+                };
+                let process = ProcessId::of(pid)?;
+                // Looked at again, now that the descriptor is held.
+                (self.has(pid) && self.is_ours(pid)).then_some(Member { process, fd })
+            })
+            .collect()
+    }
+
+    /// Whether a process that runs bears the number of the group.
+    fn has(&self, pid: i32) -> bool {
+        Stat::of(pid).is_some_and(|stat| stat.group == self.leader.pid && !stat.has_ended())
+    }
+
+    /// Whether the number still stands for the group that the leader led.
+    fn is_ours(&self, pid: i32) -> bool {
+        match Stat::of(self.leader.pid) {
+            Some(stat) => stat.start_time == self.leader.start_time,
+            None => self.names_home(pid),
+        }
+    }
+
+    fn names_home(&self, pid: i32) -> bool {
+        let mut wanted = format!("{RIPOST_HOME}=").into_bytes();
+        wanted.extend_from_slice(self.home.as_os_str().as_bytes());
+        fs::read(format!("/proc/{pid}/environ"))
+            .is_ok_and(|environment| environment.split(|b| *b == 0).any(|entry| entry == wanted))
+    }
+}
+
+/// Waits until one of them has ended, and no longer than `time`.
+fn wait_for_any(members: &[Member], time: Duration) {
+    // A process that joins the group meanwhile is seen at the next look.
+    const LOOK_AGAIN: Duration = Duration::from_millis(200);
+    let mut fds: Vec<PollFd<'_>> = members
+        .iter()
+        .filter_map(|member| member.fd.as_ref())
+        .map(|fd| PollFd::new(fd, PollFlags::IN))
+        .collect();
+    let timeout = Timespec::try_from(time.min(LOOK_AGAIN)).expect("a short span fits");
+    // EINTR or not: the caller looks again either way.
+    let _ = rustix::event::poll(&mut fds, Some(&timeout));
+}
+
+/// The fields of `/proc/PID/stat` that are used here.
+struct Stat {
+    state: u8,
+    parent: i32,
+    group: i32,
+    start_time: u64,
+}
+
+impl Stat {
+    fn of(pid: i32) -> Option<Self> {
+        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+    }
+
+    /// The name of the program, in parentheses, may itself contain blanks and
+    /// parentheses; the fields behind the last one are plain (proc(5)).
+    fn parse(stat: &[u8]) -> Option<Self> {
+        let behind_name = memchr::memrchr(b')', stat)? + 1;
+        let fields = std::str::from_utf8(stat.get(behind_name..)?).ok()?;
+        let mut fields = fields.split_ascii_whitespace();
+        Some(Self {
+            state: *fields.next()?.as_bytes().first()?,
+            parent: fields.next()?.parse().ok()?,
+            group: fields.next()?.parse().ok()?,
+            // Field 22 of all, counted from the number as the first.
+            start_time: fields.nth(16)?.parse().ok()?,
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ProcessId, Stat};
+
+    #[test]
+    fn a_program_name_cannot_forge_fields() {
+        let line =
+            b"4242 (a) Z 1 1 1) S 7 4242 4242 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 1 1\n";
+        let stat = Stat::parse(line).unwrap();
+        assert_eq!(
+            (stat.state, stat.parent, stat.group, stat.start_time),
+            (b'S', 7, 4242, 987_654)
+        );
+    }
+
+    #[test]
+    fn a_process_is_known_by_when_it_started() {
+        let own = ProcessId::of(i32::try_from(std::process::id()).unwrap()).unwrap();
+        assert!(own.is_running());
+        let earlier = ProcessId {
+            start_time: own.start_time - 1,
+            ..own
+        };
+        assert!(!earlier.is_running());
+        assert_eq!(ProcessId::of(-1), None);
+    }
+}

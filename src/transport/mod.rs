@@ -1,0 +1,4 @@
+//! How manager, agents and people reach each other. On one host that is a Unix
+//! socket whose peer the kernel names.
+
+pub mod local;

@@ -1,0 +1,139 @@
+//! What a person asks of a daemon, and what it answers. `ripostctl` speaks it
+//! over the control socket; whatever comes later (HTTP, a page) will speak the
+//! same requests.
+
+use serde::{Deserialize, Serialize};
+
+use tokio::sync::oneshot;
+
+use crate::clock::Wall;
+use crate::model::{ActionId, ActionState, AgentId, Record};
+
+/// A request on its way to the daemon's owner of the state, who answers it.
+#[derive(Debug)]
+pub struct Asked {
+    pub request: Request,
+    pub answer: oneshot::Sender<Answer>,
+}
+
+/// What a person can ask of a daemon.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "request")]
+pub enum Request {
+    /// Answered with [`Answer::Status`].
+    Status,
+    /// Answered with [`Answer::Agents`].
+    Agents,
+    /// What is in force now; answered with [`Answer::Records`].
+    Responses,
+    /// What was, newest first; answered with [`Answer::Records`].
+    History { limit: u32 },
+    /// Takes actions back before their end; answered with [`Answer::Reverted`].
+    Revert { which: Which },
+    /// Applies the configuration on disk; answered with [`Answer::Reloaded`].
+    Reload,
+}
+
+/// Which actions to revert.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Which {
+    Id(ActionId),
+    /// Every action in force with this text among its keys.
+    Target(String),
+    All,
+}
+
+/// What a daemon answers.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "answer")]
+pub enum Answer {
+    Status(Status),
+    Agents {
+        agents: Vec<Agent>,
+    },
+    Records {
+        records: Vec<Record>,
+    },
+    /// One row per action that was to be reverted, with what became of it.
+    Reverted {
+        outcomes: Vec<RevertOutcome>,
+    },
+    /// The text of what changed, or of why nothing did (with `applied: false`).
+    Reloaded {
+        applied: bool,
+        text: String,
+    },
+    /// The request could not be carried out.
+    Error {
+        kind: ErrorKind,
+        text: String,
+    },
+}
+
+/// What became of one revert.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct RevertOutcome {
+    pub action: ActionId,
+    /// `reverted`; `reverting` when it is not confirmed yet and is being retried.
+    pub state: ActionState,
+    pub keys: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorKind {
+    NotPermitted,
+    NotFound,
+    Unavailable,
+    Invalid,
+}
+
+/// One row of `ripostctl agents`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Agent {
+    pub id: AgentId,
+    pub name: String,
+    pub state: Connection,
+    /// Since when it is connected, or when it was last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Wall>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    pub groups: Vec<String>,
+    /// Actions that wait or run.
+    pub pending: u64,
+    pub in_force: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Connection {
+    Connected,
+    Offline,
+}
+
+/// The answer to `status`: which daemon, since when, and every counter that
+/// tells an operator whether something is wrong.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Status {
+    /// `ripost-manager` or `ripost-agentd`.
+    pub daemon: String,
+    pub version: String,
+    pub pid: u32,
+    pub since: Wall,
+    /// Named counters in the order in which they are shown, such as
+    /// `alerts read`, `lines skipped`, `in force`, `reverts failing`.
+    pub counters: Vec<Counter>,
+    /// What needs a person's attention, one sentence each.
+    pub problems: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Counter {
+    pub name: String,
+    pub value: u64,
+}
