@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::transport::local::{self, AgentConnection, Connection, Peer};
 use crate::wire::hello::Daemon;
+use crate::wire::parts;
 
 pub use crate::wire::control::{
     Agent, Answer, Asked, Connection as AgentState, Counter, ErrorKind, Request, RevertOutcome,
@@ -103,8 +104,10 @@ async fn answer(mut connection: Connection, requests: &mpsc::Sender<Asked>) {
                 text: format!("this daemon does not understand the request: {error}"),
             },
         };
-        if connection.send(&answer).await.is_err() {
-            return;
+        for part in parts::split(answer) {
+            if connection.send(&part).await.is_err() {
+                return;
+            }
         }
     }
 }
