@@ -10,13 +10,12 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::transport::local::{self, AgentConnection, Connection, Peer};
+use crate::transport::local::{self, AgentConnection, Peer};
 use crate::wire::hello::Daemon;
 use crate::wire::parts;
 
 pub use crate::wire::control::{
-    Agent, Answer, Asked, Connection as AgentState, Counter, ErrorKind, Request, RevertOutcome,
-    Status, Which,
+    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
 
 /// Connections served at a time; more wait in the listen queue.
@@ -95,7 +94,7 @@ async fn admit(stream: UnixStream, door: Door) {
 /// Requests of one connection, one after the other. Every request is open to
 /// root and to the user the daemon runs as, whom [`local::welcome`] has told
 /// from everybody else.
-async fn answer(mut connection: Connection, requests: &mpsc::Sender<Asked>) {
+async fn answer(mut connection: local::Connection, requests: &mpsc::Sender<Asked>) {
     while let Ok(Some(frame)) = connection.reader.next().await {
         let answer = match frame.message::<Request>() {
             Ok(request) => ask(request, requests).await,

@@ -7,13 +7,18 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use super::split::{Mark, Splitter};
+use super::split::{Mark, Splitter, TAIL};
 use super::{MAX_LINE, StartAt, Trouble};
 use crate::clock::Boot;
 use crate::model::position::{Checkpoint, FileIdentity, Generation};
 
 /// How much is read at once, in bytes.
-pub(super) const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 256 << 10;
+
+/// How many of the bytes that were read are compared at the next read. Lines
+/// of one attack often are alike in their last hundreds of bytes and in their
+/// length; several whole lines are not.
+const OVERLAP: usize = 4 << 10;
 
 /// A regular file that is open, whether it is read yet or not. While it is
 /// open, no other file can have its device and inode number.
@@ -108,7 +113,7 @@ pub(super) struct Life {
     generation: Generation,
     pub(super) splitter: Splitter,
     /// How far the file is read.
-    read_to: Mark,
+    read_to: Mark<OVERLAP>,
     /// When the file was last looked at and read to its end.
     stamp: Option<Stamp>,
     /// The largest size seen in this life.
@@ -122,13 +127,12 @@ pub(super) struct Life {
 impl Life {
     /// A life of which `offset` bytes count as read.
     fn at(opened: Opened, generation: Generation, offset: u64, now: Boot) -> io::Result<Self> {
-        let mark = mark(&opened.file, offset)?;
         Ok(Self {
+            splitter: Splitter::new(mark(&opened.file, offset)?),
+            read_to: mark(&opened.file, offset)?,
             file: opened.file,
             identity: opened.identity,
             generation,
-            splitter: Splitter::new(mark),
-            read_to: mark,
             stamp: None,
             size: offset,
             grew: now,
@@ -159,7 +163,7 @@ impl Life {
     ) -> io::Result<Result<Self, Opened>> {
         if !same(&opened.identity, &checkpoint.identity)
             || opened.file.metadata()?.len() < checkpoint.offset
-            || mark(&opened.file, checkpoint.offset)?.hash() != checkpoint.tail_hash
+            || mark::<TAIL>(&opened.file, checkpoint.offset)?.hash() != checkpoint.tail_hash
         {
             return Ok(Err(opened));
         }
@@ -215,7 +219,7 @@ impl Life {
             return Ok(Progress::End);
         }
         let known = self.read_to.bytes().len();
-        buffer.resize(CHUNK + Mark::MAX, 0);
+        buffer.resize(OVERLAP + CHUNK, 0);
         let wanted = &mut buffer[..known + CHUNK];
         let count = self
             .file
@@ -256,9 +260,9 @@ fn stamp(metadata: &Metadata) -> Stamp {
     }
 }
 
-fn mark(file: &File, offset: u64) -> io::Result<Mark> {
-    let from = offset.saturating_sub(Mark::MAX as u64);
-    let mut bytes = vec![0; usize::try_from(offset - from).expect("at most Mark::MAX")];
+fn mark<const N: usize>(file: &File, offset: u64) -> io::Result<Mark<N>> {
+    let from = offset.saturating_sub(N as u64);
+    let mut bytes = vec![0; usize::try_from(offset - from).expect("at most N")];
     file.read_exact_at(&mut bytes, from)?;
     Ok(Mark::new(offset, &bytes))
 }

@@ -5,24 +5,24 @@ use sha2::{Digest, Sha256};
 
 use super::{MAX_LINE, SkipKind};
 
-/// A place in a file, and the bytes before it, at most [`Mark::MAX`].
+/// A place in a file, and up to `N` bytes before it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct Mark {
+pub(super) struct Mark<const N: usize = TAIL> {
     offset: u64,
-    bytes: [u8; Mark::MAX],
+    bytes: [u8; N],
     known: usize,
 }
 
-impl Mark {
-    /// As many bytes as [`Checkpoint::tail_hash`] covers.
-    ///
-    /// [`Checkpoint::tail_hash`]: crate::model::position::Checkpoint
-    pub(super) const MAX: usize = 256;
+/// As many bytes as [`Checkpoint::tail_hash`] covers.
+///
+/// [`Checkpoint::tail_hash`]: crate::model::position::Checkpoint
+pub(super) const TAIL: usize = 256;
 
+impl<const N: usize> Mark<N> {
     /// The beginning of a file.
-    pub(super) const START: Mark = Mark {
+    pub(super) const START: Self = Self {
         offset: 0,
-        bytes: [0; Mark::MAX],
+        bytes: [0; N],
         known: 0,
     };
 
@@ -37,8 +37,8 @@ impl Mark {
     /// Moves over `bytes`.
     pub(super) fn advance(&mut self, bytes: &[u8]) {
         self.offset += bytes.len() as u64;
-        let bytes = &bytes[bytes.len().saturating_sub(Self::MAX)..];
-        let kept = self.known.min(Self::MAX - bytes.len());
+        let bytes = &bytes[bytes.len().saturating_sub(N)..];
+        let kept = self.known.min(N - bytes.len());
         self.bytes.copy_within(self.known - kept..self.known, 0);
         self.known = kept + bytes.len();
         self.bytes[kept..self.known].copy_from_slice(bytes);
@@ -143,7 +143,7 @@ impl Splitter {
         let newline = u64::from(end.is_some());
         if self.held_len - newline > MAX_LINE as u64 {
             self.held = Held::OverLong;
-            let surplus = self.held_bytes.len().saturating_sub(Mark::MAX);
+            let surplus = self.held_bytes.len().saturating_sub(TAIL);
             self.held_bytes.drain(..surplus);
             self.held_bytes.shrink_to(2 * MAX_LINE);
         }
@@ -178,7 +178,7 @@ impl Splitter {
     fn skip(&mut self, kind: SkipKind) -> Piece {
         let bytes = self.held_len;
         let last = match self.held {
-            Held::Nul => vec![0; usize::try_from(bytes).map_or(Mark::MAX, |n| n.min(Mark::MAX))],
+            Held::Nul => vec![0; usize::try_from(bytes).map_or(TAIL, |n| n.min(TAIL))],
             Held::Line | Held::OverLong => std::mem::take(&mut self.held_bytes),
         };
         Piece::Skipped {
@@ -203,7 +203,7 @@ impl Splitter {
 mod tests {
     use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
-    use super::{MAX_LINE, Mark, Piece, SkipKind, Splitter};
+    use super::{MAX_LINE, Mark, Piece, SkipKind, Splitter, TAIL};
 
     fn split(chunks: &[&[u8]]) -> (Vec<Piece>, Splitter) {
         let mut splitter = Splitter::new(Mark::START);
@@ -272,7 +272,7 @@ mod tests {
                 pieces,
                 [skipped(SkipKind::OverLong, 0, long), line(long, b"next")]
             );
-            assert_eq!(splitter.end().bytes(), &text[text.len() - Mark::MAX..]);
+            assert_eq!(splitter.end().bytes(), &text[text.len() - TAIL..]);
         }
     }
 

@@ -61,20 +61,12 @@ impl Watch {
     }
 
     /// Watches what stands at the path now: an old watch stays with an inode
-    /// that has lost the name. The first time that something stands in the way
-    /// of watching, its text comes back; that nothing is there to be watched is
-    /// no failure.
+    /// that has lost the name. The first time that the system refuses to watch
+    /// any more, its words come back. That the path cannot be reached is not
+    /// said here: whoever opens the file says it.
     pub(super) fn renew(&mut self, wake: &Arc<Wake>) -> Option<String> {
         let failure = self.try_renew(wake).err()?;
-        match failure.kind {
-            ErrorKind::PathNotFound => None,
-            ErrorKind::Io(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            kind if !self.told => {
-                self.told = true;
-                Some(notify::Error::new(kind).to_string())
-            }
-            _ => None,
-        }
+        Some(failure.to_string()).filter(|_| !std::mem::replace(&mut self.told, true))
     }
 
     fn try_renew(&mut self, wake: &Arc<Wake>) -> notify::Result<()> {
@@ -88,8 +80,15 @@ impl Watch {
             }
             none @ None => none.insert(watcher(Arc::clone(wake))?),
         };
-        watcher.watch(&self.directory, RecursiveMode::NonRecursive)?;
-        watcher.watch(&self.file, RecursiveMode::NonRecursive)
+        for path in [&self.directory, &self.file] {
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Err(error) if !matches!(error.kind, ErrorKind::Io(_) | ErrorKind::PathNotFound) => {
+                    return Err(error);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 }
 

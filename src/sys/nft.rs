@@ -1,1 +1,0 @@
-//! nf_tables through nftnl, with the gaps of its safe interface closed.

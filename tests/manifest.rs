@@ -1,0 +1,180 @@
+//! Holds together what must be said in several places: executables, programs,
+//! shipped files, make targets.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use ripost::model::bundled::BUNDLED;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("read {path}: {error}"))
+}
+
+/// (name, path) of every `[[bin]]` stanza.
+fn stanzas() -> BTreeSet<(String, String)> {
+    let manifest = text("Cargo.toml");
+    let stanzas: BTreeSet<_> = manifest
+        .split("[[bin]]")
+        .skip(1)
+        .map(|stanza| {
+            let stanza = stanza.split("\n[").next().unwrap();
+            (value(stanza, "name"), value(stanza, "path"))
+        })
+        .collect();
+    assert!(!stanzas.is_empty());
+    stanzas
+}
+
+fn value(stanza: &str, key: &str) -> String {
+    stanza
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.trim().strip_prefix("= "))
+        .unwrap_or_else(|| panic!("no {key} in {stanza}"))
+        .trim_matches('"')
+        .to_owned()
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path.strip_prefix(root()).unwrap().to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn executables_have_a_file_a_stanza_and_a_row() {
+    let rows: BTreeSet<String> = BUNDLED.iter().map(|row| row.name.to_owned()).collect();
+    let files: BTreeSet<String> = files_below(&root().join("src/bin/ar"))
+        .iter()
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let stanzas: BTreeSet<String> = stanzas()
+        .into_iter()
+        .filter_map(|(name, path)| {
+            let file = path
+                .strip_prefix("src/bin/ar/")?
+                .strip_suffix(".rs")?
+                .to_owned();
+            assert_eq!(name, file, "a stanza is named as its file");
+            Some(name)
+        })
+        .collect();
+    assert_eq!(files, rows, "src/bin/ar against model::bundled");
+    assert_eq!(files, stanzas, "src/bin/ar against [[bin]]");
+}
+
+#[test]
+fn every_door_has_a_stanza() {
+    let files: BTreeSet<String> = files_below(&root().join("src/bin"))
+        .iter()
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect();
+    let stanzas: BTreeSet<String> = stanzas().into_iter().map(|(_, path)| path).collect();
+    assert_eq!(files, stanzas);
+}
+
+#[test]
+fn every_shipped_file_is_documented() {
+    let mut pages = text("README.md");
+    for page in files_below(&root().join("docs")) {
+        pages.push_str(&text(page.to_str().unwrap()));
+    }
+    for file in files_below(&root().join("etc")) {
+        let file = file.to_str().unwrap();
+        assert!(pages.contains(file), "{file} is in no page");
+    }
+}
+
+#[test]
+fn every_row_of_the_table_of_places_exists() {
+    let readme = text("README.md");
+    let table = readme
+        .split("## Where things are")
+        .nth(1)
+        .expect("the README has that section");
+    let mut seen = 0;
+    for word in table.split('`').skip(1).step_by(2) {
+        let is_path = [
+            "src/",
+            "tests/",
+            "etc/",
+            "docs/",
+            "scripts/",
+            "active-response/",
+        ]
+        .iter()
+        .any(|folder| word.starts_with(folder));
+        // `NAME` stands for a file that the reader is to add.
+        if is_path && !word.contains("NAME") {
+            assert!(root().join(word).exists(), "README names {word}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "the table was not found");
+}
+
+#[test]
+fn the_promised_make_targets_exist() {
+    let makefile = text("Makefile");
+    for target in ["demo", "test", "bench", "install"] {
+        assert!(
+            makefile
+                .lines()
+                .any(|line| line.starts_with(&format!("{target}:"))),
+            "make {target}"
+        );
+    }
+    assert!(text(".ci/run").contains("make test"));
+    for script in [".ci/run", "scripts/setup", "scripts/demo"] {
+        let mode = fs::metadata(root().join(script))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} can be run");
+    }
+}
+
+#[test]
+fn the_changelog_speaks_of_this_version() {
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(text("CHANGELOG.md").contains(&format!("## {version}")));
+}
+
+#[test]
+fn decisions_are_short_and_every_dependency_is_argued() {
+    let dependencies = text("docs/adr/0001-dependencies.md");
+    let manifest = text("Cargo.toml");
+    let mut seen = 0;
+    for section in ["[dependencies]", "[dev-dependencies]"] {
+        let stanza = manifest.split(&format!("\n{section}\n")).nth(1).unwrap();
+        let stanza = stanza.split("\n[").next().unwrap();
+        for name in stanza.lines().filter_map(|line| line.split(" = ").next()) {
+            if !name.is_empty() {
+                assert!(
+                    dependencies.contains(&format!("| {name} |")),
+                    "{name} is not argued"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 10, "the dependencies were not found");
+    for page in files_below(&root().join("docs/adr")) {
+        let lines = text(page.to_str().unwrap()).lines().count();
+        assert!(lines <= 60, "{} has {lines} lines", page.display());
+    }
+}
