@@ -18,8 +18,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use ripost::clock;
-use ripost::service::parts::Part;
-use ripost::service::{Answer, Counter, ErrorKind, Status};
+use ripost::wire::control::{Answer, Counter, ErrorKind, Status};
+use ripost::wire::parts::Part;
 use ripost::wire::{Daemon, Denial, Frame, Greeting, PROTOCOL};
 use tempfile::TempDir;
 

@@ -14,8 +14,8 @@ use crate::clock::{self, Boot};
 use crate::ctl::error::Error;
 use crate::ctl::failure::Failure;
 use crate::ctl::say;
-use crate::service::parts::{self, Part};
-use crate::service::{Answer, Request};
+use crate::wire::control::{Answer, Request};
+use crate::wire::parts::{self, Part};
 use crate::wire::{
     Daemon, Frame, FrameError, Greeting, Hello, MAX_FRAME, MAX_HELLO, PROTOCOL, frame,
 };
@@ -302,8 +302,8 @@ mod tests {
     use crate::ctl::error::Error;
     use crate::ctl::failure::Failure;
     use crate::daemon::exit;
-    use crate::service::Request;
     use crate::wire::Daemon;
+    use crate::wire::control::Request;
 
     const SHORT: Duration = Duration::from_millis(50);
 

@@ -7,7 +7,7 @@ use crate::ctl::failure::Failure;
 use crate::ctl::{init, say, say_rendered};
 use crate::daemon::exit;
 use crate::daemon::options::Stop;
-use crate::service::ErrorKind;
+use crate::wire::control::ErrorKind;
 
 /// A failed verb. Each has its exit code, and says what to do next where a
 /// person can do something.

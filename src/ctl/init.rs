@@ -4,14 +4,13 @@
 //! home that was left half-made by a crash has none, so no daemon starts in it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use crate::daemon::exit;
-use crate::model::bundled::BUNDLED;
+use crate::model::bundled::{BUNDLED, Bundled};
+use crate::sys::exe::{ExeError, Home, RECORD};
 
 /// The folders of a home, parents first.
 const FOLDERS: &[(&str, u32)] = &[
@@ -26,8 +25,6 @@ const FOLDERS: &[(&str, u32)] = &[
 ];
 const EXECUTABLES: &str = "active-response/bin";
 const QUEUE: &str = "queue";
-/// What is bundled, in the format of sha256sum(1), relative to the home.
-const RECORD: &str = "bundled.sha256";
 
 const CONFIGURATION: &[(&str, &str)] = &[
     ("agent.conf", include_str!("../../etc/agent.conf")),
@@ -41,8 +38,8 @@ pub(crate) enum Error {
     NotEmpty(PathBuf),
     #[error("make a home in {}: it is not a directory", .0.display())]
     NotADirectory(PathBuf),
-    #[error("make a home in {path}: others can write to it (mode {mode:04o})\n(chmod go-w {path}: who can write there could replace what runs as root)", path = .path.display())]
-    WritableByOthers { path: PathBuf, mode: u32 },
+    #[error(transparent)]
+    Untrusted(#[from] ExeError),
     #[error("make a home in {}: {} does not exist\n(make it first, or name another place)", .path.display(), .parent.display())]
     NoParent { path: PathBuf, parent: PathBuf },
     #[error("refresh {}: it is no home, {missing} is missing\n(make one with `ripostctl init {}`)", .home.display(), .home.display())]
@@ -66,7 +63,7 @@ impl Error {
             }
             Self::NotEmpty(_)
             | Self::NotADirectory(_)
-            | Self::WritableByOthers { .. }
+            | Self::Untrusted(_)
             | Self::NoParent { .. }
             | Self::NotAHome { .. }
             | Self::Missing { .. }
@@ -87,11 +84,9 @@ pub(crate) fn init(directory: &Path) -> Result<String, Error> {
     let sources = Sources::beside_this_program()?;
     let mut made = Made::default();
     make_root(directory, &mut made)?;
-    let result = fill(directory, &sources, &mut made);
-    if result.is_ok() {
-        made.keep();
-    }
-    result?;
+    let home = Home::open(directory)?;
+    fill(&home, &sources, &mut made)?;
+    made.keep();
     Ok(format!(
         "made {home} with {count} bundled executables\n\
          next: look through {home}/etc/manager.conf, then start `ripost-manager --home {home}` \
@@ -117,7 +112,7 @@ pub(crate) fn refresh(directory: &Path) -> Result<String, Error> {
         }
     }
     let sources = Sources::beside_this_program()?;
-    install(directory, &sources)?;
+    install(&Home::open(directory)?, &sources)?;
     Ok(format!(
         "renewed {} bundled executables in {}\n",
         sources.files.len(),
@@ -167,13 +162,6 @@ fn make_root(directory: &Path, made: &mut Made) -> Result<(), Error> {
     if entries.next().is_some() {
         return Err(Error::NotEmpty(directory.to_owned()));
     }
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 != 0 {
-        return Err(Error::WritableByOthers {
-            path: directory.to_owned(),
-            mode,
-        });
-    }
     Ok(())
 }
 
@@ -187,41 +175,49 @@ fn make_folder(path: &Path, mode: u32, made: &mut Made) -> Result<(), Error> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
 }
 
-fn fill(home: &Path, sources: &Sources, made: &mut Made) -> Result<(), Error> {
+fn fill(home: &Home, sources: &Sources, made: &mut Made) -> Result<(), Error> {
     for (folder, mode) in FOLDERS {
-        make_folder(&home.join(folder), *mode, made)?;
+        make_folder(&home.path().join(folder), *mode, made)?;
     }
     install(home, sources)?;
-    let etc = home.join("etc");
+    let etc = home.path().join("etc");
     for (name, text) in CONFIGURATION {
         Staged::write(&etc, name, 0o640, &mut text.as_bytes())?.put()?;
     }
     sync_folder(&etc)?;
-    sync_folder(home)
+    sync_folder(home.path())
 }
 
 /// Puts every executable in place, then the record of them. All of them lie
 /// ready beside their places before the first is replaced, so a full disk
 /// changes nothing. Until the record follows, a replaced file counts as a
 /// script; a second run mends that.
-fn install(home: &Path, sources: &Sources) -> Result<(), Error> {
-    let folder = home.join(EXECUTABLES);
-    let queue = home.join(QUEUE);
+fn install(home: &Home, sources: &Sources) -> Result<(), Error> {
+    let folder = home.path().join(EXECUTABLES);
     let mut staged = Vec::new();
-    let mut record = String::new();
-    for (name, path) in &sources.files {
+    for (row, path) in &sources.files {
         let mut source = File::open(path).map_err(failed("open", path))?;
-        let file = Staged::write(&folder, name, 0o750, &mut source)?;
-        record.push_str(&format!("{}  {EXECUTABLES}/{name}\n", file.sha256));
-        staged.push(file);
+        staged.push(Staged::write(&folder, row.name, 0o750, &mut source)?);
     }
-    let record = Staged::write(&queue, RECORD, 0o600, &mut record.as_bytes())?;
     for file in staged {
         file.put()?;
     }
     sync_folder(&folder)?;
-    record.put()?;
-    sync_folder(&queue)
+    record(home, sources)
+}
+
+/// Writes the record. One that cannot be read is made anew: all that it is to
+/// say is known here.
+fn record(home: &Home, sources: &Sources) -> Result<(), Error> {
+    let rows: Vec<_> = sources.files.iter().map(|(row, _)| *row).collect();
+    match home.record(&rows) {
+        Err(ExeError::Record { .. }) => {
+            let path = home.path().join(RECORD);
+            fs::remove_file(&path).map_err(failed("remove", &path))?;
+            Ok(home.record(&rows)?)
+        }
+        other => Ok(other?),
+    }
 }
 
 fn sync_folder(path: &Path) -> Result<(), Error> {
@@ -232,7 +228,7 @@ fn sync_folder(path: &Path) -> Result<(), Error> {
 
 /// The bundled executables that lie beside this program.
 struct Sources {
-    files: Vec<(&'static str, PathBuf)>,
+    files: Vec<(&'static Bundled, PathBuf)>,
 }
 
 impl Sources {
@@ -248,7 +244,7 @@ impl Sources {
                     folder: folder.to_owned(),
                 });
             }
-            files.push((row.name, path));
+            files.push((row, path));
         }
         Ok(Self { files })
     }
@@ -259,7 +255,6 @@ impl Sources {
 struct Staged {
     temporary: PathBuf,
     place: PathBuf,
-    sha256: String,
 }
 
 impl Staged {
@@ -274,17 +269,13 @@ impl Staged {
             .mode(mode)
             .open(&temporary)
             .map_err(failed("make", &temporary))?;
-        let mut staged = Self {
+        let staged = Self {
             place: folder.join(name),
             temporary,
-            sha256: String::new(),
         };
-        staged.sha256 = copy(content, &mut file)
-            .and_then(|sha256| {
-                file.set_permissions(Permissions::from_mode(mode))?;
-                file.sync_all()?;
-                Ok(sha256)
-            })
+        io::copy(content, &mut file)
+            .and_then(|_| file.set_permissions(Permissions::from_mode(mode)))
+            .and_then(|()| file.sync_all())
             .map_err(failed("write", &staged.place))?;
         Ok(staged)
     }
@@ -303,23 +294,4 @@ impl Drop for Staged {
             let _ = fs::remove_file(&self.temporary);
         }
     }
-}
-
-/// Copies, and answers the SHA-256 of what was copied in hexadecimal digits.
-fn copy(content: &mut dyn Read, file: &mut File) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let taken = content.read(&mut buffer)?;
-        if taken == 0 {
-            break;
-        }
-        hash.update(&buffer[..taken]);
-        file.write_all(&buffer[..taken])?;
-    }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
 }

@@ -28,7 +28,7 @@ use crate::ctl::error::Error;
 use crate::ctl::options::{Options, Output, Task};
 use crate::daemon::exit;
 use crate::daemon::options::HOME_VARIABLE;
-use crate::service::{Answer, Request};
+use crate::wire::control::{Answer, Request};
 
 /// Runs the program.
 pub fn main() -> ExitCode {

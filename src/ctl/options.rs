@@ -8,7 +8,7 @@ use clap::{Arg, ArgMatches, ColorChoice, Command, ValueEnum, value_parser};
 
 use crate::ctl::verbs::{Access, Kind, VERBS};
 use crate::daemon::options::{self, Stop};
-use crate::service::Which;
+use crate::wire::control::Which;
 
 /// What to do, and for which home.
 #[derive(Clone, Debug, PartialEq)]
@@ -152,7 +152,7 @@ mod tests {
     use crate::ctl::verbs::{Kind, VERBS};
     use crate::daemon::exit;
     use crate::model::ActionId;
-    use crate::service::Which;
+    use crate::wire::control::Which;
 
     fn parsed(words: &[&str]) -> Result<Options, Stop> {
         let words = std::iter::once("ripostctl").chain(words.iter().copied());

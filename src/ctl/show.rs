@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
 use crate::model::{AgentRef, Keys, Record};
-use crate::service::{Agent, Connection, RevertOutcome, Status};
+use crate::wire::control::{Agent, Connection, RevertOutcome, Status};
 
 /// Shown where a value does not apply.
 const NONE: &str = "-";

@@ -10,7 +10,7 @@ use crate::ctl::{json, print, say, show};
 use crate::daemon::exit;
 use crate::daemon::options::Stop;
 use crate::model::ActionState;
-use crate::service::{Answer, Request, RevertOutcome, Which};
+use crate::wire::control::{Answer, ErrorKind, Request, RevertOutcome, Which};
 
 /// Takes back `which`. Done when every one of them is confirmed to be taken
 /// back; failed when one is not (yet), or when none was found.
@@ -23,8 +23,15 @@ pub(super) fn revert(home: &Path, output: Output, which: &Which, yes: bool) -> R
     let request = Request::Revert {
         which: which.clone(),
     };
-    let Answer::Reverted { outcomes } = connection.ask(&request)? else {
-        return Err(connection.wrong_answer());
+    let outcomes = match connection.ask(&request) {
+        Ok(Answer::Reverted { outcomes }) => outcomes,
+        // The same as no rows; what it was that is not there is said below.
+        Err(Error::Refused {
+            kind: ErrorKind::NotFound,
+            ..
+        }) => Vec::new(),
+        Ok(_) => return Err(connection.wrong_answer()),
+        Err(error) => return Err(error),
     };
     match output {
         Output::Json => print(&json(&outcomes))?,
@@ -93,15 +100,18 @@ pub(super) fn reload(home: &Path, output: Output) -> Result<u8, Error> {
     let mut code = exit::DONE;
     let mut rows = Vec::new();
     for mut connection in Connection::to_all(home)? {
-        let daemon = connection.daemon();
-        let Answer::Reloaded { applied, text } = connection.ask(&Request::Reload)? else {
-            return Err(connection.wrong_answer());
+        let (applied, text) = match connection.ask(&Request::Reload) {
+            Ok(Answer::Reloaded { applied, text }) => (applied, text),
+            // The other daemon is told all the same.
+            Err(Error::Refused { text, .. }) => (false, text),
+            Ok(_) => return Err(connection.wrong_answer()),
+            Err(error) => return Err(error),
         };
         if !applied {
             code = exit::FAILED;
         }
         rows.push(Reloaded {
-            daemon: daemon.as_str(),
+            daemon: connection.daemon().as_str(),
             applied,
             text,
         });

@@ -9,7 +9,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 use crate::ctl::options::Task;
 use crate::daemon::options::{Stop, absolute};
 use crate::model::ActionId;
-use crate::service::Which;
+use crate::wire::control::Which;
 
 /// What a verb does to a running system, which is also what it takes to be
 /// allowed to.

@@ -76,7 +76,7 @@ impl End {
 mod tests {
     use std::time::Duration;
 
-    use super::{BootId, End};
+    use super::End;
     use crate::clock::{Boot, BootId, Now, Wall};
 
     fn at(wall: i64, boot: u64) -> Now {

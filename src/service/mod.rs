@@ -2,8 +2,6 @@
 //! connections, says who may ask what, and hands requests to the owner of the
 //! state. `ripostctl` comes in here today; HTTP and a page will later.
 
-pub mod parts;
-
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::transport::local::{self, AgentConnection, Peer};
 use crate::wire::hello::Daemon;
+use crate::wire::parts;
 
 pub use crate::wire::control::{
     Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,

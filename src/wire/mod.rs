@@ -29,6 +29,7 @@ pub mod control;
 pub mod frame;
 pub mod hello;
 pub mod message;
+pub mod parts;
 pub mod stream;
 
 pub use frame::{Frame, FrameError};

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use ripost::service::parts::split;
-use ripost::service::{Answer, Request};
+use ripost::wire::control::{Answer, Request};
+use ripost::wire::parts::split;
 use ripost::wire::{Daemon, Frame, Greeting, Hello, MAX_FRAME, MAX_HELLO, frame};
 
 /// Answers the next connection to `home` and ends.

@@ -6,7 +6,7 @@ use ripost::model::{
     Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, GroupName, Keys, Level,
     Location, Record, RuleId, RuleRef,
 };
-use ripost::service::{Agent, Answer, Connection, Request};
+use ripost::wire::control::{Agent, Answer, Connection, Request};
 use ripost::wire::{Daemon, MAX_FRAME};
 
 use crate::daemon::FakeDaemon;
@@ -256,4 +256,39 @@ fn hostile_text_reaches_no_terminal() {
             |c: char| c != '\n' && c.is_control() || matches!(c, '\u{202e}' | '\u{9b}');
         assert!(!text.contains(unsafe_character), "{text:?}");
     }
+}
+
+#[test]
+fn a_daemon_with_more_in_force_than_a_frame_holds_is_shown_whole() {
+    let home = home();
+    let socket = home.path().join("queue/manager.sock");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let output = runtime.block_on(async {
+        let listener = ripost::transport::local::bind(&socket).await.unwrap();
+        let (requests, mut asked) = tokio::sync::mpsc::channel(1);
+        let door = ripost::service::Door {
+            daemon: Daemon::Manager,
+            requests,
+            agents: None,
+        };
+        let serving = tokio::spawn(ripost::service::serve(socket.clone(), listener, door));
+        let answering = tokio::spawn(async move {
+            let asked: ripost::wire::control::Asked = asked.recv().await.unwrap();
+            assert_eq!(asked.request, Request::Responses);
+            let records = vec![record(1, ActionState::Applied); 6_000];
+            asked.answer.send(Answer::Records { records }).unwrap();
+        });
+        let path = home.path().to_owned();
+        let output =
+            tokio::task::spawn_blocking(move || run(&path, &["responses", "-o", "json"])).await;
+        answering.await.unwrap();
+        serving.abort();
+        output.unwrap()
+    });
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let records: Vec<Record> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(records.len(), 6_000);
 }

@@ -1,8 +1,8 @@
 //! The verbs that change something: what is asked, shown and answered.
 
 use ripost::model::{ActionId, ActionState};
-use ripost::service::{Answer, Request, RevertOutcome, Which};
 use ripost::wire::Daemon;
+use ripost::wire::control::{Answer, ErrorKind, Request, RevertOutcome, Which};
 
 use crate::daemon::FakeDaemon;
 use crate::{code, home, run, stderr, stdout};
@@ -75,6 +75,44 @@ fn a_revert_is_done_only_when_every_one_is_confirmed() {
         );
         assert_eq!(fake.request(), Some(Request::Revert { which }));
     }
+}
+
+#[test]
+fn a_daemon_that_finds_nothing_to_revert_is_no_failure_of_all() {
+    for (words, wanted) in [
+        (&["revert", "--all", "--yes", "-o", "json"][..], 0),
+        (&["revert", "--target", "203.0.113.1", "-o", "json"], 1),
+    ] {
+        let home = home();
+        let answer = Answer::Error {
+            kind: ErrorKind::NotFound,
+            text: "nothing".to_owned(),
+        };
+        FakeDaemon::answering(home.path(), Daemon::Manager, answer);
+        let output = run(home.path(), words);
+        assert_eq!((code(&output), stdout(&output)), (wanted, "[]\n"));
+    }
+}
+
+#[test]
+fn a_daemon_that_refuses_a_reload_does_not_hide_what_the_other_says() {
+    let home = home();
+    let refused = Answer::Error {
+        kind: ErrorKind::Invalid,
+        text: "not mine".to_owned(),
+    };
+    FakeDaemon::answering(home.path(), Daemon::Manager, refused);
+    let applied = Answer::Reloaded {
+        applied: true,
+        text: String::new(),
+    };
+    FakeDaemon::answering(home.path(), Daemon::Agentd, applied);
+    let output = run(home.path(), &["reload"]);
+    assert_eq!(code(&output), 1);
+    assert_eq!(
+        stdout(&output),
+        "ripost-manager: not applied\n  not mine\nripost-agentd: applied\n"
+    );
 }
 
 #[test]

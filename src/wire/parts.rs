@@ -4,18 +4,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::service::Answer;
+use crate::wire::control::Answer;
 
 /// How many bytes of rows go into one part. A row is a few hundred bytes, so
 /// this stays far below the limit of a frame.
 const PART_BYTES: usize = 1024 * 1024;
 
-/// One part of an answer.
+/// One part of an answer: the answer's own object, with `more` where another
+/// part follows. So an answer that is short is the only part of itself.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Part {
+    #[serde(flatten)]
     pub answer: Answer,
-    /// Whether another part follows.
+    #[serde(default, skip_serializing_if = "is_last")]
     pub more: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_last(more: &bool) -> bool {
+    !more
 }
 
 /// A part that is of another kind than those before it.
@@ -97,10 +104,10 @@ fn chunks<T: Serialize>(rows: Vec<T>) -> impl Iterator<Item = Vec<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DifferentKinds, append, split};
+    use super::{DifferentKinds, Part, append, split};
     use crate::model::{ActionId, ActionState};
-    use crate::service::{Answer, ErrorKind, RevertOutcome};
-    use crate::wire::Frame;
+    use crate::wire::control::{Answer, ErrorKind, RevertOutcome};
+    use crate::wire::{Frame, MAX_FRAME, frame};
 
     fn answer(rows: u64) -> Answer {
         let outcomes = (0..rows)
@@ -122,15 +129,26 @@ mod tests {
             let last = cut.len() - 1;
             let mut whole = None;
             for (at, part) in cut.into_iter().enumerate() {
-                assert_eq!(part.more, at < last);
-                assert!(Frame::new(&part).unwrap().encode().is_ok());
+                let bytes = Frame::new(&part).unwrap().encode().unwrap();
+                let (frame, _) = frame::decode(&bytes, MAX_FRAME).unwrap().unwrap();
+                let received: Part = frame.message().unwrap();
+                assert_eq!(received.more, at < last);
                 match &mut whole {
-                    None => whole = Some(part.answer),
-                    Some(whole) => append(whole, part.answer).unwrap(),
+                    None => whole = Some(received.answer),
+                    Some(whole) => append(whole, received.answer).unwrap(),
                 }
             }
             assert_eq!(whole, Some(answer(rows)));
         }
+    }
+
+    #[test]
+    fn a_short_answer_is_the_only_part_of_itself() {
+        let parts = split(answer(1));
+        assert_eq!(
+            serde_json::to_value(&parts[0]).unwrap(),
+            serde_json::to_value(answer(1)).unwrap()
+        );
     }
 
     #[test]
