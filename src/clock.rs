@@ -38,6 +38,15 @@ impl Wall {
         Duration::from_millis(u64::try_from(later.0.saturating_sub(self.0)).unwrap_or(0))
     }
 
+    /// Reads the timestamp of an alert: RFC 3339, or with a zone without colon
+    /// as Wazuh writes it (`2026-03-04T05:06:07.089+0000`).
+    pub fn of_alert(text: &str) -> Option<Self> {
+        DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")
+            .or_else(|_| DateTime::parse_from_rfc3339(text))
+            .ok()
+            .map(|time| Self(time.timestamp_millis()))
+    }
+
     /// `YYYY/MM/DD HH:MM:SS` in local time, the layout of
     /// `active-responses.log` (Wazuh 4.14 active_responses.c write_debug_file).
     pub fn local_log_stamp(self) -> String {
@@ -96,6 +105,18 @@ impl Boot {
     pub fn until(self, later: Boot) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }
+}
+
+/// Names one boot of the machine: boot times of different boots mean nothing
+/// to each other.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct BootId(pub String);
+
+/// The present boot (`/proc/sys/kernel/random/boot_id`, random(4)).
+pub fn boot_id() -> std::io::Result<BootId> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+    Ok(BootId(text.trim().to_owned()))
 }
 
 /// One moment on both clocks.

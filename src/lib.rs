@@ -14,6 +14,7 @@ pub mod diag;
 pub mod executor;
 pub mod journal;
 pub mod ledger;
+pub mod manager;
 pub mod matcher;
 pub mod model;
 pub mod policy;

@@ -9,7 +9,7 @@ use crate::clock::Boot;
 use crate::executor::{Outcome, Progress, RunId};
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
-use crate::wire::{ToAgent, ToManager};
+use crate::wire::{Frame, ToAgent};
 
 use super::link::{LinkEvent, Reports};
 use super::{Agent, Settings};
@@ -29,7 +29,7 @@ pub enum Steer {
 pub(super) enum Event {
     Steer(Steer),
     Asked(Asked),
-    Linked(mpsc::Sender<ToManager>),
+    Linked(mpsc::Sender<Frame>),
     Unlinked,
     Told(ToAgent),
     Progress(RunId, Progress),

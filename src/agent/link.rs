@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::ledger::end::BootId;
+use crate::clock::BootId;
 use crate::model::AgentId;
-use crate::transport::local::{self, Connection};
-use crate::wire::{Hello, ToAgent, ToManager, stream};
+use crate::transport::local;
+use crate::wire::{Frame, Hello, ToAgent};
 
 /// Messages under way to the manager.
 const OUTGOING: usize = 256;
@@ -19,7 +19,7 @@ const REDIAL: Duration = Duration::from_millis(100);
 /// What the link reports to the agent.
 #[derive(Debug)]
 pub(super) enum LinkEvent {
-    Up(mpsc::Sender<ToManager>),
+    Up(mpsc::Sender<Frame>),
     Told(ToAgent),
     Down,
 }
@@ -33,10 +33,15 @@ pub async fn dial(socket: PathBuf, boot_id: BootId, reports: Reports) {
             Ok(connection) => {
                 reported = false;
                 log::info!(socket:% = socket.display(); "connected to the manager");
-                serve(connection, &reports.0).await;
-                log::warn!(
-                    "lost the connection to the manager; responses in force stay and end in time"
-                );
+                let (outgoing, queue) = mpsc::channel(OUTGOING);
+                if reports.0.send(LinkEvent::Up(outgoing)).await.is_err() {
+                    return;
+                }
+                let ended = local::exchange(connection, queue, &reports.0, |frame| {
+                    ToAgent::from_frame(frame).map(LinkEvent::Told)
+                });
+                let problem = ended.await.err().map(|error| error.to_string());
+                log::warn!(problem = problem.as_deref().unwrap_or("it was closed"); "lost the connection to the manager; responses in force stay and end in time");
                 if reports.0.send(LinkEvent::Down).await.is_err() {
                     return;
                 }
@@ -55,50 +60,3 @@ pub async fn dial(socket: PathBuf, boot_id: BootId, reports: Reports) {
 /// Where a link reports to.
 #[derive(Clone, Debug)]
 pub struct Reports(pub(super) mpsc::Sender<LinkEvent>);
-
-async fn serve(connection: Connection, reports: &mpsc::Sender<LinkEvent>) {
-    let Connection {
-        mut reader,
-        mut writer,
-    } = connection;
-    let (outgoing, mut queue) = mpsc::channel::<ToManager>(OUTGOING);
-    if reports.send(LinkEvent::Up(outgoing)).await.is_err() {
-        return;
-    }
-    let write = async {
-        while let Some(message) = queue.recv().await {
-            let sent = match message.to_frame() {
-                Ok(frame) => stream::write(&mut writer, &frame).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = sent {
-                log::debug!(error:% = error; "cannot write to the manager");
-                return;
-            }
-        }
-    };
-    let read = async {
-        loop {
-            let message = match reader.next().await {
-                Ok(Some(frame)) => ToAgent::from_frame(frame),
-                Ok(None) => return,
-                Err(error) => Err(error),
-            };
-            match message {
-                Ok(message) => {
-                    if reports.send(LinkEvent::Told(message)).await.is_err() {
-                        return;
-                    }
-                }
-                Err(error) => {
-                    log::warn!(error:% = error; "the manager sent something that is not understood");
-                    return;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = write => {}
-        () = read => {}
-    }
-}

@@ -21,13 +21,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use crate::clock::BootId;
 use crate::clock::{self, Boot, Wall};
 use crate::contract::target;
 use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
-use crate::ledger::end::BootId;
 use crate::ledger::reverts::{Reverted, Waiters};
 use crate::model::{Action, ActionId, ActionState, Keys, Target};
 use crate::policy::{Verdict, WhiteList};
@@ -60,6 +60,8 @@ pub struct Parts {
     pub home: Home,
     pub boot_id: BootId,
     pub settings: Settings,
+    /// Takes whoever asks for a reload.
+    pub reloads: mpsc::Sender<oneshot::Sender<Answer>>,
 }
 
 /// What its configuration says. Replaced as a whole by a reload.
@@ -113,6 +115,7 @@ pub struct Agent {
     outbox: Outbox,
     progress: mpsc::Sender<(RunId, Progress)>,
     reverts: Waiters<Asker>,
+    reloads: mpsc::Sender<oneshot::Sender<Answer>>,
     stopping: bool,
 }
 
@@ -144,6 +147,7 @@ impl Agent {
             outbox: Outbox::new(loaded.updates, journal.synced()),
             progress: inbox.progress(),
             reverts: Waiters::default(),
+            reloads: parts.reloads,
             stopping: false,
             journal,
             home: parts.home,

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::journal::agent::Op;
 use crate::model::{Action, ActionId, Record};
-use crate::wire::ToManager;
+use crate::wire::{Frame, ToManager};
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -18,7 +18,7 @@ pub(super) struct Outbox {
     /// Updates up to this one have left on the present link.
     sent: u64,
     answers: VecDeque<ToManager>,
-    link: Option<mpsc::Sender<ToManager>>,
+    link: Option<mpsc::Sender<Frame>>,
     synced: watch::Receiver<u64>,
 }
 
@@ -94,7 +94,7 @@ impl Outbox {
     }
 
     /// A new link: everything the manager has not stored is sent again.
-    pub(super) fn connect(&mut self, link: mpsc::Sender<ToManager>) {
+    pub(super) fn connect(&mut self, link: mpsc::Sender<Frame>) {
         self.sent = 0;
         self.answers.clear();
         self.link = Some(link);
@@ -138,21 +138,22 @@ impl Outbox {
             self.link = None;
             return;
         };
-        match place {
-            Place::Answer => {
-                if let Some(answer) = self.answers.pop_front() {
-                    permit.send(answer);
-                }
-            }
+        let message = match place {
+            Place::Answer => self.answers.pop_front(),
             Place::Update(at) => {
                 let update = &self.updates[at];
                 self.sent = update.seq;
-                permit.send(ToManager::Update {
+                Some(ToManager::Update {
                     seq: update.seq,
                     action: update.action.clone(),
                     record: update.record.clone(),
-                });
+                })
             }
+        };
+        match message.map(|message| message.to_frame()).transpose() {
+            Ok(Some(frame)) => permit.send(frame),
+            Ok(None) => {}
+            Err(error) => log::error!(error:% = error; "an update cannot be sent"),
         }
     }
 

@@ -37,10 +37,17 @@ impl Agent {
                 ErrorKind::Invalid,
                 "an agent knows no other agents (ask the manager)".to_owned(),
             ),
-            Request::Reload => failed(
-                ErrorKind::Invalid,
-                "a reload is done by the daemon, not by its agent".to_owned(),
-            ),
+            Request::Reload => {
+                // The daemon reads the file; whoever asked is answered by it.
+                if let Err(error) = self.reloads.try_send(asked.answer) {
+                    let busy = failed(
+                        ErrorKind::Unavailable,
+                        "a reload is under way already".to_owned(),
+                    );
+                    let _ = error.into_inner().send(busy);
+                }
+                return;
+            }
         };
         // An asker who has gone needs no answer.
         let _ = asked.answer.send(answer);

@@ -1,1 +1,7 @@
-fn main() {}
+//! `ripost-manager`: turns alerts into responses.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ripost::daemon::manager_main()
+}

@@ -1,4 +1,15 @@
-//! What makes a daemon of the parts: options, and the codes it ends with.
+//! What makes a daemon of the parts: options, start, signals, reload, stop, and
+//! the codes it ends with.
 
+mod agentd;
 pub mod exit;
+mod failure;
+mod manager;
+mod notify;
 pub mod options;
+mod reload;
+mod signals;
+mod start;
+
+pub use agentd::main as agentd_main;
+pub use manager::main as manager_main;

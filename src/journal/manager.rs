@@ -188,6 +188,12 @@ impl ManagerReader {
             .map_err(|error| self.failed(error))
     }
 
+    /// The last record of an action.
+    pub fn record(&self, id: ActionId) -> Result<Option<Record>, JournalError> {
+        let rows = self.rows(&format!("SELECT id, record FROM actions WHERE id = '{id}'"))?;
+        Ok(rows.into_iter().map(|(_, record)| record).next())
+    }
+
     /// The last record of each of the `limit` actions that changed last, newest first.
     pub fn history(&self, limit: u32) -> Result<Vec<Record>, JournalError> {
         let query = format!("SELECT id, record FROM actions ORDER BY time_ms DESC LIMIT {limit}");

@@ -5,12 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::{Boot, Now, Wall};
-
-/// Names one boot of the machine (`/proc/sys/kernel/random/boot_id`, random(4)).
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(transparent)]
-pub struct BootId(pub String);
+use crate::clock::{Boot, BootId, Now, Wall};
 
 /// When a span that began at a known moment is over.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -82,7 +77,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{BootId, End};
-    use crate::clock::{Boot, Now, Wall};
+    use crate::clock::{Boot, BootId, Now, Wall};
 
     fn at(wall: i64, boot: u64) -> Now {
         Now {

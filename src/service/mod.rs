@@ -16,8 +16,7 @@ use crate::transport::local::{self, AgentConnection, Peer};
 use crate::wire::hello::Daemon;
 
 pub use crate::wire::control::{
-    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome,
-    Status, Which,
+    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
 
 /// Connections served at a time; more wait in the listen queue.

@@ -118,6 +118,18 @@ pub enum SkipKind {
     Nul,
 }
 
+impl SkipKind {
+    /// A few fixed words for logs and counters.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::OverLong => "over-long line",
+            Self::TornTail => "torn end of a replaced file",
+            Self::Truncated => "truncated away",
+            Self::Nul => "NUL bytes",
+        }
+    }
+}
+
 /// What is wrong with a source. Some of it lasts until [`Event::Recovered`],
 /// the rest is said once.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]

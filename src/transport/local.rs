@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
 
 use crate::model::AgentId;
 use crate::wire::hello::{Daemon, Denial, Greeting, Hello};
@@ -172,5 +173,39 @@ pub async fn dial(path: &Path, hello: &Hello) -> Result<Connection, LocalError> 
     match greeting {
         Greeting::Welcome { .. } => Ok(connection),
         Greeting::Denied { text, .. } => Err(LocalError::Denied(text)),
+    }
+}
+
+/// Moves messages both ways until either side is done: what comes out of
+/// `outgoing` is written, what is read goes through `take` into `incoming`,
+/// whose capacity is the back-pressure. Returns why it ended, if it was not
+/// that the other side or the owner had finished.
+pub async fn exchange<T>(
+    connection: Connection,
+    mut outgoing: mpsc::Receiver<Frame>,
+    incoming: &mpsc::Sender<T>,
+    take: impl Fn(Frame) -> Result<T, FrameError>,
+) -> Result<(), FrameError> {
+    let Connection {
+        mut reader,
+        mut writer,
+    } = connection;
+    let write = async {
+        while let Some(frame) = outgoing.recv().await {
+            stream::write(&mut writer, &frame).await?;
+        }
+        Ok(())
+    };
+    let read = async {
+        while let Some(frame) = reader.next().await? {
+            if incoming.send(take(frame)?).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        written = write => written,
+        read = read => read,
     }
 }

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::clock::BootId;
 use crate::clock::{Boot, Now, Wall};
-use crate::ledger::end::{BootId, End};
+use crate::ledger::end::End;
 use crate::model::bundled::{self, Bundled};
 use crate::model::{Action, ActionState, Keys, Record};
 use crate::sys::process::ProcessId;

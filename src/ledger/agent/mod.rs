@@ -14,8 +14,9 @@ mod tests;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use crate::clock::BootId;
 use crate::clock::{Boot, Now};
-use crate::ledger::end::{BootId, End};
+use crate::ledger::end::End;
 use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Record};
 
 pub use entry::{Entry, Failure, Step};

@@ -1,0 +1,129 @@
+//! Why a daemon does not start, with the code that says so.
+
+use std::fmt::Display;
+use std::io::ErrorKind;
+
+use crate::daemon::exit;
+use crate::journal::JournalError;
+use crate::sys::exe::ExeError;
+use crate::sys::lock::LockError;
+use crate::transport::local::LocalError;
+
+/// A text for people and a code for programs.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) code: u8,
+    pub(super) text: String,
+}
+
+impl Failure {
+    pub(super) fn new(code: u8, text: impl Display) -> Self {
+        Self {
+            code,
+            text: text.to_string(),
+        }
+    }
+
+    /// An error with its causes, each once.
+    fn chain(code: u8, error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let inner_text = inner.to_string();
+            if !text.contains(&inner_text) {
+                text = format!("{text}: {inner_text}");
+            }
+            cause = inner.source();
+        }
+        Self { code, text }
+    }
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => exit::NOT_PERMITTED,
+        ErrorKind::NotFound | ErrorKind::NotADirectory => exit::CONFIGURATION,
+        _ => exit::TRY_AGAIN,
+    }
+}
+
+impl From<ExeError> for Failure {
+    fn from(error: ExeError) -> Self {
+        match &error {
+            ExeError::Open { path, source } if source.kind() == ErrorKind::NotFound => Self::new(
+                exit::CONFIGURATION,
+                format!(
+                    "{error}\n(ripostctl init {} makes a home there)",
+                    path.display()
+                ),
+            ),
+            ExeError::Open { source, .. } | ExeError::Write { source, .. } => {
+                Self::new(code(source.kind()), &error)
+            }
+            ExeError::Untrusted { .. } => Self::new(exit::NOT_PERMITTED, &error),
+            ExeError::Record { .. } => Self::new(exit::CONFIGURATION, &error),
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match &error {
+            LockError::Held { .. } => Self::new(
+                exit::TRY_AGAIN,
+                format!(
+                    "{error}\n(this home is in use; stop that process, or give another --home)"
+                ),
+            ),
+            LockError::Io { source, .. } => {
+                let hint = match source.kind() {
+                    ErrorKind::NotFound => "\n(this is no home; ripostctl init DIR makes one)",
+                    ErrorKind::ReadOnlyFilesystem => "\n(the home must be writable; remount it)",
+                    ErrorKind::PermissionDenied => "\n(run the daemon as root)",
+                    _ => "",
+                };
+                Self::new(code(source.kind()), format!("{error}{hint}"))
+            }
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let code = match &error {
+            JournalError::File { source, .. } => code(source.kind()),
+            JournalError::Version { .. } | JournalError::Row { .. } => exit::CONFIGURATION,
+            JournalError::Open { .. } | JournalError::Read { .. } => exit::TRY_AGAIN,
+        };
+        Self::chain(code, &error)
+    }
+}
+
+impl From<LocalError> for Failure {
+    fn from(error: LocalError) -> Self {
+        let code = match &error {
+            LocalError::Bind { source, .. } => code(source.kind()),
+            LocalError::Taken { .. }
+            | LocalError::Dial { .. }
+            | LocalError::NotPermitted(_)
+            | LocalError::Silent
+            | LocalError::Denied(_)
+            | LocalError::Closed
+            | LocalError::Frame(_)
+            | LocalError::Credentials(_) => exit::TRY_AGAIN,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<crate::manager::OpenError> for Failure {
+    fn from(error: crate::manager::OpenError) -> Self {
+        match error {
+            crate::manager::OpenError::Journal(error) => error.into(),
+            crate::manager::OpenError::Responses { ref source, .. } => {
+                Self::new(code(source.kind()), &error)
+            }
+            crate::manager::OpenError::Source(error) => Self::chain(exit::TRY_AGAIN, &error),
+        }
+    }
+}

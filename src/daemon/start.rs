@@ -1,0 +1,113 @@
+//! The steps both daemons begin with.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::fs::Mode;
+
+use crate::audit::operator::{self, Sink};
+use crate::config::{Checked, Context};
+use crate::daemon::exit;
+use crate::daemon::failure::Failure;
+use crate::daemon::options::{HOME_VARIABLE, Log, Options};
+use crate::sys::exe::Home;
+use crate::sys::lock::Lock;
+use crate::wire::Daemon;
+
+/// Reads the command line, then checks or runs, and says how that ended.
+pub(super) fn main(
+    daemon: Daemon,
+    check: fn(&Options) -> ExitCode,
+    run: fn(&Options) -> Result<(), Failure>,
+) -> ExitCode {
+    let options = match Options::parse(daemon, std::env::args_os(), std::env::var_os(HOME_VARIABLE))
+    {
+        Ok(options) => options,
+        Err(stop) => {
+            say(&stop.text, stop.code == exit::DONE);
+            return ExitCode::from(stop.code);
+        }
+    };
+    if options.check {
+        return check(&options);
+    }
+    let sink = match options.log {
+        Log::Stderr => Sink::Stderr,
+        Log::Syslog => Sink::Syslog,
+    };
+    operator::init(sink, daemon.as_str(), options.debug)
+        .expect("nothing else sets a logger, and this is done once");
+    rustix::process::umask(Mode::RWXO | Mode::WGRP);
+    match run(&options) {
+        Ok(()) => ExitCode::from(exit::DONE),
+        Err(failure) => {
+            say(&format!("{daemon}: {}\n", failure.text), false);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Prints the outcome of a check: problems to stderr, what the file holds to
+/// stdout.
+pub(super) fn report_check<T>(checked: &Checked<T>) -> ExitCode {
+    say(&checked.problems(), false);
+    say(&format!("{}\n", checked.summary), true);
+    ExitCode::from(if checked.value.is_some() {
+        exit::DONE
+    } else {
+        exit::FAILED
+    })
+}
+
+/// The configuration, or a start that ends here. Warnings go to stderr as they
+/// would from a check.
+pub(super) fn configuration<T>(checked: Checked<T>) -> Result<T, Failure> {
+    let problems = checked.problems();
+    match checked.value {
+        Some(value) => {
+            say(&problems, false);
+            log::info!(holds = checked.summary.as_str(); "read the configuration");
+            Ok(value)
+        }
+        None => Err(Failure::new(
+            exit::CONFIGURATION,
+            format!(
+                "the configuration has errors, nothing was started\n{}",
+                problems.trim_end()
+            ),
+        )),
+    }
+}
+
+/// What a configuration is checked against: the home, if there is one.
+pub(super) fn context(home: &Path) -> Context {
+    Context {
+        home: home.is_dir().then(|| home.to_owned()),
+    }
+}
+
+/// Opens the home and takes the lock of this daemon in it.
+pub(super) fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
+    let home = Home::open(&options.home)?;
+    let lock = Lock::take(&home.path().join("queue").join(lock))?;
+    Ok((home, lock))
+}
+
+/// One thread runs the daemon's own tasks; what blocks has threads of its own.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(exit::TRY_AGAIN, format!("start the event loop: {error}")))
+}
+
+/// stdout is for what was asked for, stderr for what is said about it. Nobody
+/// can be told when they cannot be written to.
+fn say(text: &str, asked_for: bool) {
+    let _ = if asked_for {
+        std::io::stdout().write_all(text.as_bytes())
+    } else {
+        std::io::stderr().write_all(text.as_bytes())
+    };
+}

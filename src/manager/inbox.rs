@@ -1,0 +1,148 @@
+//! Everything that reaches the manager's task, as one stream of events.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Interval, MissedTickBehavior};
+
+use crate::config::ManagerConfig;
+use crate::source;
+use crate::transport::local::AgentConnection;
+use crate::wire::ToManager;
+use crate::wire::control::Asked;
+
+use super::sources::SourceError;
+use super::{Manager, reached};
+
+/// Events of each kind that may wait. Those of a source are batches of lines.
+const QUEUE: usize = 256;
+const SOURCE_QUEUE: usize = 4;
+
+/// Positions without actions are stored, and what waits is looked at, this often.
+const TICK: Duration = Duration::from_millis(50);
+
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What a daemon tells its manager.
+#[derive(Debug)]
+pub enum Steer {
+    Reload {
+        config: Box<ManagerConfig>,
+        done: oneshot::Sender<Result<(), SourceError>>,
+    },
+    Stop,
+}
+
+pub(super) enum Event {
+    Steer(Steer),
+    Source(usize, source::Event),
+    Asked(Asked),
+    Agent(AgentConnection),
+    FromAgent(u64, ToManager),
+    AgentGone(u64),
+    /// There is room in the agent's outbox.
+    Deliver,
+    Synced,
+    Tick,
+    Prune,
+}
+
+/// What a session with an agent reports.
+#[derive(Debug)]
+pub(super) enum SessionEvent {
+    Told(u64, ToManager),
+    Gone(u64),
+}
+
+/// The receiving ends. The sending ends are handed out before the manager runs.
+#[derive(Debug)]
+pub struct Inbox {
+    steer: mpsc::Receiver<Steer>,
+    asked: mpsc::Receiver<Asked>,
+    agents: mpsc::Receiver<AgentConnection>,
+    sessions: mpsc::Receiver<SessionEvent>,
+    session_sender: mpsc::Sender<SessionEvent>,
+    sources: mpsc::Receiver<(usize, source::Event)>,
+    source_sender: mpsc::Sender<(usize, source::Event)>,
+    tick: Interval,
+    prune: Interval,
+}
+
+/// The sending ends of an inbox.
+#[derive(Clone, Debug)]
+pub struct Senders {
+    pub steer: mpsc::Sender<Steer>,
+    pub asked: mpsc::Sender<Asked>,
+    pub agents: mpsc::Sender<AgentConnection>,
+}
+
+impl Inbox {
+    /// Must be called within a tokio runtime.
+    pub fn new() -> (Self, Senders) {
+        let (steer_sender, steer) = mpsc::channel(8);
+        let (asked_sender, asked) = mpsc::channel(QUEUE);
+        let (agents_sender, agents) = mpsc::channel(8);
+        let (session_sender, sessions) = mpsc::channel(QUEUE);
+        let (source_sender, sources) = mpsc::channel(SOURCE_QUEUE);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let inbox = Self {
+            steer,
+            asked,
+            agents,
+            sessions,
+            session_sender,
+            sources,
+            source_sender,
+            tick,
+            prune,
+        };
+        let senders = Senders {
+            steer: steer_sender,
+            asked: asked_sender,
+            agents: agents_sender,
+        };
+        (inbox, senders)
+    }
+
+    pub(super) fn source_events(&self) -> mpsc::Sender<(usize, source::Event)> {
+        self.source_sender.clone()
+    }
+
+    pub(super) fn session_events(&self) -> mpsc::Sender<SessionEvent> {
+        self.session_sender.clone()
+    }
+
+    /// The next event. Results come before alerts, so that a flood of alerts
+    /// does not hold up what became of earlier ones.
+    pub(super) async fn next(
+        &mut self,
+        manager: &mut Manager,
+        synced: &mut watch::Receiver<u64>,
+    ) -> Event {
+        let takes_alerts = manager.takes_alerts();
+        // Every arm waits in a way that may be dropped: receiving, a timer, room
+        // in a channel.
+        tokio::select! {
+            biased;
+            Some(steer) = self.steer.recv() => Event::Steer(steer),
+            Some(agent) = self.agents.recv() => Event::Agent(agent),
+            Some(event) = self.sessions.recv() => match event {
+                SessionEvent::Told(session, message) => Event::FromAgent(session, message),
+                SessionEvent::Gone(session) => Event::AgentGone(session),
+            },
+            Some(chore) = manager.chores.join_next() => {
+                chore.expect("a chore neither panics nor is it aborted");
+                Event::Synced
+            }
+            () = reached(synced) => Event::Synced,
+            () = manager.agent.room() => Event::Deliver,
+            Some(asked) = self.asked.recv() => Event::Asked(asked),
+            Some((index, event)) = self.sources.recv(), if takes_alerts => Event::Source(index, event),
+            _ = self.prune.tick() => Event::Prune,
+            _ = self.tick.tick() => Event::Tick,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What people ask of the manager.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::ledger::reverts::Reverted;
+use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::wire::control::{
+    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+};
+use crate::wire::{Daemon, ToAgent};
+
+use super::{Asker, Live, Manager};
+
+/// How long somebody who asked for a revert waits for its confirmation.
+const REVERT_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Manager {
+    pub(super) async fn answer(&mut self, asked: Asked) {
+        let answer = match asked.request {
+            Request::Status => Answer::Status(self.status()),
+            Request::Agents => Answer::Agents {
+                agents: vec![self.local_agent()],
+            },
+            Request::Responses => Answer::Records {
+                records: self.in_force(),
+            },
+            Request::History { limit } => match self.reader.history(limit) {
+                Ok(records) => Answer::Records { records },
+                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
+            },
+            Request::Revert { which } => {
+                self.revert(&which, asked.answer).await;
+                return;
+            }
+            Request::Reload => {
+                // The daemon reads the file; whoever asked is answered by it.
+                if let Err(error) = self.reloads.try_send(asked.answer) {
+                    let busy = failed(
+                        ErrorKind::Unavailable,
+                        "a reload is under way already".to_owned(),
+                    );
+                    let _ = error.into_inner().send(busy);
+                }
+                return;
+            }
+        };
+        // An asker who has gone needs no answer.
+        let _ = asked.answer.send(answer);
+    }
+
+    async fn revert(&mut self, which: &Which, asker: Asker) {
+        let ids: Vec<_> = self
+            .live
+            .values()
+            .filter(|live| is_wanted(live, which))
+            .map(|live| live.record.action)
+            .collect();
+        let problem = if ids.is_empty() {
+            Some(failed(ErrorKind::NotFound, not_found(which)))
+        } else if !self.agent.is_connected() {
+            Some(failed(
+                ErrorKind::Unavailable,
+                "ripost-agentd is not connected, and it alone can take a response back (start it)"
+                    .to_owned(),
+            ))
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            // An asker who has gone needs no answer.
+            let _ = asker.send(problem);
+            return;
+        }
+        self.ask_agent(&ids).await;
+        let deadline = clock::boot().plus(REVERT_PATIENCE);
+        self.reverts.wait(asker, ids, deadline);
+    }
+
+    async fn ask_agent(&mut self, ids: &[ActionId]) {
+        for id in ids {
+            let request = self.agent.next_request();
+            self.agent.send_first(ToAgent::Revert { id: *id, request });
+        }
+        self.deliver().await;
+    }
+
+    fn in_force(&self) -> Vec<Record> {
+        let mut records: Vec<_> = self
+            .live
+            .values()
+            .filter(|live| {
+                matches!(
+                    live.record.state,
+                    ActionState::Applied | ActionState::Reverting
+                )
+            })
+            .map(|live| live.record.clone())
+            .collect();
+        records.sort_by_key(|record| (record.since, record.action));
+        records
+    }
+
+    fn local_agent(&self) -> Agent {
+        let count = |in_force: bool| {
+            let wanted = |live: &&Live| {
+                matches!(
+                    live.record.state,
+                    ActionState::Applied | ActionState::Reverting
+                ) == in_force
+            };
+            number(self.live.values().filter(wanted).count())
+        };
+        Agent {
+            id: AgentId::MANAGER,
+            name: self.host.clone(),
+            state: if self.agent.is_connected() {
+                Connection::Connected
+            } else {
+                Connection::Offline
+            },
+            since: self.agent.since,
+            version: self.agent.version.clone(),
+            groups: Vec::new(),
+            pending: count(false),
+            in_force: count(true),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let counts = &self.counts;
+        let agent = self.local_agent();
+        let counters = [
+            ("alerts read", counts.alerts),
+            ("alerts matched", counts.matched),
+            ("actions", counts.actions),
+            ("lines that are no alert", counts.not_alerts.values().sum()),
+            ("runs of bytes passed over", counts.skipped),
+            ("alerts of agents not known here", counts.strangers),
+            ("pending", agent.pending),
+            ("in force", agent.in_force),
+            ("results not written yet", number(self.unwritten.len())),
+        ];
+        Status {
+            daemon: Daemon::Manager.as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: self.since,
+            counters: counters
+                .into_iter()
+                .map(|(name, value)| Counter {
+                    name: name.to_owned(),
+                    value,
+                })
+                .collect(),
+            problems: self.problems(),
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems: Vec<_> = self
+            .counts
+            .trouble
+            .iter()
+            .map(|(source, trouble)| format!("the alert source {source} {trouble}"))
+            .collect();
+        if let Some(source) = self.failed_source() {
+            problems.push(format!(
+                "the reader of {source} has ended; restart ripost-manager"
+            ));
+        }
+        if let Some(error) = self.journal.health().error() {
+            problems.push(format!(
+                "the journal {} cannot be written: {error}",
+                self.journal.path().display()
+            ));
+        }
+        if let Some(error) = &self.counts.unwritable {
+            problems.push(format!("logs/responses.json cannot be written: {error}"));
+        }
+        if !self.agent.is_connected() {
+            problems.push(
+                "agent 000 is not connected; its actions wait (start ripost-agentd)".to_owned(),
+            );
+        }
+        let reverting = |live: &&Live| {
+            live.record.state == ActionState::Reverting && live.record.detail.is_some()
+        };
+        let failing = self.live.values().filter(reverting).count();
+        if failing > 0 {
+            problems.push(format!(
+                "{failing} reverts are not confirmed and are tried again (ripostctl responses shows them)"
+            ));
+        }
+        problems
+    }
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn is_wanted(live: &Live, which: &Which) -> bool {
+    let record = &live.record;
+    match which {
+        Which::Id(id) => record.action == *id,
+        Which::Target(target) => record
+            .keys
+            .as_ref()
+            .is_some_and(|keys| keys.iter().any(|key| key == target)),
+        Which::All => matches!(record.state, ActionState::Applied | ActionState::Reverting),
+    }
+}
+
+/// Tells somebody what became of the reverts they asked for.
+pub(super) fn reply_reverted(asker: Asker, outcomes: Vec<Reverted>) {
+    let outcomes = outcomes
+        .into_iter()
+        .map(|outcome| RevertOutcome {
+            action: outcome.action,
+            state: outcome.state,
+            keys: outcome
+                .keys
+                .map(|keys| keys.to_string())
+                .unwrap_or_default(),
+            detail: outcome.detail,
+        })
+        .collect();
+    // An asker who has gone needs no answer.
+    let _ = asker.send(Answer::Reverted { outcomes });
+}
+
+fn not_found(which: &Which) -> String {
+    match which {
+        Which::Id(id) => format!("no action {id} is in force (ripostctl responses lists them)"),
+        Which::Target(target) => {
+            format!("nothing is in force for {target} (ripostctl responses lists what is)")
+        }
+        Which::All => "nothing is in force".to_owned(),
+    }
+}
+
+fn failed(kind: ErrorKind, text: String) -> Answer {
+    Answer::Error { kind, text }
+}
