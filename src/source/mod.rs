@@ -31,8 +31,9 @@
 //!   predecessor itself is still read to its end.
 //! * A file that is cut to a shorter, not empty one counts as begun anew: lines
 //!   that the cut left in place are taken again.
-//! * A file that was truncated and filled with the very bytes that were read,
-//!   up to and past the position, between two looks.
+//! * That a file was truncated, when it was filled with the same bytes again
+//!   before the next look: the last 4 KiB that were read, or, after a restart,
+//!   the 256 before the stored position. At position 0 there are none.
 
 mod life;
 mod reader;

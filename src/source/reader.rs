@@ -184,29 +184,19 @@ impl Reader {
 
     /// Begins with the file at the path, or with what precedes it.
     fn start(&mut self, opened: Opened) -> Result<Option<Trouble>, End> {
-        let opened = match self.follow.resume.clone() {
-            None => opened,
-            Some(checkpoint) => match Life::resume(opened, &checkpoint, clock::boot()) {
-                Err(error) => return Ok(Some(Trouble::Unreadable(error.kind()))),
-                Ok(Ok(life)) => {
-                    self.enter(life)?;
-                    return Ok(None);
-                }
-                Ok(Err(opened)) => {
-                    if self.resume_elsewhere()? {
-                        return Ok(None);
-                    }
-                    self.outlet.send(Event::Trouble(Trouble::Gap {
-                        generation: checkpoint.generation,
-                        offset: checkpoint.offset,
-                    }))?;
-                    self.follow.resume = None;
-                    self.follow.start = StartAt::Beginning;
-                    opened
-                }
-            },
+        let Some(checkpoint) = self.follow.resume.clone() else {
+            return self.begin(opened, self.follow.start);
         };
-        self.begin(opened, self.follow.start)
+        let opened = match Life::resume(opened, &checkpoint, clock::boot()) {
+            Err(error) => return Ok(Some(Trouble::Unreadable(error.kind()))),
+            Ok(Ok(life)) => return self.enter(life).map(|()| None),
+            Ok(Err(opened)) => opened,
+        };
+        let here = same(&opened.identity, &checkpoint.identity);
+        if !here && self.resume_elsewhere()? {
+            return Ok(None);
+        }
+        self.begin_after_gap(opened, &checkpoint)
     }
 
     /// Takes the stored life up under the name that rotation gave its file.
@@ -222,9 +212,28 @@ impl Reader {
                 self.enter(life)?;
                 Ok(true)
             }
-            // It is another file, or cannot be read.
+            // It was truncated before it was renamed. Without a birth time it
+            // could as well be an older file that was read long ago.
+            Ok(Err(opened)) if opened.identity.btime_ns.is_some() => {
+                self.begin_after_gap(opened, &checkpoint)?;
+                Ok(true)
+            }
             Ok(Err(_)) | Err(_) => Ok(false),
         }
+    }
+
+    /// Begins a life when the rest of the stored one cannot be had.
+    fn begin_after_gap(
+        &mut self,
+        opened: Opened,
+        stored: &Checkpoint,
+    ) -> Result<Option<Trouble>, End> {
+        self.outlet.send(Event::Trouble(Trouble::Gap {
+            generation: stored.generation,
+            offset: stored.offset,
+        }))?;
+        self.follow.resume = None;
+        self.begin(opened, StartAt::Beginning)
     }
 
     fn begin(&mut self, opened: Opened, start: StartAt) -> Result<Option<Trouble>, End> {
