@@ -36,6 +36,7 @@
 //!   the 256 before the stored position. At position 0 there are none.
 
 mod life;
+mod outlet;
 mod reader;
 mod siblings;
 mod split;
@@ -225,7 +226,7 @@ pub fn follow(follow: Follow, events: mpsc::Sender<Event>) -> io::Result<Followe
     let (stop, stopped) = watch::channel(false);
     let wake = Arc::new(Wake::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let outlet = reader::Outlet {
+    let outlet = outlet::Outlet {
         events,
         stopped,
         runtime,

@@ -39,6 +39,7 @@ fn the_old_file_is_not_left_before_the_grace_is_over() {
             scene.texts().contains(&text.to_owned())
         });
     }
+    assert!(!scene.take(Duration::from_millis(200)), "it was left");
     assert_eq!(scene.texts(), ["a", "b", "c"]);
 }
 
