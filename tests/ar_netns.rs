@@ -16,6 +16,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::Command;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use netns::{Netns, reexec_in_namespace, run as tool, wait_for};
@@ -213,6 +214,36 @@ fn of_parallel_blocks_of_one_address_the_longest_wins() {
             set.contains("timeout 20m") || set.contains("expires 19m"),
             "{set}"
         );
+    });
+}
+
+#[test]
+fn what_was_decided_on_an_older_state_is_decided_anew() {
+    reexec_in_namespace(|| {
+        let longest = 4;
+        for round in 1..=250 {
+            let address = IpAddr::from([198, 51, 100, round]);
+            let start = Barrier::new(longest);
+            std::thread::scope(|scope| {
+                for minutes in 1..=longest {
+                    let start = &start;
+                    scope.spawn(move || {
+                        let mut lists = Lists::open("firewall-drop", Kernel::probe()).unwrap();
+                        let lasts = Duration::from_secs(minutes as u64 * 60);
+                        start.wait();
+                        let lasts = Some(lasts);
+                        lists.add(&[Element { address, lasts }]).unwrap();
+                    });
+                }
+            });
+            let mut lists = Lists::open("firewall-drop", Kernel::probe()).unwrap();
+            let found = lists.look_up(&[address]).unwrap()[0];
+            let right = Duration::from_secs(longest as u64 * 60 - 10);
+            assert!(
+                matches!(found, Found::Until(left) if left > right),
+                "{found:?}"
+            );
+        }
     });
 }
 
@@ -599,8 +630,8 @@ fn a_full_file_system_of_a_mounted_file_loses_nothing() {
                 disk.to_str().unwrap(),
             ],
         );
-        // Two pages, the last full to a byte: the entry needs a third.
-        let text = format!("#{}\n", "x".repeat(8190));
+        // Two pages with room for a part of the entry.
+        let text = format!("#{}\n", "x".repeat(8170));
         fs::write(disk.join("file"), &text).unwrap();
         fs::write(HOSTS_DENY, "").unwrap();
         tool(

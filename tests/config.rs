@@ -336,6 +336,13 @@ fn files_without_measure_are_refused_and_cost_little() {
         ("closing quote", "<a b=\">".repeat(50_000)),
         ("closes nothing", "</a>".repeat(100_000)),
         (
+            "is no location",
+            format!(
+                "<ossec_config><active-response><location>{}</location>",
+                "x".repeat(1_000_000)
+            ),
+        ),
+        (
             "no rule id",
             format!(
                 "<ossec_config><active-response><rules_id>{}</rules_id>",

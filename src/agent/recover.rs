@@ -1,8 +1,10 @@
 //! What a start does about the actions of a predecessor.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::clock;
+use crate::executor::log_killed;
 use crate::ledger::agent::{Entry, Step};
 
 use super::Agent;
@@ -13,14 +15,16 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 impl Agent {
     /// Ends what a predecessor left running and takes its entries in.
     pub(super) fn load(&mut self, entries: Vec<Entry>) {
-        for entry in &entries {
-            let Some(process) = entry.process else {
-                continue;
-            };
-            if let Err(error) = process.end_group(self.home.path(), LEFTOVER_GRACE) {
-                log::error!(action:% = entry.action.id, error:% = error; "what a killed predecessor had started cannot be ended");
+        let home = self.home.path();
+        let left = entries.iter().filter(|entry| {
+            let started = entry.process.as_ref();
+            started.is_some_and(|started| started.boot_id == self.boot_id)
+        });
+        std::thread::scope(|scope| {
+            for entry in left {
+                scope.spawn(|| end_leftover(entry, home));
             }
-        }
+        });
         let now = clock::now();
         for entry in entries {
             self.ledger.load(entry, now);
@@ -43,5 +47,24 @@ impl Agent {
             self.admit(id).await;
         }
         self.start_planned().await;
+    }
+}
+
+/// At most as many at a time as there were runs: some dozens.
+fn end_leftover(entry: &Entry, home: &Path) {
+    let Some(started) = &entry.process else {
+        return;
+    };
+    let id = entry.action.id;
+    if started.process.is_running() {
+        log::warn!(action:% = id, executable:% = entry.action.executable, pid = started.process.pid(); "ending what a killed predecessor had started");
+        let why = "killed: the agent that had started it was gone";
+        let logged = log_killed(home, &entry.action.executable, clock::wall(), why);
+        if let Err(error) = logged {
+            log::warn!(error:% = error; "logs/active-responses.log cannot be written");
+        }
+    }
+    if let Err(error) = started.process.end_group(home, LEFTOVER_GRACE) {
+        log::error!(action:% = id, error:% = error; "what a killed predecessor had started cannot be ended");
     }
 }

@@ -91,11 +91,16 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Messages quote what stands in the file, which may be anything.
+/// Messages quote what stands in the file, which may be of any length. What
+/// is left out is the middle: the ends are ours.
 fn shortened(text: String) -> String {
     const MOST: usize = 400;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    let length = text.chars().count();
+    if length <= MOST {
+        return text;
     }
+    let half = MOST / 2;
+    let start: String = text.chars().take(half).collect();
+    let end: String = text.chars().skip(length - half).collect();
+    format!("{start} … {end}")
 }

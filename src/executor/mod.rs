@@ -127,7 +127,8 @@ pub struct Outcome {
     pub output_note: Option<String>,
     /// Escaped and cut to 4 KiB.
     pub stderr: String,
-    /// From the start of the process to its end.
+    /// From the verification of the file to the end, with the time that the
+    /// owner took to answer.
     pub duration: Duration,
     /// What else there is to know, such as that the alert had to be cut.
     pub detail: Option<String>,

@@ -231,7 +231,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Head, Lines, MAX_PRINTED_LINE, escape};
+    use super::{Head, Incoming, Lines, MAX_PRINTED_LINE, Outgoing, escape};
 
     fn lines(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut lines = Lines::default();
@@ -254,6 +254,28 @@ mod tests {
         let long = vec![b'x'; 3 * MAX_PRINTED_LINE];
         let heard = lines(&[&long, &long, b"\nnext\n"]);
         assert_eq!(heard, [&long[..MAX_PRINTED_LINE], b"next"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_left_in_a_pipe_is_read_without_waiting_for_its_end() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let mut incoming = Incoming::new(reader).unwrap();
+        let wrote = rustix::io::write(&writer, &[b'x'; 20_000]).unwrap();
+        // The other end is still held, as by a process in the background.
+        assert_eq!(incoming.rest().len(), wrote);
+        assert_eq!(incoming.rest(), b"");
+    }
+
+    #[tokio::test]
+    async fn what_nobody_reads_neither_fails_nor_blocks() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let mut outgoing = Outgoing::new(writer).unwrap();
+        drop(reader);
+        outgoing.send(b"message\n");
+        outgoing.write_some().await;
+        assert!(outgoing.pipe.is_none());
+        outgoing.send(b"reply\n");
+        outgoing.finish();
     }
 
     #[test]

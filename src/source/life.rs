@@ -224,7 +224,7 @@ impl Life {
         let count = self
             .file
             .read_at(wanted, self.read_to.offset() - known as u64)?;
-        if count < known || buffer[..known] != *self.read_to.bytes() {
+        if count < known || buffer[..known] != *self.read_to.bytes() || !self.head_stands()? {
             return Ok(Progress::Over);
         }
         self.size = self.size.max(stamp.size);
@@ -239,6 +239,19 @@ impl Life {
             from: known,
             to: count,
         })
+    }
+
+    /// Whether the line that is held still begins as it did: the middle of a
+    /// long line can be like that of any other.
+    fn head_stands(&self) -> io::Result<bool> {
+        let Some(head) = self.splitter.held_head(OVERLAP) else {
+            return Ok(true);
+        };
+        let mut there = [0; TAIL];
+        let count = self
+            .file
+            .read_at(&mut there, self.splitter.end().offset())?;
+        Ok(there[..count] == *head)
     }
 }
 

@@ -31,10 +31,12 @@
 //!   predecessor itself is still read to its end.
 //! * A file that is cut to a shorter, not empty one counts as begun anew: lines
 //!   that the cut left in place are taken again.
-//! * A file that was truncated and filled with the very bytes that were read,
-//!   up to and past the position, between two looks.
+//! * That a file was truncated, when it was filled with the same bytes again
+//!   before the next look: the last 4 KiB that were read, or, after a restart,
+//!   the 256 before the stored position. At position 0 there are none.
 
 mod life;
+mod outlet;
 mod reader;
 mod siblings;
 mod split;
@@ -236,7 +238,7 @@ pub fn follow(follow: Follow, events: mpsc::Sender<Event>) -> io::Result<Followe
     let (stop, stopped) = watch::channel(false);
     let wake = Arc::new(Wake::default());
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let outlet = reader::Outlet {
+    let outlet = outlet::Outlet {
         events,
         stopped,
         runtime,

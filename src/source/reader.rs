@@ -5,18 +5,13 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot, watch};
-
 use super::life::{self, Life, Opened, Progress, same};
-use super::split::{Mark, Piece};
+use super::outlet::{End, Outlet, hand_over, skipped};
+use super::split::Piece;
 use super::wake::{Wake, Watch};
 use super::{Event, Follow, Line, StartAt, Trouble, siblings};
 use crate::clock::{self, Boot};
 use crate::model::position::{Checkpoint, FileIdentity};
-
-/// Lines in one event.
-const MAX_BATCH: usize = 1_000;
 
 /// Files that are held open to be read next. More are found again by their
 /// names once there is room.
@@ -25,61 +20,6 @@ const MAX_NEXT: usize = 16;
 /// Files that were read to their end and would be known again if the path led
 /// to them once more.
 const MAX_LEFT: usize = 16;
-
-/// Why the reader ends.
-pub(super) enum End {
-    /// It was told to, or its owner is gone.
-    Stopped,
-    Failed(io::Error),
-}
-
-/// The way to the owner. Each wait also ends when the reader is to stop.
-pub(super) struct Outlet {
-    pub(super) events: mpsc::Sender<Event>,
-    pub(super) stopped: watch::Receiver<bool>,
-    /// Only to wait on the thread itself for one of two things; it drives no
-    /// timer and no descriptor.
-    pub(super) runtime: Runtime,
-}
-
-impl Outlet {
-    fn send(&mut self, event: Event) -> Result<(), End> {
-        let Self {
-            events,
-            stopped,
-            runtime,
-        } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stopped| *stopped) => Err(End::Stopped),
-                sent = events.send(event) => sent.map_err(|_| End::Stopped),
-            }
-        })
-    }
-
-    fn opened(&mut self, checkpoint: Checkpoint) -> Result<(), End> {
-        let (stored, answer) = oneshot::channel();
-        self.send(Event::Opened { checkpoint, stored })?;
-        let Self {
-            stopped, runtime, ..
-        } = self;
-        runtime.block_on(async {
-            tokio::select! {
-                biased;
-                _ = stopped.wait_for(|stopped| *stopped) => Err(End::Stopped),
-                answer = answer => answer.map_err(|_| End::Stopped),
-            }
-        })
-    }
-
-    fn check(&self) -> Result<(), End> {
-        if *self.stopped.borrow() || self.events.is_closed() {
-            return Err(End::Stopped);
-        }
-        Ok(())
-    }
-}
 
 /// A file that is to be read after the current one.
 struct Next {
@@ -184,29 +124,19 @@ impl Reader {
 
     /// Begins with the file at the path, or with what precedes it.
     fn start(&mut self, opened: Opened) -> Result<Option<Trouble>, End> {
-        let opened = match self.follow.resume.clone() {
-            None => opened,
-            Some(checkpoint) => match Life::resume(opened, &checkpoint, clock::boot()) {
-                Err(error) => return Ok(Some(Trouble::Unreadable(error.kind()))),
-                Ok(Ok(life)) => {
-                    self.enter(life)?;
-                    return Ok(None);
-                }
-                Ok(Err(opened)) => {
-                    if self.resume_elsewhere()? {
-                        return Ok(None);
-                    }
-                    self.outlet.send(Event::Trouble(Trouble::Gap {
-                        generation: checkpoint.generation,
-                        offset: checkpoint.offset,
-                    }))?;
-                    self.follow.resume = None;
-                    self.follow.start = StartAt::Beginning;
-                    opened
-                }
-            },
+        let Some(checkpoint) = self.follow.resume.clone() else {
+            return self.begin(opened, self.follow.start);
         };
-        self.begin(opened, self.follow.start)
+        let opened = match Life::resume(opened, &checkpoint, clock::boot()) {
+            Err(error) => return Ok(Some(Trouble::Unreadable(error.kind()))),
+            Ok(Ok(life)) => return self.enter(life).map(|()| None),
+            Ok(Err(opened)) => opened,
+        };
+        let here = same(&opened.identity, &checkpoint.identity);
+        if !here && self.resume_elsewhere()? {
+            return Ok(None);
+        }
+        self.begin_after_gap(opened, &checkpoint)
     }
 
     /// Takes the stored life up under the name that rotation gave its file.
@@ -222,9 +152,28 @@ impl Reader {
                 self.enter(life)?;
                 Ok(true)
             }
-            // It is another file, or cannot be read.
+            // It was truncated before it was renamed. Without a birth time it
+            // could as well be an older file that was read long ago.
+            Ok(Err(opened)) if opened.identity.btime_ns.is_some() => {
+                self.begin_after_gap(opened, &checkpoint)?;
+                Ok(true)
+            }
             Ok(Err(_)) | Err(_) => Ok(false),
         }
+    }
+
+    /// Begins a life when the rest of the stored one cannot be had.
+    fn begin_after_gap(
+        &mut self,
+        opened: Opened,
+        stored: &Checkpoint,
+    ) -> Result<Option<Trouble>, End> {
+        self.outlet.send(Event::Trouble(Trouble::Gap {
+            generation: stored.generation,
+            offset: stored.offset,
+        }))?;
+        self.follow.resume = None;
+        self.begin(opened, StartAt::Beginning)
     }
 
     fn begin(&mut self, opened: Opened, start: StartAt) -> Result<Option<Trouble>, End> {
@@ -470,67 +419,4 @@ impl Reader {
             None => Event::Recovered,
         })
     }
-}
-
-fn skipped(life: &Life, kind: super::SkipKind, offset: u64, bytes: u64) -> Event {
-    Event::Skipped {
-        kind,
-        generation: life.generation(),
-        offset,
-        bytes,
-        checkpoint: life.checkpoint(),
-    }
-}
-
-/// Sends what is whole in `input`.
-fn hand_over(life: &mut Life, mut input: &[u8], outlet: &mut Outlet) -> Result<(), End> {
-    let mut lines = Vec::new();
-    let mut sent = life.splitter.end().offset();
-    let mut reached = *life.splitter.end();
-    while let Some(piece) = life.splitter.next(&mut input) {
-        match piece {
-            Piece::Line { offset, bytes } => {
-                reached = *life.splitter.end();
-                if !bytes.is_empty() && bytes != b"\r" {
-                    lines.push(Line {
-                        bytes,
-                        offset,
-                        generation: life.generation(),
-                    });
-                }
-            }
-            Piece::Skipped {
-                kind,
-                offset,
-                bytes,
-            } => {
-                if sent < reached.offset() {
-                    flush(life, &mut lines, &reached, outlet)?;
-                }
-                outlet.send(skipped(life, kind, offset, bytes))?;
-                reached = *life.splitter.end();
-                sent = reached.offset();
-            }
-        }
-        if lines.len() == MAX_BATCH {
-            flush(life, &mut lines, &reached, outlet)?;
-            sent = reached.offset();
-        }
-    }
-    if sent < reached.offset() {
-        flush(life, &mut lines, &reached, outlet)?;
-    }
-    Ok(())
-}
-
-fn flush(
-    life: &Life,
-    lines: &mut Vec<Line>,
-    reached: &Mark,
-    outlet: &mut Outlet,
-) -> Result<(), End> {
-    outlet.send(Event::Lines {
-        lines: std::mem::take(lines),
-        checkpoint: life.checkpoint_at(reached),
-    })
 }

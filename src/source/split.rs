@@ -109,6 +109,12 @@ impl Splitter {
         &self.end
     }
 
+    /// The first bytes of a line that is held and longer than `least`.
+    pub(super) fn held_head(&self, least: usize) -> Option<&[u8]> {
+        let long = self.held == Held::Line && self.held_bytes.len() > least;
+        long.then(|| &self.held_bytes[..TAIL])
+    }
+
     /// Takes bytes from the front of `input`. `None` once it is empty; what
     /// was not a whole piece is held then.
     pub(super) fn next(&mut self, input: &mut &[u8]) -> Option<Piece> {

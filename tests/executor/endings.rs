@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ripost::executor::{End, Mode, Outcome, Progress, run};
+use ripost::executor::{End, MAX_RUNNING, Mode, Outcome, Progress, run};
 use tokio::sync::{mpsc, watch};
 
 use crate::place::{CONTINUE, Place, add, carry_out};
@@ -122,6 +122,31 @@ async fn ten_megabytes_of_output_are_read_and_forgotten() {
         let note = outcome.output_note.unwrap();
         assert!(note.contains(shown) && note.len() < 4_000, "{body}: {note}");
         assert_eq!(place.read("logs/effect"), "done\n", "{body}");
+    }
+}
+
+#[tokio::test]
+async fn runs_go_on_side_by_side() {
+    let place = script("sleep 1");
+    let (progress, mut events) = mpsc::channel(4);
+    let (_cancel, cancelled) = watch::channel(false);
+    let runs: Vec<_> = (0..MAX_RUNNING)
+        .map(|_| {
+            let planned = place.run("x.sh", Mode::Add);
+            tokio::spawn(run(planned, progress.clone(), cancelled.clone()))
+        })
+        .collect();
+    drop(progress);
+    while let Some((_, event)) = events.recv().await {
+        match event {
+            Progress::Started { go, .. } => go.send(()).unwrap(),
+            Progress::Keys { .. } => panic!("it names no keys"),
+        }
+    }
+    for run in runs {
+        let outcome = run.await.unwrap();
+        assert_eq!(outcome.end, End::Exited(0));
+        assert!(outcome.duration < Duration::from_secs(20));
     }
 }
 

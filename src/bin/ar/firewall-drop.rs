@@ -14,30 +14,22 @@ impl Action for FirewallDrop {
     const NAME: &str = "firewall-drop";
     const BACKEND: &str = "nf_tables";
 
-    fn add(
-        &mut self,
-        &Target::Address(address): &Target,
-        lasts: Option<Duration>,
-    ) -> Result<Done, Fail> {
+    fn add(&mut self, target: &Target, lasts: Option<Duration>) -> Result<Done, Fail> {
+        let Target::Address(address) = *target;
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        let changes = lists.add(&[Element { address, lasts }])?;
-        let was_missing = changes.iter().any(|c| c.before == Found::Missing);
-        Ok(if was_missing {
-            Done::applied()
-        } else {
-            Done::in_place()
-        })
+        match lists.add(&[Element { address, lasts }])?[0].before {
+            Found::Missing => Ok(Done::applied()),
+            Found::Until(_) | Found::Endless => Ok(Done::in_place()),
+        }
     }
 
-    fn delete(&mut self, &Target::Address(address): &Target) -> Result<Done, Fail> {
+    fn delete(&mut self, target: &Target) -> Result<Done, Fail> {
+        let Target::Address(address) = *target;
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        let changes = lists.delete(&[address])?;
-        let was_missing = changes.iter().all(|c| c.before == Found::Missing);
-        Ok(if was_missing {
-            Done::absent()
-        } else {
-            Done::reverted()
-        })
+        match lists.delete(&[address])?[0].before {
+            Found::Missing => Ok(Done::absent()),
+            Found::Until(_) | Found::Endless => Ok(Done::reverted()),
+        }
     }
 }
 

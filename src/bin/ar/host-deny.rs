@@ -13,15 +13,13 @@ impl Action for HostDeny {
     const BACKEND: &str = "hosts.deny";
 
     /// The file knows no end of its own.
-    fn add(
-        &mut self,
-        &Target::Address(address): &Target,
-        _: Option<Duration>,
-    ) -> Result<Done, Fail> {
+    fn add(&mut self, target: &Target, _: Option<Duration>) -> Result<Done, Fail> {
+        let Target::Address(address) = *target;
         hosts_deny::add(address)
     }
 
-    fn delete(&mut self, &Target::Address(address): &Target) -> Result<Done, Fail> {
+    fn delete(&mut self, target: &Target) -> Result<Done, Fail> {
+        let Target::Address(address) = *target;
         hosts_deny::delete(address)
     }
 }

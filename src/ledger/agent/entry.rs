@@ -44,6 +44,13 @@ pub struct Failure {
     pub duration_ms: Option<f64>,
 }
 
+/// A process, and the boot in which its number means something.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Started {
+    pub process: ProcessId,
+    pub boot_id: BootId,
+}
+
 /// One action and where it stands. Serialised into the journal; what is
 /// skipped there is rebuilt at start.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -59,7 +66,7 @@ pub struct Entry {
     /// Whether the executable has printed `check_keys`, so that it may have gone on.
     pub printed_keys: bool,
     /// The process of the run that was last started.
-    pub process: Option<ProcessId>,
+    pub process: Option<Started>,
     pub since: Option<Wall>,
     pub failure: Option<Failure>,
     /// A person wants it taken back as soon as its run has ended.

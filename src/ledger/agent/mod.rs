@@ -18,8 +18,9 @@ use crate::clock::BootId;
 use crate::clock::{Boot, Now};
 use crate::ledger::end::End;
 use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Record};
+use crate::sys::process::ProcessId;
 
-pub use entry::{Entry, Failure, Step};
+pub use entry::{Entry, Failure, Started, Step};
 pub use finish::{Ending, Finished};
 
 /// How much longer than the action the kernel keeps an element that it can
@@ -182,10 +183,13 @@ impl Ledger {
 
     /// The process of a run that has been started, to be journalled before it
     /// is spoken to.
-    pub fn started(&mut self, id: ActionId, process: crate::sys::process::ProcessId) -> Changes {
+    pub fn started(&mut self, id: ActionId, process: ProcessId) -> Changes {
         let mut changes = Changes::default();
         if let Some(entry) = self.entries.get_mut(&id) {
-            entry.process = Some(process);
+            entry.process = Some(Started {
+                process,
+                boot_id: self.boot_id.clone(),
+            });
             changes.change(id);
         }
         changes

@@ -1,1 +1,605 @@
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
 
+use proptest::prelude::{
+    ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
+};
+
+use super::{Changes, Ending, Finished, Ledger, RunKind, Step, Verdict};
+use crate::clock::{Boot, BootId, Now, Wall};
+use crate::contract::reply::{RunResult, Status};
+use crate::model::action::Contract;
+use crate::model::{
+    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Keys, Level, Location,
+    Record, RuleId, RuleRef,
+};
+
+fn action(number: u8, executable: &str, timeout: Option<u64>) -> Action {
+    Action {
+        id: ActionId::from_bytes([number; 16]),
+        command: CommandName::parse("block").unwrap(),
+        executable: ExeName::parse(executable).unwrap(),
+        location: Location::Local,
+        agent: AgentRef {
+            id: AgentId::MANAGER,
+            name: "host".to_owned(),
+        },
+        rule: RuleRef {
+            id: RuleId::parse("5763").unwrap(),
+            level: Level::parse("10").unwrap(),
+            groups: Vec::new(),
+        },
+        alert: None,
+        timeout: timeout.map(Duration::from_secs),
+        extra_args: Vec::new(),
+        contract: Contract::Json,
+        revert: None,
+        execution_timeout: None,
+        handshake_timeout: None,
+    }
+}
+
+fn keys(target: u8) -> Keys {
+    Keys::new(vec![format!("192.0.2.{target}")]).unwrap()
+}
+
+/// A host whose executables do what they say at once, or fail when told to.
+/// What they change stands in `effects`, which outlives the ledger.
+struct Host {
+    ledger: Ledger,
+    now: Now,
+    boot: u32,
+    targets: HashMap<ActionId, u8>,
+    /// Per executable and target, how often it is in force in the kernel.
+    effects: BTreeMap<(String, u8), u32>,
+    records: Vec<Record>,
+    stored: HashMap<ActionId, super::Entry>,
+    runs: VecDeque<(ActionId, RunKind)>,
+    /// Bundled executables answer `failed` to a delete.
+    broken: bool,
+}
+
+impl Host {
+    fn new() -> Self {
+        Self {
+            ledger: Ledger::new(BootId("0".to_owned())),
+            now: Now {
+                wall: Wall::from_millis(1_800_000_000_000),
+                boot: Boot::from_millis(10_000),
+            },
+            boot: 0,
+            targets: HashMap::new(),
+            effects: BTreeMap::new(),
+            records: Vec::new(),
+            stored: HashMap::new(),
+            runs: VecDeque::new(),
+            broken: false,
+        }
+    }
+
+    fn take(&mut self, changes: Changes) {
+        for id in changes.changed {
+            if let Some(entry) = self.ledger.entry(id) {
+                self.stored.insert(id, entry.clone());
+            }
+        }
+        self.records.extend(changes.records);
+        self.runs.extend(changes.runs);
+    }
+
+    fn accept(&mut self, action: Action, target: u8) {
+        let id = action.id;
+        let left = action.timeout;
+        let bundled = action.executable.as_str() == "firewall-drop";
+        self.targets.insert(id, target);
+        let changes = self.ledger.accept(action, bundled, left, self.now);
+        self.take(changes);
+        self.runs.push_back((id, RunKind::Add));
+        self.work();
+    }
+
+    /// Carries every run out, in order.
+    fn work(&mut self) {
+        while let Some((id, kind)) = self.runs.pop_front() {
+            self.run(id, kind);
+        }
+    }
+
+    fn run(&mut self, id: ActionId, kind: RunKind) {
+        let Some(changes) = self.ledger.start(id, kind, self.now) else {
+            return;
+        };
+        self.take(changes);
+        if self
+            .ledger
+            .entry(id)
+            .is_none_or(|entry| entry.step == Step::Ended)
+        {
+            return;
+        }
+        let target = self.targets[&id];
+        let bundled = self.ledger.entry(id).unwrap().is_bundled;
+        let executable = self.ledger.entry(id).unwrap().action.executable.to_string();
+        let place = (executable, target);
+        let status = match kind {
+            RunKind::Add => {
+                let (verdict, changes) = self.ledger.keys(id, &keys(target), self.now);
+                self.take(changes);
+                match verdict {
+                    Verdict::Continue { .. } => {
+                        let count = self.effects.entry(place).or_default();
+                        // A bundled executable is idempotent, a script is not.
+                        *count = if bundled { 1 } else { *count + 1 };
+                        Status::Applied
+                    }
+                    Verdict::Abort => Status::Already,
+                    Verdict::Wait => panic!("runs of one target follow each other here"),
+                }
+            }
+            RunKind::Delete if self.broken && bundled => Status::Failed,
+            RunKind::Delete => match self.effects.remove(&place) {
+                Some(_) => Status::Reverted,
+                None => Status::Absent,
+            },
+        };
+        let ending = if bundled {
+            Ending::Reported(RunResult {
+                status,
+                detail: None,
+                backend: None,
+            })
+        } else {
+            Ending::Exited(0)
+        };
+        self.finish(id, kind, ending);
+    }
+
+    fn finish(&mut self, id: ActionId, kind: RunKind, ending: Ending) {
+        let finished = Finished {
+            exit_code: None,
+            ending,
+            stderr: None,
+            detail: None,
+            duration_ms: None,
+        };
+        let changes = self.ledger.finish(id, kind, &finished, self.now);
+        self.take(changes);
+        self.ledger.remove_ended(id);
+    }
+
+    /// Lets time pass, waking up whenever the ledger wants to.
+    fn pass(&mut self, seconds: u64) {
+        let end = self.now.boot.plus(Duration::from_secs(seconds));
+        loop {
+            let next = self
+                .ledger
+                .next_due()
+                .filter(|at| *at <= end)
+                .unwrap_or(end);
+            let step = self.now.boot.until(next);
+            self.now.boot = self.now.boot.plus(step);
+            self.now.wall = self.now.wall.plus(step);
+            let changes = self.ledger.due(self.now);
+            self.take(changes);
+            self.work();
+            if self.now.boot >= end && self.ledger.next_due().is_none_or(|at| at > end) {
+                return;
+            }
+        }
+    }
+
+    /// Ends the process without a word and starts another one; with `reboot`
+    /// the machine too, which empties the kernel.
+    fn restart(&mut self, reboot: bool) {
+        self.runs.clear();
+        if reboot {
+            self.boot += 1;
+            self.now.boot = Boot::from_millis(7_000);
+            self.effects
+                .retain(|(executable, _), _| executable != "firewall-drop");
+        }
+        let mut ledger = Ledger::new(BootId(self.boot.to_string()));
+        for entry in self
+            .stored
+            .values()
+            .filter(|entry| entry.step != Step::Ended)
+        {
+            // What the journal holds has been through its text.
+            let text = serde_json::to_string(entry).unwrap();
+            ledger.load(serde_json::from_str(&text).unwrap(), self.now);
+        }
+        self.ledger = ledger;
+        let waiting: Vec<_> = self
+            .ledger
+            .entries()
+            .filter(|entry| entry.step == Step::Waiting)
+            .map(|entry| (entry.action.id, RunKind::Add))
+            .collect();
+        let changes = self.ledger.recover(self.now);
+        self.take(changes);
+        self.runs.extend(waiting);
+        self.work();
+    }
+
+    fn states(&self, number: u8) -> Vec<ActionState> {
+        let id = ActionId::from_bytes([number; 16]);
+        let of = self.records.iter().filter(|record| record.action == id);
+        of.map(|record| record.state).collect()
+    }
+
+    fn last(&self, number: u8) -> &Record {
+        let id = ActionId::from_bytes([number; 16]);
+        let mut of = self.records.iter().rev();
+        of.find(|record| record.action == id).unwrap()
+    }
+
+    fn is_blocked(&self, target: u8) -> bool {
+        self.effects.keys().any(|(_, held)| *held == target)
+    }
+}
+
+use ActionState::{Already, Applied, Done, Failed, Reverted, Reverting, Running};
+
+#[test]
+fn a_block_is_lifted_at_its_end_and_not_before() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+    host.pass(1);
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.states(1), [Running, Applied, Reverting, Reverted]);
+}
+
+#[test]
+fn a_repeat_moves_the_end_of_the_first_and_ends_as_already() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    host.pass(30);
+    host.accept(action(2, "firewall-drop", Some(60)), 9);
+    assert_eq!(host.states(1), [Running, Applied, Applied]);
+    assert_eq!(host.states(2), [Running, Already]);
+    assert_eq!(host.last(2).until, host.last(1).until);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+    host.pass(1);
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.last(1).state, Reverted);
+    assert_eq!(host.last(2).state, Already);
+}
+
+#[test]
+fn a_shorter_repeat_changes_nothing() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    host.accept(action(2, "firewall-drop", Some(5)), 9);
+    assert_eq!(host.states(1), [Running, Applied]);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+}
+
+#[test]
+fn a_timed_repeat_of_a_ban_without_end_does_not_end_it() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", None), 9);
+    host.accept(action(2, "firewall-drop", Some(5)), 9);
+    assert_eq!(host.last(2).until, None);
+    host.pass(1_000_000);
+    assert!(host.is_blocked(9));
+    assert_eq!(host.states(1), [Running, Applied]);
+    let changes = host
+        .ledger
+        .ask_revert(ActionId::from_bytes([1; 16]), host.now);
+    host.take(changes.unwrap());
+    host.work();
+    assert!(!host.is_blocked(9));
+}
+
+#[test]
+fn a_ban_without_end_on_top_of_a_timed_block_has_no_end() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    host.accept(action(2, "firewall-drop", None), 9);
+    host.pass(1_000_000);
+    assert!(host.is_blocked(9));
+}
+
+#[test]
+fn a_script_that_repeats_is_told_to_abort_and_prolongs() {
+    let mut host = Host::new();
+    host.accept(action(1, "block.sh", Some(60)), 9);
+    host.pass(30);
+    host.accept(action(2, "block.sh", Some(60)), 9);
+    assert_eq!(host.effects[&("block.sh".to_owned(), 9)], 1);
+    assert_eq!(host.states(2), [Running, Already]);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+    host.pass(1);
+    assert!(!host.is_blocked(9));
+}
+
+#[test]
+fn a_script_without_timeout_runs_for_every_alert_and_is_done() {
+    let mut host = Host::new();
+    host.accept(action(1, "notify.sh", None), 9);
+    host.accept(action(2, "notify.sh", None), 9);
+    assert_eq!(host.effects[&("notify.sh".to_owned(), 9)], 2);
+    assert_eq!(host.states(1), [Running, Done]);
+    assert_eq!(host.states(2), [Running, Done]);
+}
+
+#[test]
+fn a_revert_that_is_not_confirmed_is_tried_after_1_5_30_and_then_every_300_seconds() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(10)), 9);
+    host.broken = true;
+    host.pass(10);
+    let mut due = Vec::new();
+    for _ in 0..5 {
+        let at = host.ledger.next_due().unwrap();
+        let pause = host.now.boot.until(at).as_secs();
+        due.push(pause);
+        host.pass(pause);
+    }
+    assert_eq!(due, [1, 5, 30, 300, 300]);
+    assert_eq!(host.states(1), [Running, Applied, Reverting, Reverting]);
+    host.broken = false;
+    host.pass(300);
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.last(1).state, Reverted);
+}
+
+#[test]
+fn an_alert_during_a_failing_revert_takes_the_block_over() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(10)), 9);
+    host.broken = true;
+    host.pass(10);
+    host.broken = false;
+    host.accept(action(2, "firewall-drop", Some(60)), 9);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+    host.pass(1);
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.last(1).state, Reverted);
+}
+
+#[test]
+fn an_add_that_breaks_off_is_taken_back_and_then_failed() {
+    let mut host = Host::new();
+    let broken = action(1, "block.sh", Some(60));
+    let id = broken.id;
+    host.targets.insert(id, 9);
+    let changes = host
+        .ledger
+        .accept(broken, false, Some(Duration::from_secs(60)), host.now);
+    host.take(changes);
+    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
+    host.take(changes);
+    host.effects.insert(("block.sh".to_owned(), 9), 1);
+    host.finish(
+        id,
+        RunKind::Add,
+        Ending::Broke("ran into its time limit".to_owned()),
+    );
+    host.work();
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.states(1), [Running, Reverting, Failed]);
+    assert_eq!(
+        host.last(1).detail.as_deref(),
+        Some("ran into its time limit")
+    );
+}
+
+#[test]
+fn a_failed_repeat_leaves_the_block_of_the_first_alone() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    let repeat = action(2, "firewall-drop", Some(600));
+    let id = repeat.id;
+    let changes = host
+        .ledger
+        .accept(repeat, true, Some(Duration::from_secs(600)), host.now);
+    host.take(changes);
+    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
+    host.take(changes);
+    host.finish(
+        id,
+        RunKind::Add,
+        Ending::Broke("was ended by signal 9".to_owned()),
+    );
+    host.work();
+    assert_eq!(host.states(2), [Running, Failed]);
+    host.pass(59);
+    assert!(host.is_blocked(9));
+    host.pass(1);
+    assert!(!host.is_blocked(9));
+}
+
+/// Where the process dies, and what becomes of the action at the next start.
+const INTERRUPTED: &[(&str, bool, &str, &[ActionState])] = &[
+    (
+        "a bundled executable is run again",
+        true,
+        "firewall-drop",
+        &[Running, Applied],
+    ),
+    (
+        "a script that had named its keys gets delete, then add",
+        true,
+        "block.sh",
+        &[Running, Applied],
+    ),
+    (
+        "any other script is not run again",
+        false,
+        "block.sh",
+        &[Running, Failed],
+    ),
+];
+
+#[test]
+fn an_interrupted_add_is_repeated_only_where_that_does_no_harm() {
+    for (why, named_keys, executable, wanted) in INTERRUPTED {
+        let mut host = Host::new();
+        let started = action(1, executable, Some(60));
+        let id = started.id;
+        host.targets.insert(id, 9);
+        let bundled = *executable == "firewall-drop";
+        let changes = host
+            .ledger
+            .accept(started, bundled, Some(Duration::from_secs(60)), host.now);
+        host.take(changes);
+        let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+        host.take(changes);
+        if *named_keys {
+            let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
+            host.take(changes);
+            host.effects.insert(((*executable).to_owned(), 9), 1);
+        }
+        host.restart(false);
+        assert_eq!(host.states(1), *wanted, "{why}");
+        let in_force = wanted.last() == Some(&Applied);
+        assert_eq!(
+            host.effects.get(&((*executable).to_owned(), 9)),
+            in_force.then_some(&1),
+            "{why}"
+        );
+        host.pass(60);
+        assert!(!host.is_blocked(9), "{why}");
+    }
+}
+
+#[test]
+fn a_script_that_was_told_to_abort_does_not_undo_its_holder_after_a_crash() {
+    let mut host = Host::new();
+    host.accept(action(1, "block.sh", Some(60)), 9);
+    let repeat = action(2, "block.sh", Some(60));
+    let id = repeat.id;
+    host.targets.insert(id, 9);
+    let changes = host
+        .ledger
+        .accept(repeat, false, Some(Duration::from_secs(60)), host.now);
+    host.take(changes);
+    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (verdict, changes) = host.ledger.keys(id, &keys(9), host.now);
+    assert_eq!(verdict, Verdict::Abort);
+    host.take(changes);
+    host.restart(false);
+    assert!(host.is_blocked(9));
+    assert_eq!(host.last(2).state, Already);
+}
+
+#[test]
+fn a_reboot_puts_kernel_state_back_and_lifts_what_ended_meanwhile() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(600)), 1);
+    host.accept(action(2, "firewall-drop", Some(60)), 2);
+    host.accept(action(3, "firewall-drop", None), 3);
+    host.now.wall = host.now.wall.plus(Duration::from_secs(100));
+    host.restart(true);
+    assert!(host.is_blocked(1) && !host.is_blocked(2) && host.is_blocked(3));
+    assert_eq!(host.last(2).state, Reverted);
+    host.pass(500);
+    assert!(!host.is_blocked(1) && host.is_blocked(3));
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Alert {
+        target: u8,
+        timeout: Option<u64>,
+        script: bool,
+    },
+    Pass(u64),
+    Restart {
+        reboot: bool,
+    },
+    Clock(i64),
+    Broken(bool),
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        4 => (0..3u8, proptest::option::weighted(0.9, 1..40u64), any::<bool>()).prop_map(
+            |(target, timeout, script)| Happening::Alert {
+                target,
+                timeout: if script { Some(timeout.unwrap_or(7)) } else { timeout },
+                script,
+            }
+        ),
+        4 => (0..30u64).prop_map(Happening::Pass),
+        1 => any::<bool>().prop_map(|reboot| Happening::Restart { reboot }),
+        1 => (-100_000..100_000i64).prop_map(Happening::Clock),
+        1 => any::<bool>().prop_map(Happening::Broken),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whatever order: nothing is lifted before the latest
+    /// end that was asked for, nothing outlives it while executables work, and
+    /// no target is ever held by two actions.
+    #[test]
+    fn every_block_stands_until_its_latest_end_and_no_longer(
+        story in proptest::collection::vec(happening(), 1..60)
+    ) {
+        let mut host = Host::new();
+        // The latest end per executable and target, `None` for ever; in
+        // seconds of time that has really passed.
+        let mut wanted: HashMap<(String, u8), Option<u64>> = HashMap::new();
+        let mut clock = 0u64;
+        let mut number = 0u8;
+        for happening in story {
+            match happening {
+                Happening::Alert { target, timeout, script } => {
+                    number += 1;
+                    let executable = if script { "block.sh" } else { "firewall-drop" };
+                    host.accept(action(number, executable, timeout), target);
+                    let end = timeout.map(|timeout| clock + timeout);
+                    let entry = wanted.entry((executable.to_owned(), target)).or_insert(Some(0));
+                    *entry = match (*entry, end) {
+                        (Some(a), Some(b)) => Some(a.max(b)),
+                        (None, _) | (_, None) => None,
+                    };
+                }
+                Happening::Pass(seconds) => {
+                    host.pass(seconds);
+                    clock += seconds;
+                }
+                Happening::Restart { reboot } => host.restart(reboot),
+                // Between reboots only: after one, a wrong wall clock is all
+                // that is known, and `end` bounds what that can do.
+                Happening::Clock(millis) => {
+                    let wall = host.now.wall;
+                    host.now.wall = Wall::from_millis(wall.millis() + millis);
+                    host.pass(0);
+                    host.now.wall = wall;
+                }
+                Happening::Broken(broken) => host.broken = broken,
+            }
+            for ((executable, target), end) in &wanted {
+                let place = (executable.clone(), *target);
+                let held = host.effects.get(&place).copied().unwrap_or(0);
+                let due = end.is_none_or(|end| end > clock);
+                prop_assert!(held <= 1, "{place:?} is held {held} times");
+                prop_assert!(!due || held == 1, "{place:?} was lifted early");
+                let failing = host.ledger.entries().any(|entry| entry.attempts > 0);
+                prop_assert!(due || held == 0 || failing, "{place:?} outlived its end");
+            }
+        }
+        host.broken = false;
+        host.pass(100_000);
+        let endless: Vec<_> = wanted.iter().filter(|(_, end)| end.is_none()).collect();
+        prop_assert_eq!(host.effects.len(), endless.len());
+        for id in host.ledger.entries().filter(|entry| entry.end.is_some()) {
+            prop_assert!(false, "{:?} is still there", id.action.id);
+        }
+    }
+}

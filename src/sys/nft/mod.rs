@@ -46,23 +46,13 @@ const LOOK_UPS: usize = 64;
 /// The kernel rounds ends to its ticks, of 10 ms at most.
 const TICKS: Duration = Duration::from_millis(20);
 
-/// A shorter block could be over before it has been looked up.
-const SHORTEST: Duration = Duration::from_millis(100);
-
 /// An address that is to be in a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Element {
     pub address: IpAddr,
-    /// How long from now at least, to within the ticks of the kernel (4 ms or
-    /// 10 ms), and a tenth of a second at least. `None`: without end.
+    /// How long from now at least, to within the ticks of the kernel (10 ms at
+    /// most). `None`: without end.
     pub lasts: Option<Duration>,
-}
-
-impl Element {
-    fn bounded(&self) -> Self {
-        let lasts = self.lasts.map(|lasts| lasts.max(SHORTEST));
-        Self { lasts, ..*self }
-    }
 }
 
 /// What the kernel says of an address.
@@ -150,9 +140,9 @@ impl Lists {
     /// Puts `elements` into their lists, in one transaction, and looks them
     /// up. One that lasts longer than asked for stays as it is. The answers
     /// are in the order of `elements`.
+    #[inline]
     pub fn add(&mut self, elements: &[Element]) -> Result<Vec<Change>, NftError> {
         let start = clock::boot_nanos();
-        let elements: Vec<Element> = elements.iter().map(Element::bounded).collect();
         let addresses: Vec<IpAddr> = elements.iter().map(|element| element.address).collect();
         let mut before = None;
         let mut written = false;
@@ -169,7 +159,7 @@ impl Lists {
             };
             let short: Vec<(Found, Element)> = found
                 .iter()
-                .zip(&elements)
+                .zip(elements)
                 .filter(|(found, element)| {
                     !found.covers(element.lasts.map(|lasts| lasts.saturating_sub(slack)))
                 })
@@ -280,6 +270,7 @@ impl Lists {
         answer
     }
 
+    #[inline]
     fn write(
         &mut self,
         generation: u32,

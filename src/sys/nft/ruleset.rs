@@ -1,5 +1,11 @@
 //! The objects that hold a list of addresses, built with libnftnl: the table
 //! all bundled executables share, and one chain and two sets for each of them.
+//!
+//! All functions from here up to [`super::Lists::add`] that are not generic are
+//! `#[inline]`, so that they are compiled into the programs that call them and
+//! not into the library. Otherwise whatever shares an object file with them
+//! would be linked to libnftnl too, with a linker such as ld.bfd that looks at
+//! whole object files.
 
 use std::ffi::CString;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -42,6 +48,7 @@ impl Names {
 
 /// Adds the messages that make everything `names` stands for. What is there
 /// already stays as it is, elements included; the rules are written anew.
+#[inline]
 pub(super) fn set_up(messages: &mut Messages, names: &Names) {
     let table = Table::new(c_string(TABLE), ProtoFamily::Inet);
     push(messages, &table, MsgType::Add);
@@ -66,6 +73,7 @@ pub(super) fn set_up(messages: &mut Messages, names: &Names) {
     push_drop(messages, rule, &ipv6);
 }
 
+#[inline]
 fn drop_rule<'a>(chain: &'a Chain<'a>, family: i32) -> Rule<'a> {
     let family = u8::try_from(family).expect("protocol families are 8 bits wide");
     let mut rule = Rule::new(chain);
@@ -74,6 +82,7 @@ fn drop_rule<'a>(chain: &'a Chain<'a>, family: i32) -> Rule<'a> {
     rule
 }
 
+#[inline]
 fn push_drop<K>(messages: &mut Messages, mut rule: Rule<'_>, set: &Set<'_, K>) {
     rule.add_expr(&nft_expr!(lookup set));
     rule.add_expr(&nft_expr!(counter));
@@ -82,6 +91,7 @@ fn push_drop<K>(messages: &mut Messages, mut rule: Rule<'_>, set: &Set<'_, K>) {
 }
 
 /// A hash set whose elements may have a timeout each.
+#[inline]
 fn set<'a, K: SetKey>(name: &str, id: u32, table: &'a Table) -> Set<'a, K> {
     let set = Set::new_named(&c_string(name), id, table, ProtoFamily::Inet);
     let flags = u32::try_from(libc::NFT_SET_TIMEOUT).expect("the flag is positive");
@@ -98,6 +108,7 @@ fn c_string(name: &str) -> CString {
 
 /// Serialises `object` into a buffer of the size that `NlMsg` asks for and
 /// appends what it wrote.
+#[inline]
 fn push(messages: &mut Messages, object: &impl NlMsg, kind: MsgType) {
     let size = usize::try_from(nftnl::nft_nlmsg_maxsize()).expect("about 64 KiB");
     // Words, because a netlink header must be aligned to four bytes.
