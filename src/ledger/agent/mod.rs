@@ -229,7 +229,15 @@ impl Ledger {
             .entries
             .get_mut(&holder)
             .expect("a holder is an entry until it ends");
-        if held.step != Step::InForce && (held.running || held.step != Step::Reverting) {
+        let may_take_over = match held.step {
+            Step::InForce => true,
+            Step::Reverting => !held.running,
+            // A bundled one makes the effect whole, so there is nothing to undo;
+            // waiting for a retry that waits in the same lane would never end.
+            Step::Undoing => !held.running && bundled,
+            Step::Waiting | Step::Adding | Step::Redoing | Step::Ended => false,
+        };
+        if !may_take_over {
             return (Verdict::Wait, changes);
         }
         let later = End::later(held.end.as_ref(), end.as_ref(), now, &self.boot_id);
@@ -257,11 +265,13 @@ impl Ledger {
         let Some(held) = self.entries.get_mut(&holder) else {
             return changes;
         };
-        let moved = held.end != end || held.step == Step::Reverting;
+        let moved = held.end != end || held.step != Step::InForce;
         if !moved {
             return changes;
         }
         held.end = end;
+        held.failure = None;
+        held.since.get_or_insert(now.wall);
         held.step = Step::InForce;
         held.attempts = 0;
         let record = held.in_force_record(now, &boot_id);
