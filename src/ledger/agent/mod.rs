@@ -151,7 +151,21 @@ impl Ledger {
         record.detail = Some(detail);
         changes.change(id);
         changes.records.push(record);
+        self.release(id);
         changes
+    }
+
+    /// An action that has ended holds nothing any more.
+    fn release(&mut self, id: ActionId) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if let Some(keys) = entry.keys.clone() {
+            let place = (entry.action.executable.clone(), keys);
+            if self.holders.get(&place) == Some(&id) {
+                self.holders.remove(&place);
+            }
+        }
     }
 
     /// Marks an action whose executable is about to be started. `None` if it
