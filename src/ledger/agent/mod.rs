@@ -355,6 +355,8 @@ impl Ledger {
         entry.step = Step::Reverting;
         entry.attempts = 0;
         entry.must_restore = false;
+        // A later repeat is a new wish to have it in force.
+        entry.asked = false;
         let mut record = Record::new(&entry.action, ActionState::Reverting, now.wall);
         record.keys.clone_from(&entry.keys);
         record.since = entry.since;
