@@ -11,7 +11,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::clock::BootId;
@@ -50,11 +50,13 @@ pub struct Changes {
     pub changed: Vec<ActionId>,
     pub records: Vec<Record>,
     pub runs: Vec<(ActionId, RunKind)>,
+    /// The ids in `changed`: a hundred thousand ends may be due at one start.
+    seen: HashSet<ActionId>,
 }
 
 impl Changes {
     fn change(&mut self, id: ActionId) {
-        if !self.changed.contains(&id) {
+        if self.seen.insert(id) {
             self.changed.push(id);
         }
     }
