@@ -322,8 +322,7 @@ impl Agent {
         }
         let now = clock::now();
         if let Some(entry) = self.ledger.entry(id) {
-            let mut record = entry.in_force_record(now, &self.boot_id);
-            record.state = entry.state();
+            let record = entry.in_force_record(now, &self.boot_id);
             let (action, ops) = (entry.action.clone(), Vec::new());
             let _ = self.tell(action, record, ops).await;
             return;

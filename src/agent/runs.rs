@@ -41,8 +41,17 @@ impl Agent {
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
         let executable = &entry.action.executable;
-        self.slots
-            .submit(run, lane, executable, is_script, mode(kind));
+        match entry.step {
+            // Another action that waits in this lane may wait for its outcome.
+            Step::Adding | Step::Undoing | Step::Redoing => {
+                self.slots
+                    .submit_next(run, lane, executable, is_script, mode(kind));
+            }
+            Step::Waiting | Step::InForce | Step::Reverting | Step::Ended => {
+                self.slots
+                    .submit(run, lane, executable, is_script, mode(kind));
+            }
+        }
     }
 
     /// Starts what may start within the bounds.

@@ -150,6 +150,11 @@ impl Manager {
         self.agent.version = Some(agent.version);
         self.agent.first.clear();
         self.agent.unconfirmed.clear();
+        // The agent sends again what it has no confirmation of, perhaps under
+        // other numbers.
+        for unwritten in &mut self.unwritten {
+            unwritten.update = None;
+        }
         let events = self.session_events.clone();
         tokio::spawn(async move {
             let ended = local::exchange(agent.connection, queue, &events, |frame| {
@@ -253,7 +258,7 @@ impl Manager {
             live.record.state = ActionState::Sent;
             live.record.time = now.wall;
             let record = live.record.clone();
-            self.record(record, Vec::new()).await;
+            self.record(record, Vec::new(), None).await;
         }
         true
     }
@@ -277,7 +282,7 @@ impl Manager {
             record.detail = Some("its host was offline until its time was over".to_owned());
             self.live.remove(&record.action);
             let taken = crate::journal::manager::Op::Taken(record.action);
-            self.record(record, vec![taken]).await;
+            self.record(record, vec![taken], None).await;
         }
     }
 }

@@ -38,13 +38,17 @@ impl Manager {
     /// only confirmed again.
     async fn update(&mut self, seq: u64, record: Record) {
         if self.has(&record) {
-            let write = last_write(&self.journal);
-            self.agent.confirm_after(seq, write);
+            // Behind whatever waits: its line may be among it.
+            self.unwritten.push_back(Unwritten {
+                update: Some(seq),
+                ..Unwritten::default()
+            });
+            self.write_unwritten().await;
             self.agent.confirm();
             return;
         }
-        self.note(&record);
-        self.append(record, Some(seq)).await;
+        let taken = vec![Op::Taken(record.action)];
+        self.record(record, taken, Some(seq)).await;
     }
 
     fn has(&self, record: &Record) -> bool {
@@ -89,11 +93,13 @@ impl Manager {
     }
 
     /// Appends waiting records to `responses.json`, in order, as far as it takes
-    /// them. Those that came from an agent are journalled then and confirmed
-    /// once that is synced.
+    /// them. What belongs to them is journalled then, and those that came from
+    /// an agent are confirmed once that is synced.
     pub(super) async fn write_unwritten(&mut self) {
         while let Some(next) = self.unwritten.front() {
-            if let Err(error) = self.responses.append(std::slice::from_ref(&*next.record)) {
+            if let Some(line) = next.record.as_deref()
+                && let Err(error) = self.responses.append(std::slice::from_ref(line))
+            {
                 self.counts.unwritable = Some(error.to_string());
                 if let Some(more) = self.limiter.pass("responses.json", clock::boot()) {
                     log::error!(error:% = error, waiting = self.unwritten.len(), more_since = more; "logs/responses.json cannot be written; results are kept and not confirmed until it can (free disk space or mend the file system)");
@@ -101,15 +107,30 @@ impl Manager {
                 return;
             }
             self.counts.unwritable = None;
-            let Some(Unwritten { record, update }) = self.unwritten.pop_front() else {
+            let Some(next) = self.unwritten.pop_front() else {
                 return;
             };
-            let Some(seq) = update else {
-                continue;
-            };
-            let taken = Op::Taken(record.action);
-            let ticket = self.journal.write(vec![Op::Record(record), taken]).await;
-            self.agent.confirm_after(seq, ticket.number());
+            let Unwritten {
+                ops,
+                update,
+                stored,
+                ..
+            } = next;
+            if !ops.is_empty() {
+                let mut ticket = self.journal.write(ops).await;
+                if let Some(stored) = stored {
+                    self.chores.spawn(async move {
+                        if ticket.synced().await {
+                            // A reader that was stopped meanwhile needs no answer.
+                            let _ = stored.send(());
+                        }
+                    });
+                }
+            }
+            if let Some(seq) = update {
+                let write = last_write(&self.journal);
+                self.agent.confirm_after(seq, write);
+            }
         }
     }
 

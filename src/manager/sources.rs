@@ -14,7 +14,7 @@ use crate::journal::manager::{Op, Position};
 use crate::model::position::Checkpoint;
 use crate::source::{self, Event, Follow, Follower, StartAt, Timing};
 
-use super::Manager;
+use super::{Manager, Unwritten};
 
 /// Events of one source under way to the manager.
 const QUEUE: usize = 2;
@@ -201,14 +201,14 @@ impl Manager {
             source,
             checkpoint: Box::new(checkpoint),
         };
-        let mut ticket = self.journal.write(vec![op]).await;
-        let is_first = self.sources.get(index).is_some_and(|source| !source.ready);
-        self.chores.spawn(async move {
-            if ticket.synced().await {
-                // A reader that was stopped meanwhile needs no answer.
-                let _ = stored.send(());
-            }
+        // Behind the actions of the lines before it.
+        self.unwritten.push_back(Unwritten {
+            ops: vec![op],
+            stored: Some(stored),
+            ..Unwritten::default()
         });
+        self.write_unwritten().await;
+        let is_first = self.sources.get(index).is_some_and(|source| !source.ready);
         if is_first {
             self.source_ready(index);
         }
@@ -255,7 +255,8 @@ impl Manager {
     }
 
     pub(super) async fn store_positions(&mut self) {
-        if self.journal.health().is_failing() {
+        // Actions that are not journalled yet may stand before these positions.
+        if self.journal.health().is_failing() || !self.unwritten.is_empty() {
             return;
         }
         let unstored: Vec<_> = self.sources.unstored.drain().collect();
