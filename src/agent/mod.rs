@@ -30,7 +30,7 @@ use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
 use crate::ledger::reverts::{Reverted, Waiters};
 use crate::model::{Action, ActionId, ActionState, Keys, Target};
-use crate::policy::{Verdict, WhiteList};
+use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::exe::Home;
 use crate::wire::control::Answer;
 use crate::wire::{ToAgent, ToManager};
@@ -230,9 +230,14 @@ impl Agent {
                 action,
                 alert,
                 remaining_ms,
-                age_ms: _,
+                age_ms,
             } => {
-                let left = remaining_ms.map(Duration::from_millis);
+                // Without a timeout, age tells when it has become pointless.
+                let too_late = policy::PATIENCE.as_millis() <= age_ms.into();
+                let left = match remaining_ms {
+                    Some(remaining) => Some(Duration::from_millis(remaining)),
+                    None => too_late.then_some(Duration::ZERO),
+                };
                 self.act(*action, alert, left).await;
             }
             ToAgent::Revert { id, request } => {

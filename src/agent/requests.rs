@@ -57,11 +57,7 @@ impl Agent {
         self.ledger
             .entries()
             .filter(|entry| entry.step != Step::Ended)
-            .filter(|entry| match which {
-                Which::Id(id) => entry.action.id == *id,
-                Which::Target(target) => names(entry, target),
-                Which::All => true,
-            })
+            .filter(|entry| which.is(entry.action.id, entry.keys.as_ref()))
             .map(|entry| entry.action.id)
             .collect()
     }
@@ -186,13 +182,6 @@ impl Agent {
         }
         problems
     }
-}
-
-fn names(entry: &Entry, target: &str) -> bool {
-    entry
-        .keys
-        .as_ref()
-        .is_some_and(|keys| keys.iter().any(|key| key == target))
 }
 
 fn row(outcome: Reverted) -> RevertOutcome {

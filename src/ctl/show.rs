@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
-use crate::model::{AgentRef, Keys, Record};
+use crate::model::{ActionState, AgentRef, Keys, Record};
 use crate::wire::control::{Agent, Connection, RevertOutcome, Status};
 
 /// Shown where a value does not apply.
@@ -67,6 +67,7 @@ pub(super) fn responses(records: &[Record], now: Wall) -> String {
             let left = match record.until {
                 Some(until) if until > now => span(now.until(until)),
                 Some(_) => "due".to_owned(),
+                None if record.state == ActionState::Reverting => "due".to_owned(),
                 None => "no end".to_owned(),
             };
             [

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use crate::daemon::exit;
 use crate::journal::JournalError;
 use crate::sys::exe::ExeError;
-use crate::sys::lock::LockError;
+use crate::sys::fs::FsError;
 use crate::transport::local::LocalError;
 
 /// A text for people and a code for programs.
@@ -57,34 +57,28 @@ impl From<ExeError> for Failure {
                     path.display()
                 ),
             ),
-            ExeError::Open { source, .. } | ExeError::Write { source, .. } => {
-                Self::new(code(source.kind()), &error)
-            }
+            ExeError::Open { source, .. } => Self::new(code(source.kind()), &error),
+            ExeError::Write(_) => Self::chain(exit::TRY_AGAIN, &error),
             ExeError::Untrusted { .. } => Self::new(exit::NOT_PERMITTED, &error),
             ExeError::Record { .. } => Self::new(exit::CONFIGURATION, &error),
         }
     }
 }
 
-impl From<LockError> for Failure {
-    fn from(error: LockError) -> Self {
-        match &error {
-            LockError::Held { .. } => Self::new(
-                exit::TRY_AGAIN,
-                format!(
-                    "{error}\n(this home is in use; stop that process, or give another --home)"
-                ),
-            ),
-            LockError::Io { source, .. } => {
-                let hint = match source.kind() {
-                    ErrorKind::NotFound => "\n(this is no home; ripostctl init DIR makes one)",
-                    ErrorKind::ReadOnlyFilesystem => "\n(the home must be writable; remount it)",
-                    ErrorKind::PermissionDenied => "\n(run the daemon as root)",
-                    _ => "",
-                };
-                Self::new(code(source.kind()), format!("{error}{hint}"))
+impl From<FsError> for Failure {
+    fn from(error: FsError) -> Self {
+        let kind = error.kind();
+        let hint = match (&error, kind) {
+            (FsError::Locked { .. }, _) => {
+                "\n(this home is in use; stop that process, or give another --home)"
             }
-        }
+            (_, Some(ErrorKind::ReadOnlyFilesystem)) => "\n(the home must be writable; remount it)",
+            (_, Some(ErrorKind::PermissionDenied)) => "\n(run the daemon as root)",
+            (FsError::Io { .. } | FsError::NotRegular(_), _) => "",
+        };
+        let mut failure = Self::chain(kind.map_or(exit::TRY_AGAIN, code), &error);
+        failure.text.push_str(hint);
+        failure
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use rustix::fs::Mode;
 
@@ -12,7 +13,7 @@ use crate::daemon::exit;
 use crate::daemon::failure::Failure;
 use crate::daemon::options::{HOME_VARIABLE, Log, Options};
 use crate::sys::exe::Home;
-use crate::sys::lock::Lock;
+use crate::sys::fs::{self, Lock};
 use crate::wire::Daemon;
 
 /// Reads the command line, then checks or runs, and says how that ended.
@@ -90,7 +91,16 @@ pub(super) fn context(home: &Path) -> Context {
 /// Opens the home and takes the lock of this daemon in it.
 pub(super) fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
     let home = Home::open(&options.home)?;
-    let lock = Lock::take(&home.path().join("queue").join(lock))?;
+    let queue = home.path().join("queue");
+    if !queue.is_dir() {
+        let text = format!(
+            "open {}: there is no such directory\n({} is no home; ripostctl init DIR makes one)",
+            queue.display(),
+            home.path().display()
+        );
+        return Err(Failure::new(exit::CONFIGURATION, text));
+    }
+    let lock = fs::lock(&queue.join(lock), Duration::ZERO)?;
     Ok((home, lock))
 }
 

@@ -19,7 +19,7 @@ use crate::source::{Line, Trouble};
 use super::{Live, Manager};
 
 /// How long a stateless action waits for a host that is offline.
-const PATIENCE: Duration = Duration::from_secs(3_600);
+pub(super) const PATIENCE: Duration = policy::PATIENCE;
 
 /// What has come in, for `status`.
 #[derive(Debug, Default)]

@@ -13,6 +13,7 @@ use crate::transport::local::{self, AgentConnection};
 use crate::wire::{Frame, ToAgent, ToManager};
 
 use super::Manager;
+use super::alerts::PATIENCE;
 use super::inbox::SessionEvent;
 
 /// Messages under way to the agent.
@@ -213,8 +214,9 @@ impl Manager {
             return true;
         };
         let left = dispatch.end.left(now, &boot_id);
-        if left.is_zero() {
-            // The next tick ends it.
+        if left.is_zero() && live.record.state == ActionState::Queued {
+            // The next tick ends it. One that was sent before goes out again,
+            // because only the agent can tell whether it had arrived.
             return true;
         }
         let alert = match &live.alert {
@@ -235,7 +237,7 @@ impl Manager {
             action: Box::new(dispatch.action.clone()),
             alert: alert.to_vec(),
             remaining_ms: whole.map(|_| millis(left)),
-            age_ms: whole.map_or(0, |whole| millis(whole.saturating_sub(left))),
+            age_ms: millis(whole.unwrap_or(PATIENCE).saturating_sub(left)),
         };
         let frame = match message.into_frame() {
             Ok(frame) => frame,

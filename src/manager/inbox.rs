@@ -18,7 +18,7 @@ use super::{Manager, reached};
 const QUEUE: usize = 256;
 const SOURCE_QUEUE: usize = 4;
 
-/// Positions without actions are stored, and what waits is looked at, this often.
+/// What waits is looked at this often, and positions without actions are stored.
 const TICK: Duration = Duration::from_millis(50);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
@@ -123,6 +123,7 @@ impl Inbox {
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
         let takes_alerts = manager.takes_alerts();
+        let waits = manager.has_something_waiting();
         // Every arm waits in a way that may be dropped: receiving, a timer, room
         // in a channel.
         tokio::select! {
@@ -142,7 +143,7 @@ impl Inbox {
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Some((index, event)) = self.sources.recv(), if takes_alerts => Event::Source(index, event),
             _ = self.prune.tick() => Event::Prune,
-            _ = self.tick.tick() => Event::Tick,
+            _ = self.tick.tick(), if waits => Event::Tick,
         }
     }
 }

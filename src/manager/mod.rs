@@ -200,7 +200,14 @@ impl Manager {
             self.live.insert(live.record.action, live);
         }
         let now = clock::now();
-        for mut dispatch in self.reader.undelivered()? {
+        let mut undelivered = self.reader.undelivered()?;
+        undelivered.sort_by_key(|dispatch| {
+            self.live
+                .get(&dispatch.action.id)
+                .map(|live| live.record.time)
+        });
+        for mut dispatch in undelivered {
+            self.agent.queue(dispatch.action.id);
             dispatch.end = dispatch.end.in_this_boot(now, &self.boot_id);
             if let Some(live) = self.live.get_mut(&dispatch.action.id) {
                 live.dispatch = Some(Box::new(dispatch));
@@ -249,6 +256,14 @@ impl Manager {
         for (asker, outcomes) in self.reverts.answered(clock::boot()) {
             requests::reply_reverted(asker, outcomes);
         }
+    }
+
+    /// Whether a tick has anything to do; a manager at rest does not wake up.
+    fn has_something_waiting(&self) -> bool {
+        self.sources.has_unstored()
+            || !self.unwritten.is_empty()
+            || self.reverts.next_deadline().is_some()
+            || (!self.agent.is_connected() && self.agent.waiting() > 0)
     }
 
     /// Whether alerts are taken at the moment.

@@ -202,14 +202,8 @@ fn number(value: usize) -> u64 {
 
 fn is_wanted(live: &Live, which: &Which) -> bool {
     let record = &live.record;
-    match which {
-        Which::Id(id) => record.action == *id,
-        Which::Target(target) => record
-            .keys
-            .as_ref()
-            .is_some_and(|keys| keys.iter().any(|key| key == target)),
-        Which::All => matches!(record.state, ActionState::Applied | ActionState::Reverting),
-    }
+    let in_force = matches!(record.state, ActionState::Applied | ActionState::Reverting);
+    (in_force || matches!(which, Which::Id(_))) && which.is(record.action, record.keys.as_ref())
 }
 
 /// Tells somebody what became of the reverts they asked for.

@@ -65,6 +65,10 @@ impl Sources {
         self.open.get(index).and_then(Option::as_ref)
     }
 
+    pub(super) fn has_unstored(&self) -> bool {
+        !self.unstored.is_empty()
+    }
+
     fn all_ready(&self) -> bool {
         self.open.iter().flatten().all(|source| source.ready)
     }

@@ -9,12 +9,17 @@ mod white_list;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
 use crate::model::Target;
 pub use guards::{Guard, Guards};
 pub use white_list::{InvalidNetwork, WhiteList};
+
+/// How long an action without timeout waits for a host that is offline; after
+/// that nobody expects it any more.
+pub const PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// The answer to a judgement.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -24,6 +24,7 @@ use rustix::io::Errno;
 
 use crate::model::ExeName;
 use crate::model::bundled::{self, Bundled};
+use crate::sys::fs::FsError;
 
 pub use record::{Hash, RECORD};
 
@@ -40,8 +41,8 @@ pub enum ExeError {
         path.display()
     )]
     Record { path: PathBuf, line: usize },
-    #[error("write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Write(#[from] FsError),
 }
 
 /// What is wrong with a file or directory.

@@ -24,14 +24,15 @@ pub enum FsError {
     #[error("use {}: it is no regular file", .0.display())]
     NotRegular(PathBuf),
     #[error(
-        "lock {}: another process has held it for {} s\n(`fuser {}` names the process; its lock ends with it)",
-        path.display(), waited.as_secs(), path.display()
+        "lock {}: process {holder} holds it\n(its lock ends with it; `fuser {}` names it, too)",
+        path.display(), path.display()
     )]
-    Locked { path: PathBuf, waited: Duration },
+    Locked { path: PathBuf, holder: String },
 }
 
 impl FsError {
-    fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// What doing `action` to the file at `path` failed with.
+    pub fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
             action,
@@ -148,6 +149,7 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, FsError> {
         }
     }
     let file = OpenOptions::new()
+        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
@@ -159,14 +161,23 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, FsError> {
     let start = clock::boot();
     loop {
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Lock { _file: file }),
+            Ok(()) => {
+                // For people only, so a full disk does not matter here.
+                let _ = file
+                    .set_len(0)
+                    .and_then(|()| file.write_all_at(std::process::id().to_string().as_bytes(), 0));
+                return Ok(Lock { _file: file });
+            }
             Err(rustix::io::Errno::AGAIN) => {}
             Err(errno) => return Err(FsError::io("lock", path)(errno.into())),
         }
         let waited = start.until(clock::boot());
         if waited >= wait {
+            let mut holder = String::new();
+            // Without the number the message is still right.
+            let _ = file.take(32).read_to_string(&mut holder);
             let path = path.to_owned();
-            return Err(FsError::Locked { path, waited });
+            return Err(FsError::Locked { path, holder });
         }
         // flock(2) has no deadline of its own.
         std::thread::sleep(Duration::from_millis(2));

@@ -9,7 +9,6 @@
 pub mod exe;
 pub mod fs;
 pub mod host;
-pub mod lock;
 pub mod nft;
 pub mod process;
 pub mod timer;

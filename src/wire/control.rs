@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::clock::Wall;
-use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::model::{ActionId, ActionState, AgentId, Keys, Record, Target};
 
 /// A request on its way to the daemon's owner of the state, who answers it.
 #[derive(Debug)]
@@ -42,6 +42,22 @@ pub enum Which {
     /// Every action in force with this text among its keys.
     Target(String),
     All,
+}
+
+impl Which {
+    /// Whether an action with this id and these keys is meant. An address is
+    /// compared as an address, however it is spelled.
+    pub fn is(&self, id: ActionId, keys: Option<&Keys>) -> bool {
+        match self {
+            Self::Id(wanted) => *wanted == id,
+            Self::All => true,
+            Self::Target(text) => {
+                let canonical = Target::parse_address(text).map(|target| target.to_string());
+                let wanted = canonical.as_ref().unwrap_or(text);
+                keys.is_some_and(|keys| keys.iter().any(|key| key == wanted))
+            }
+        }
+    }
 }
 
 /// What a daemon answers.
@@ -136,4 +152,22 @@ pub struct Status {
 pub struct Counter {
     pub name: String,
     pub value: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Which;
+    use crate::model::{ActionId, Keys};
+
+    #[test]
+    fn a_target_is_found_however_its_address_is_spelled() {
+        let id = ActionId::from_bytes([1; 16]);
+        let keys = Keys::new(vec!["2001:db8::1".to_owned()]).unwrap();
+        let target = |text: &str| Which::Target(text.to_owned());
+        assert!(target("2001:DB8:0::1").is(id, Some(&keys)));
+        assert!(!target("2001:db8::2").is(id, Some(&keys)));
+        assert!(!target("2001:db8::1").is(id, None));
+        let user = Keys::new(vec!["alice".to_owned()]).unwrap();
+        assert!(target("alice").is(id, Some(&user)));
+    }
 }

@@ -24,7 +24,6 @@ fn start(net: &Net, home: &Home, machine: &Machine, clock: &WallClock) -> Pair {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_step_of_the_wall_clock_moves_no_end() {
     isolated(|| {
         let net = Net::new();
@@ -51,7 +50,6 @@ fn a_step_of_the_wall_clock_moves_no_end() {
 
 /// The boot id is the same, so boot time rules, whatever the wall clock says.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_step_while_the_agent_is_down_moves_no_end() {
     isolated(|| {
         let net = Net::new();
@@ -77,7 +75,6 @@ fn a_step_while_the_agent_is_down_moves_no_end() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn what_is_in_force_is_put_back_after_a_reboot_and_ends_by_the_wall_clock() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -119,7 +116,6 @@ fn what_is_in_force_is_put_back_after_a_reboot_and_ends_by_the_wall_clock() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn what_ended_while_the_machine_was_off_is_not_put_back() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -143,7 +139,6 @@ fn what_ended_while_the_machine_was_off_is_not_put_back() {
 /// A wall clock that is hours behind after a reboot would make a block last
 /// for hours; it never lasts longer than its timeout from the start on.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_wall_clock_that_is_behind_after_a_reboot_makes_no_block_longer_than_its_timeout() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -173,7 +168,6 @@ fn a_wall_clock_that_is_behind_after_a_reboot_makes_no_block_longer_than_its_tim
 /// Several starts in a row: each time the boot id is another one, and boot time
 /// begins anew, so that an old end in boot time would be far in the future.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_block_survives_several_reboots_and_new_ones_end_on_time() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());

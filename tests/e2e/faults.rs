@@ -56,7 +56,6 @@ fn mode(home: &Home, below: &str, mode: u32) {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn an_executable_that_cannot_be_trusted_is_not_run() {
     isolated(|| {
         let net = Net::new();
@@ -79,7 +78,6 @@ fn an_executable_that_cannot_be_trusted_is_not_run() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_command_cannot_name_a_path() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -96,7 +94,6 @@ fn a_command_cannot_name_a_path() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_home_that_cannot_be_written_is_refused_with_its_path() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -119,10 +116,9 @@ fn a_home_that_cannot_be_written_is_refused_with_its_path() {
 /// While the disk is full, nothing is done half; what was written meanwhile is
 /// carried out when there is room again.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_full_disk_loses_nothing() {
     isolated(|| {
-        let (net, home) = (Net::new(), Home::on_tmpfs("24m"));
+        let (net, home) = (Net::new(), Home::on_tmpfs("160m"));
         let alerts = home.beside().join("alerts.json");
         fs::write(&alerts, "").unwrap();
         let append = |alert: Alert| {
@@ -175,7 +171,6 @@ fn fill(path: &Path) {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn problems_of_a_configuration_come_all_at_once_and_keep_a_daemon_from_starting() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -205,7 +200,6 @@ fn problems_of_a_configuration_come_all_at_once_and_keep_a_daemon_from_starting(
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn an_unreadable_configuration_is_refused() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -217,7 +211,6 @@ fn an_unreadable_configuration_is_refused() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_of_the_administrator_is_held_to_the_same_rules() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());

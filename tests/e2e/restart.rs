@@ -13,7 +13,6 @@ use crate::support::{holds_for, wait_for};
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn stopping_lifts_nothing_and_the_end_is_kept_over_a_restart() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -41,7 +40,6 @@ fn stopping_lifts_nothing_and_the_end_is_kept_over_a_restart() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn an_agent_alone_lifts_on_time_and_reports_later() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -61,7 +59,6 @@ fn an_agent_alone_lifts_on_time_and_reports_later() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn what_became_overdue_while_the_agent_was_down_is_reverted_at_its_start() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -80,7 +77,6 @@ fn what_became_overdue_while_the_agent_was_down_is_reverted_at_its_start() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn alerts_written_while_the_manager_was_down_are_acted_upon_once() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -108,8 +104,23 @@ fn alerts_written_while_the_manager_was_down_are_acted_upon_once() {
     });
 }
 
+/// The first start found no file, so all of it is new whenever it appears.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
+#[ignore = "that there was no file at the first start is not stored"]
+fn a_file_that_appeared_while_the_manager_was_down_is_read_from_its_beginning() {
+    isolated(|| {
+        let (net, home) = (Net::new(), Home::new());
+        home.configure(&[&response("firewall-drop", "5763", "600")]);
+        let pair = Pair::start(&net, &home);
+        assert!(!home.alerts().exists());
+        pair.manager.kill();
+        home.alert(&[Alert::sshd("203.0.113.1")]);
+        let _manager = Daemon::start(&net, &home, Program::Manager);
+        net.wait_blocked("203.0.113.1", SOON);
+    });
+}
+
+#[test]
 fn alerts_older_than_the_first_start_are_left_alone() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -123,7 +134,6 @@ fn alerts_older_than_the_first_start_are_left_alone() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn what_was_flushed_while_the_agent_was_down_is_put_back() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -148,7 +158,6 @@ fn what_was_flushed_while_the_agent_was_down_is_put_back() {
 /// The agent retries its manager at least every 100 ms, and takes nothing new
 /// before it has the white list.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn an_agent_that_is_first_waits_for_its_manager() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -166,7 +175,6 @@ fn an_agent_that_is_first_waits_for_its_manager() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_stale_socket_of_a_killed_daemon_is_taken_over_and_a_live_one_is_not() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -187,7 +195,6 @@ fn a_stale_socket_of_a_killed_daemon_is_taken_over_and_a_live_one_is_not() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_followed_file_may_be_rotated_as_wazuh_does() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -210,7 +217,6 @@ fn a_followed_file_may_be_rotated_as_wazuh_does() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_torn_line_of_responses_json_is_ended_at_the_next_start() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());

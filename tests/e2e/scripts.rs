@@ -40,7 +40,6 @@ fn lines(path: &std::path::Path) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_with_keys_is_run_once_per_target_and_reverted_once() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -64,7 +63,6 @@ fn a_script_with_keys_is_run_once_per_target_and_reverted_once() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_that_was_applied_is_reverted_after_a_crash_and_not_run_again() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -120,7 +118,6 @@ const MISBEHAVING: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_that_misbehaves_is_told_from_one_that_worked() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -159,7 +156,6 @@ fn a_script_that_misbehaves_is_told_from_one_that_worked() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_that_hangs_is_ended_with_its_children_and_holds_nobody_up() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -214,7 +210,6 @@ fn lives(pid: &str) -> bool {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_child_in_the_background_that_holds_stdout_is_left_alone_and_holds_nobody_up() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -243,7 +238,6 @@ fn a_child_in_the_background_that_holds_stdout_is_left_alone_and_holds_nobody_up
 /// 200 executions at once of a script that keeps count of how many of it run:
 /// side by side, but no more than the stated 16.
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn two_hundred_executions_at_once_keep_to_their_bounds() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
@@ -283,7 +277,6 @@ fn two_hundred_executions_at_once_keep_to_their_bounds() {
 }
 
 #[test]
-#[ignore = "the daemons are not in this tree yet"]
 fn a_script_that_was_running_when_the_agent_was_killed_is_ended_and_not_run_again() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());

@@ -230,6 +230,18 @@ pub fn text(record: &Value, field: &str) -> String {
     record[field].as_str().unwrap_or_default().to_owned()
 }
 
+/// The counter of this name in what `ripostctl status` tells of a daemon.
+#[track_caller]
+pub fn counter(status: &Value, name: &str) -> u64 {
+    let daemons = status.as_array().unwrap();
+    daemons
+        .iter()
+        .flat_map(|daemon| daemon["counters"].as_array().unwrap())
+        .find(|counter| counter["name"] == name)
+        .and_then(|counter| counter["value"].as_u64())
+        .unwrap_or_else(|| panic!("{name} in {status}"))
+}
+
 /// Milliseconds since the epoch of a time in a record.
 pub fn millis(record: &Value, field: &str) -> i64 {
     let time = text(record, field);

@@ -4,15 +4,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest, Sha256};
 
 use super::{ExeError, Home, open_owned_dir, open_owned_file};
 use crate::model::ExeName;
 use crate::model::bundled::Bundled;
+use crate::sys::fs;
 
 /// The record, below the home.
 pub const RECORD: &str = "queue/bundled.sha256";
@@ -101,12 +101,9 @@ impl Home {
             .iter()
             .map(|(name, hash)| format!("{hash}  {PREFIX}{name}\n"))
             .collect();
-        let path = self.path().join("queue");
-        let queue = open_owned_dir(self.dir(), "queue", &path)?;
-        replace(queue.as_fd(), text.as_bytes()).map_err(|source| ExeError::Write {
-            path: self.path().join(RECORD),
-            source,
-        })
+        open_owned_dir(self.dir(), "queue", &self.path().join("queue"))?;
+        fs::replace(&self.path().join(RECORD), text.as_bytes(), 0o600)?;
+        Ok(())
     }
 }
 
@@ -122,24 +119,6 @@ fn parse(text: &str) -> Result<BTreeMap<ExeName, Hash>, usize> {
             Ok((name, hash))
         })
         .collect()
-}
-
-/// Replaces the record whole: a crash leaves the old one or the new one.
-fn replace(queue: BorrowedFd<'_>, text: &[u8]) -> io::Result<()> {
-    const NEW: &str = "bundled.sha256.new";
-    match rustix::fs::unlinkat(queue, NEW, AtFlags::empty()) {
-        // Left behind by a crash, or, as nearly always, not there.
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(errno) => return Err(errno.into()),
-    }
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::RUSR | Mode::WUSR;
-    let mut file = File::from(rustix::fs::openat(queue, NEW, flags, mode)?);
-    file.write_all(text)?;
-    file.sync_all()?;
-    rustix::fs::renameat(queue, NEW, queue, FILE)?;
-    rustix::fs::fsync(queue)?;
-    Ok(())
 }
 
 #[cfg(test)]
