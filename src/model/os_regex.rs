@@ -23,9 +23,8 @@ const MAX_BYTES: usize = 20_480;
 /// Why a text is no pattern.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum InvalidPattern {
-    #[error(
-        "matches every rule\n(an empty alternative, as before or behind a stray `|`, fits any text)"
-    )]
+    /// As an empty alternative does, before or behind a stray `|`.
+    #[error("matches every text")]
     MatchesEverything,
     /// In 4.x such a pattern never matches, silently.
     #[error("does not compile: {0}")]
