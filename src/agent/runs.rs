@@ -100,7 +100,13 @@ impl Agent {
             },
         );
         self.runs.spawn(async move {
-            waits.out(ticket).await;
+            let mut cancel = cancelled.clone();
+            tokio::select! {
+                () = waits.out(ticket) => {}
+                // Nothing is started then. A journal that cannot be written does
+                // not keep a daemon from ending.
+                _ = cancel.wait_for(|wanted| *wanted) => {}
+            }
             (run, executor::run(planned, progress, cancelled).await)
         });
     }
