@@ -202,8 +202,10 @@ impl Agent {
         self.planned.len() + self.unguarded.len() < MAX_PENDING
     }
 
+    /// While it stops, no end is begun any more, so none may wake it up.
     fn next_alarm(&self) -> Option<Boot> {
-        let alarms = [self.ledger.next_due(), self.reverts.next_deadline()];
+        let due = self.ledger.next_due().filter(|_| !self.stopping);
+        let alarms = [due, self.reverts.next_deadline()];
         alarms.into_iter().flatten().min()
     }
 
