@@ -104,6 +104,8 @@ pub struct Agent {
     slots: Slots,
     next_run: u64,
     planned: HashMap<RunId, (ActionId, RunKind)>,
+    /// Those of the planned actions that have not begun.
+    fresh: HashSet<ActionId>,
     running: HashMap<RunId, Running>,
     runs: JoinSet<(RunId, Outcome)>,
     /// Answers that wait for the journal.
@@ -138,6 +140,7 @@ impl Agent {
             slots: Slots::default(),
             next_run: 0,
             planned: HashMap::new(),
+            fresh: HashSet::new(),
             running: HashMap::new(),
             runs: JoinSet::new(),
             chores: JoinSet::new(),
@@ -197,9 +200,10 @@ impl Agent {
         }
     }
 
-    /// Whether another action may be taken from the manager.
+    /// Whether another action may be taken from the manager. What is looked up
+    /// or taken back does not count: there may be very much of it after a start.
     fn accepts(&self) -> bool {
-        self.planned.len() + self.unguarded.len() < MAX_PENDING
+        self.fresh.len() + self.unguarded.len() < MAX_PENDING && !self.journal.health().is_failing()
     }
 
     /// While it stops, no end is begun any more, so none may wake it up.
@@ -304,6 +308,7 @@ impl Agent {
         {
             None => self.unguarded.push_back(id),
             Some(Verdict::Allow) => {
+                self.fresh.insert(id);
                 self.plan(id, RunKind::Add, wanted.as_ref());
                 self.start_planned().await;
             }

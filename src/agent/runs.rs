@@ -62,6 +62,7 @@ impl Agent {
             let Some((id, kind)) = self.planned.remove(&run) else {
                 continue;
             };
+            self.fresh.remove(&id);
             self.start_run(run, id, kind).await;
         }
     }
