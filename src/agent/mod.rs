@@ -275,10 +275,6 @@ impl Agent {
         let mut changes = self.ledger.accept(action, is_bundled, left, now);
         let problem = match kind {
             Err(error) => Some((ActionState::Failed, error.to_string())),
-            Ok(_) if self.settings.disabled => Some((
-                ActionState::Refused,
-                "active response is disabled on this host (etc/agent.conf)".to_owned(),
-            )),
             Ok(_) if is_bundled => target::address(&alert)
                 .err()
                 .map(|error| (ActionState::Failed, error.to_string())),
@@ -298,6 +294,14 @@ impl Agent {
 
     /// Looks whether an accepted action may run, and lines it up.
     async fn admit(&mut self, id: ActionId) {
+        if self.settings.disabled {
+            let detail = "active response is disabled on this host (etc/agent.conf)".to_owned();
+            let changes = self
+                .ledger
+                .refuse(id, ActionState::Refused, detail, clock::now());
+            self.commit(changes).await;
+            return;
+        }
         let Some(alert) = self.alert(id) else {
             return;
         };
