@@ -390,14 +390,21 @@ impl Agent {
         }
         let ticket = self.journal.write(ops).await;
         for id in &changes.changed {
-            if self
-                .ledger
-                .entry(*id)
-                .is_some_and(|e| e.step == Step::Ended)
-            {
-                self.ended.insert(*id);
-                self.alerts.remove(id);
-                self.ledger.remove_ended(*id);
+            match self.ledger.entry(*id).map(|entry| entry.step) {
+                Some(Step::Ended) => {
+                    self.ended.insert(*id);
+                    self.alerts.remove(id);
+                    self.ledger.remove_ended(*id);
+                }
+                // It was written before its add began. Its delete reads it from
+                // there; alerts of all that is in force would fill the memory.
+                Some(Step::InForce) => {
+                    self.alerts.remove(id);
+                }
+                Some(
+                    Step::Waiting | Step::Adding | Step::Reverting | Step::Undoing | Step::Redoing,
+                )
+                | None => {}
             }
         }
         for (id, kind) in changes.runs {
