@@ -15,9 +15,11 @@ use crate::model::{ActionId, Keys, Target};
 
 use super::{Agent, HeldKeys};
 
-/// How long a revert waits for the journal. Its action is stored with its end
+/// How long a revert waits for the journal, twice: before it starts and before
+/// it is spoken to. Together that stays below the second in which a revert is
+/// promised, also while the disk is full. Its action is stored with its end
 /// already, so that a revert whose beginning is not written is only repeated.
-const REVERT_WAITS: Duration = Duration::from_secs(2);
+const REVERT_WAITS: Duration = Duration::from_millis(250);
 
 /// A run that has been started.
 #[derive(Debug)]
