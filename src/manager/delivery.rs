@@ -276,6 +276,9 @@ impl Manager {
             })
             .map(|live| live.record.clone())
             .collect();
+        // The place of those that are over is for others: alerts are taken again.
+        let gone: std::collections::HashSet<_> = over.iter().map(|record| record.action).collect();
+        self.agent.queue.retain(|id| !gone.contains(id));
         for mut record in over {
             record.state = ActionState::Expired;
             record.time = now.wall;

@@ -275,7 +275,9 @@ impl Manager {
 
     /// Whether alerts are taken at the moment.
     fn takes_alerts(&self) -> bool {
-        self.agent.waiting() < MAX_PENDING && self.unwritten.len() < MAX_UNWRITTEN
+        self.agent.waiting() < MAX_PENDING
+            && self.unwritten.len() < MAX_UNWRITTEN
+            && !self.journal.health().is_failing()
     }
 
     async fn reload(
