@@ -1,6 +1,6 @@
 //! The agent on the manager's own host: its session, and what it is to be sent.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -72,6 +72,11 @@ impl AgentState {
 
     pub(super) fn queue(&mut self, id: ActionId) {
         self.queue.push_back(id);
+    }
+
+    /// Takes actions that are over out of the queue.
+    pub(super) fn forget(&mut self, ids: &HashSet<ActionId>) {
+        self.queue.retain(|id| !ids.contains(id));
     }
 
     /// Sends a message before any action.
@@ -277,8 +282,10 @@ impl Manager {
             .map(|live| live.record.clone())
             .collect();
         // The place of those that are over is for others: alerts are taken again.
-        let gone: std::collections::HashSet<_> = over.iter().map(|record| record.action).collect();
-        self.agent.queue.retain(|id| !gone.contains(id));
+        let gone: HashSet<_> = over.iter().map(|record| record.action).collect();
+        if !gone.is_empty() {
+            self.agent.forget(&gone);
+        }
         for mut record in over {
             record.state = ActionState::Expired;
             record.time = now.wall;
