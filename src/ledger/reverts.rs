@@ -82,3 +82,77 @@ impl<T> Waiters<T> {
         self.waiting.iter().map(|waiter| waiter.deadline).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Reverted, Waiters};
+    use crate::clock::Boot;
+    use crate::model::{ActionId, ActionState};
+
+    fn id(number: u8) -> ActionId {
+        ActionId::from_bytes([number; 16])
+    }
+
+    fn reverted(number: u8) -> Reverted {
+        Reverted {
+            action: id(number),
+            state: ActionState::Reverted,
+            keys: None,
+            detail: None,
+        }
+    }
+
+    const LATE: Boot = Boot::from_millis(1_000);
+    const EARLY: Boot = Boot::from_millis(10);
+
+    #[test]
+    fn an_asker_hears_once_everything_asked_for_is_settled() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1), id(2)], LATE);
+        waiters.settled(&reverted(1));
+        waiters.settled(&reverted(9));
+        assert_eq!(waiters.answered(EARLY), []);
+        waiters.settled(&reverted(2));
+        waiters.settled(&reverted(2));
+        assert_eq!(
+            waiters.answered(EARLY),
+            [("a", vec![reverted(1), reverted(2)])]
+        );
+        assert_eq!(waiters.answered(LATE), []);
+    }
+
+    #[test]
+    fn what_is_open_at_the_deadline_is_told_as_reverting() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1), id(2)], LATE);
+        waiters.settled(&reverted(1));
+        let answers = waiters.answered(LATE);
+        let [("a", outcomes)] = &answers[..] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!(outcomes[0], reverted(1));
+        assert_eq!(
+            (outcomes[1].action, outcomes[1].state),
+            (id(2), ActionState::Reverting)
+        );
+        assert_eq!(waiters.next_deadline(), None);
+    }
+
+    #[test]
+    fn askers_for_the_same_action_are_all_answered() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1)], LATE);
+        waiters.wait("b", [id(1)], EARLY);
+        waiters.wait("c", [id(2)], LATE);
+        assert_eq!(waiters.next_deadline(), Some(EARLY));
+        waiters.settled(&reverted(1));
+        let mut askers: Vec<_> = waiters
+            .answered(Boot::from_millis(0))
+            .into_iter()
+            .map(|(asker, _)| asker)
+            .collect();
+        askers.sort_unstable();
+        assert_eq!(askers, ["a", "b"]);
+        assert_eq!(waiters.next_deadline(), Some(LATE));
+    }
+}
