@@ -32,7 +32,7 @@ fn two_hundred_ends_at_the_same_moment_are_all_kept_sixteen_at_a_time() {
     fs::create_dir(scene.home.file("logs/running")).unwrap();
     let body = keyed(&counted("add"), &counted("delete"));
     scene.home.script("keyed", &body);
-    scene.start(&[stateful("keyed", "1001", "12")]);
+    scene.start(&[stateful("keyed", "1001", "15")]);
     alerts(&scene, "1001", 200);
     wait_for_all(&scene, 200, "applied");
     // What came due while nobody was there is due at one and the same moment.

@@ -12,9 +12,9 @@ fn a_repeat_is_aborted_and_prolongs_but_never_shortens() {
     let mut scene = Scene::new();
     scene.home.script("keyed", &keyed("", ""));
     scene.start(&[
-        stateful("keyed", "1001", "3"),
-        response("keyed", "1002", "1"),
-        response("keyed", "1003", "5"),
+        stateful("keyed", "1001", "4"),
+        response("keyed", "1002", "2"),
+        response("keyed", "1003", "6"),
     ]);
     scene.alert("1001", "203.0.113.9");
     let first = scene.wait("keyed", "applied");
