@@ -196,7 +196,7 @@ impl Agent {
             Event::Progress(run, progress) => self.progress(run, progress).await,
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
             Event::Rang => self.wake().await,
-            Event::Synced | Event::Sent => {}
+            Event::Held | Event::Synced | Event::Sent => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! The agent on the manager's own host: its session, and what it is to be sent.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -74,6 +74,11 @@ impl AgentState {
         self.queue.push_back(id);
     }
 
+    /// Takes actions that are over out of the queue.
+    pub(super) fn forget(&mut self, ids: &HashSet<ActionId>) {
+        self.queue.retain(|id| !ids.contains(id));
+    }
+
     /// Sends a message before any action.
     pub(super) fn send_first(&mut self, message: ToAgent) {
         if self.session.is_none() {
@@ -93,6 +98,12 @@ impl AgentState {
     /// An update is in journal write number `write`.
     pub(super) fn confirm_after(&mut self, seq: u64, write: u64) {
         self.unconfirmed.push_back((seq, write));
+    }
+
+    /// Updates that wait for their journal write: (seq, write).
+    #[cfg(test)]
+    pub(super) fn to_confirm(&self) -> Vec<(u64, u64)> {
+        self.unconfirmed.iter().copied().collect()
     }
 
     /// Confirms what is synced.
@@ -277,8 +288,10 @@ impl Manager {
             .map(|live| live.record.clone())
             .collect();
         // The place of those that are over is for others: alerts are taken again.
-        let gone: std::collections::HashSet<_> = over.iter().map(|record| record.action).collect();
-        self.agent.queue.retain(|id| !gone.contains(id));
+        let gone: HashSet<_> = over.iter().map(|record| record.action).collect();
+        if !gone.is_empty() {
+            self.agent.forget(&gone);
+        }
         for mut record in over {
             record.state = ActionState::Expired;
             record.time = now.wall;
