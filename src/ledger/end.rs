@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Boot, BootId, Now, Wall};
 
+/// A wall clock that is further off than this has been stepped; less is the
+/// drift of one clock against the other.
+const STEP: Duration = Duration::from_secs(2);
+
 /// When a span that began at a known moment is over.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct End {
@@ -65,10 +69,14 @@ impl End {
         self.boot
     }
 
-    /// The end as it is shown: computed from what remains, so that a step of
-    /// the wall clock does not make it lie.
+    /// The end as it is shown: as it was set, unless the wall clock has been
+    /// stepped since; then it is told in the clock as it is now.
     pub fn shown(&self, now: Now, boot_id: &BootId) -> Wall {
-        now.wall.plus(self.left(now, boot_id))
+        let told = now.wall.plus(self.left(now, boot_id));
+        let set = Wall::from_millis(self.wall);
+        let apart = told.until(set).max(set.until(told));
+        let over = self.left(now, boot_id).is_zero();
+        if over || apart < STEP { set } else { told }
     }
 }
 
@@ -96,6 +104,16 @@ mod tests {
             assert_eq!(end.left(at(wall, 25_000), &boot), Duration::from_secs(40));
         }
         assert_eq!(end.left(at(0, 65_000), &boot), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_end_is_shown_as_it_was_set_until_the_wall_clock_is_stepped() {
+        let boot = BootId("a".to_owned());
+        let end = End::after(MINUTE, MINUTE, at(1_000_000, 5_000), &boot);
+        let shown = |wall, boot_ms| end.shown(at(wall, boot_ms), &boot).millis();
+        assert_eq!(shown(1_010_001, 15_000), 1_060_000);
+        assert_eq!(shown(4_610_000, 15_000), 4_660_000);
+        assert_eq!(shown(1_200_000, 205_000), 1_060_000);
     }
 
     #[test]
