@@ -100,6 +100,12 @@ impl AgentState {
         self.unconfirmed.push_back((seq, write));
     }
 
+    /// Updates that wait for their journal write: (seq, write).
+    #[cfg(test)]
+    pub(super) fn to_confirm(&self) -> Vec<(u64, u64)> {
+        self.unconfirmed.iter().copied().collect()
+    }
+
     /// Confirms what is synced.
     pub(super) fn confirm(&mut self) {
         let synced = *self.synced.borrow();
