@@ -1,6 +1,9 @@
 //! What people ask of the agent.
 
+use tokio::sync::oneshot;
+
 use crate::clock;
+use crate::journal::agent::AgentReader;
 use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, Record};
@@ -20,10 +23,10 @@ impl Agent {
             Request::Responses => Answer::Records {
                 records: self.in_force(),
             },
-            Request::History { limit } => match self.reader.history(limit) {
-                Ok(records) => Answer::Records { records },
-                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
-            },
+            Request::History { limit } => {
+                self.tell_history(limit, asked.answer);
+                return;
+            }
             Request::Revert { which } => {
                 let ids = self.chosen(&which);
                 if ids.is_empty() {
@@ -51,6 +54,22 @@ impl Agent {
         };
         // An asker who has gone needs no answer.
         let _ = asked.answer.send(answer);
+    }
+
+    /// Reads it on a thread of its own: months of history would hold ends up.
+    fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
+        let path = self.journal.path().to_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            AgentReader::open(&path).and_then(|reader| reader.history(limit))
+        });
+        self.chores.spawn(async move {
+            let answer = match reading.await.expect("reading does not panic") {
+                Ok(records) => Answer::Records { records },
+                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
+            };
+            // An asker who has gone needs no answer.
+            let _ = asker.send(answer);
+        });
     }
 
     fn chosen(&self, which: &Which) -> Vec<ActionId> {
