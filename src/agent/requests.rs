@@ -6,7 +6,7 @@ use crate::clock;
 use crate::journal::agent::AgentReader;
 use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
-use crate::model::{ActionId, Record};
+use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{
     Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
@@ -89,7 +89,19 @@ impl Agent {
             .into_iter()
             .partition(|id| self.ledger.entry(*id).is_some());
         if known.is_empty() {
-            self.reply(asker, Vec::new(), &unknown);
+            let ended = unknown.iter().copied().find(|id| self.ended.contains(id));
+            let mut outcomes = Vec::new();
+            if let Some(id) = ended {
+                // Its last state is on its way, or goes out again.
+                self.remind(id).await;
+                outcomes.push(Reverted {
+                    action: id,
+                    state: ActionState::Done,
+                    keys: None,
+                    detail: Some("it has ended".to_owned()),
+                });
+            }
+            self.reply(asker, outcomes, &unknown);
             return;
         }
         self.reverts.wait(asker, known.iter().copied(), deadline);

@@ -9,10 +9,10 @@ use crate::clock;
 use crate::journal::manager::{ManagerReader, Op};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::wire::Daemon;
 use crate::wire::control::{
     Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
-use crate::wire::{Daemon, ToAgent};
 
 use super::{Asker, Live, Manager};
 
@@ -125,8 +125,7 @@ impl Manager {
 
     async fn ask_agent(&mut self, ids: &[ActionId]) {
         for id in ids {
-            let request = self.agent.next_request();
-            self.agent.send_first(ToAgent::Revert { id: *id, request });
+            self.agent.ask_revert(*id);
         }
         self.deliver().await;
     }
