@@ -10,7 +10,7 @@ use crate::alert::{self, Format};
 use crate::clock;
 use crate::config::{self, AlertSource};
 use crate::journal::JournalError;
-use crate::journal::manager::Op;
+use crate::journal::manager::{Op, Position};
 use crate::model::position::Checkpoint;
 use crate::source::{self, Event, Follow, Follower, StartAt, Timing};
 
@@ -111,12 +111,18 @@ impl Manager {
         let name = config.location.display().to_string();
         let path = self.home.path().join(&config.location);
         let (sender, mut events) = mpsc::channel(QUEUE);
+        let configured = match config.start_at {
+            config::StartAt::End => StartAt::End,
+            config::StartAt::Beginning => StartAt::Beginning,
+        };
+        let (start, resume) = match self.reader.position(&name)? {
+            Position::Unknown => (configured, None),
+            Position::Awaited => (StartAt::Beginning, None),
+            Position::At(checkpoint) => (configured, Some(checkpoint)),
+        };
         let follow = Follow {
-            resume: self.reader.checkpoint(&name)?,
-            start: match config.start_at {
-                config::StartAt::End => StartAt::End,
-                config::StartAt::Beginning => StartAt::Beginning,
-            },
+            resume,
+            start,
             accept_tail: is_alert,
             timing: Timing::default(),
             path: path.clone(),
@@ -151,6 +157,10 @@ impl Manager {
             }
             Event::Waiting => {
                 log::info!(source = name.as_str(); "the alert file does not exist yet; it is read from its beginning when it appears");
+                // A position that is stored stays: its file may come back.
+                if matches!(self.reader.position(&name), Ok(Position::Unknown)) {
+                    self.journal.write(vec![Op::Awaited { source: name }]).await;
+                }
                 self.source_ready(index);
             }
             Event::Lines { lines, checkpoint } => self.lines(index, &lines, checkpoint).await,

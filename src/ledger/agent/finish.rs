@@ -101,8 +101,11 @@ impl Ledger {
         if !entry.is_reverted_later() {
             let mut run = run.clone();
             if entry.is_stateful() && !entry.printed_keys {
-                run.detail =
-                    Some("it printed no check_keys, so there is nothing to revert".to_owned());
+                let why = "it printed no check_keys, so there is nothing to revert";
+                run.detail = Some(match run.detail {
+                    Some(note) => format!("{why}; {note}"),
+                    None => why.to_owned(),
+                });
             }
             return self.end(id, &run, ActionState::Done, now);
         }

@@ -24,8 +24,10 @@ pub use entry::{Entry, Failure, Started, Step};
 pub use finish::{Ending, Finished};
 
 /// How much longer than the action the kernel keeps an element that it can
-/// expire itself: long enough that it is never first while the agent lives.
-pub const KERNEL_GRACE: Duration = Duration::from_secs(3);
+/// expire itself: long enough that it is not first while the agent lives, short
+/// enough that hundreds of ends at one moment still let packets through within
+/// a second (the kernel deletes one element per transaction and 13 ms).
+pub const KERNEL_GRACE: Duration = Duration::from_millis(500);
 
 /// Pauses before a revert that was not confirmed is tried again; the last one
 /// repeats.
