@@ -188,7 +188,7 @@ mod tests {
 
     use crate::clock::{BootId, Wall};
     use crate::config::{self, Context};
-    use crate::journal::manager::ManagerReader;
+    use crate::journal::manager::{ManagerReader, Position};
     use crate::manager::{Inbox, Manager, Parts};
     use crate::model::action::Contract;
     use crate::model::position::{Checkpoint, FileIdentity, Generation};
@@ -425,7 +425,7 @@ mod tests {
         let reader = ManagerReader::open(&path).unwrap();
         let source = "logs/alerts/alerts.json";
         assert_eq!(reader.undelivered().unwrap(), []);
-        assert_eq!(reader.checkpoint(source).unwrap(), None);
+        assert_eq!(reader.position(source).unwrap(), Position::Unknown);
 
         scene.logs(true);
         scene.manager.write_unwritten().await;
@@ -433,6 +433,7 @@ mod tests {
         scene.synced().await;
         assert_eq!(scene.lines(), 1);
         assert_eq!(reader.undelivered().unwrap().len(), 1);
-        assert!(reader.checkpoint(source).unwrap().is_some());
+        let position = reader.position(source).unwrap();
+        assert!(matches!(position, Position::At(_)), "{position:?}");
     }
 }
