@@ -1,9 +1,12 @@
 //! What people ask of the agent.
 
+use tokio::sync::oneshot;
+
 use crate::clock;
+use crate::journal::agent::AgentReader;
 use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
-use crate::model::{ActionId, Record};
+use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{
     Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
@@ -20,10 +23,10 @@ impl Agent {
             Request::Responses => Answer::Records {
                 records: self.in_force(),
             },
-            Request::History { limit } => match self.reader.history(limit) {
-                Ok(records) => Answer::Records { records },
-                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
-            },
+            Request::History { limit } => {
+                self.tell_history(limit, asked.answer);
+                return;
+            }
             Request::Revert { which } => {
                 let ids = self.chosen(&which);
                 if ids.is_empty() {
@@ -53,6 +56,22 @@ impl Agent {
         let _ = asked.answer.send(answer);
     }
 
+    /// Reads it on a thread of its own: months of history would hold ends up.
+    fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
+        let path = self.journal.path().to_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            AgentReader::open(&path).and_then(|reader| reader.history(limit))
+        });
+        self.chores.spawn(async move {
+            let answer = match reading.await.expect("reading does not panic") {
+                Ok(records) => Answer::Records { records },
+                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
+            };
+            // An asker who has gone needs no answer.
+            let _ = asker.send(answer);
+        });
+    }
+
     fn chosen(&self, which: &Which) -> Vec<ActionId> {
         self.ledger
             .entries()
@@ -70,7 +89,19 @@ impl Agent {
             .into_iter()
             .partition(|id| self.ledger.entry(*id).is_some());
         if known.is_empty() {
-            self.reply(asker, Vec::new(), &unknown);
+            let ended = unknown.iter().copied().find(|id| self.ended.contains(id));
+            let mut outcomes = Vec::new();
+            if let Some(id) = ended {
+                // Its last state is on its way, or goes out again.
+                self.remind(id).await;
+                outcomes.push(Reverted {
+                    action: id,
+                    state: ActionState::Done,
+                    keys: None,
+                    detail: Some("it has ended".to_owned()),
+                });
+            }
+            self.reply(asker, outcomes, &unknown);
             return;
         }
         self.reverts.wait(asker, known.iter().copied(), deadline);

@@ -1,6 +1,6 @@
 //! The agent on the manager's own host: its session, and what it is to be sent.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -33,6 +33,8 @@ pub(super) struct AgentState {
     unconfirmed: VecDeque<(u64, u64)>,
     synced: watch::Receiver<u64>,
     last_request: u64,
+    /// Which action each revert that is not answered yet is about.
+    asked: HashMap<u64, ActionId>,
 }
 
 #[derive(Debug)]
@@ -53,6 +55,7 @@ impl AgentState {
             unconfirmed: VecDeque::new(),
             synced,
             last_request: 0,
+            asked: HashMap::new(),
         }
     }
 
@@ -90,9 +93,17 @@ impl AgentState {
         }
     }
 
-    pub(super) fn next_request(&mut self) -> u64 {
+    /// Asks for a revert.
+    pub(super) fn ask_revert(&mut self, id: ActionId) {
         self.last_request += 1;
-        self.last_request
+        let request = self.last_request;
+        self.asked.insert(request, id);
+        self.send_first(ToAgent::Revert { id, request });
+    }
+
+    /// Which action a revert that is answered was about.
+    pub(super) fn asked_for(&mut self, request: u64) -> Option<ActionId> {
+        self.asked.remove(&request)
     }
 
     /// An update is in journal write number `write`.
@@ -161,6 +172,7 @@ impl Manager {
         self.agent.version = Some(agent.version);
         self.agent.first.clear();
         self.agent.unconfirmed.clear();
+        self.agent.asked.clear();
         // The agent sends again what it has no confirmation of, perhaps under
         // other numbers.
         for unwritten in &mut self.unwritten {

@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::clock;
-use crate::journal::manager::Op;
+use crate::journal::manager::{ManagerReader, Op};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::wire::Daemon;
 use crate::wire::control::{
     Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
-use crate::wire::{Daemon, ToAgent};
 
 use super::{Asker, Live, Manager};
 
@@ -27,10 +29,10 @@ impl Manager {
             Request::Responses => Answer::Records {
                 records: self.in_force(),
             },
-            Request::History { limit } => match self.reader.history(limit) {
-                Ok(records) => Answer::Records { records },
-                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
-            },
+            Request::History { limit } => {
+                self.tell_history(limit, asked.answer);
+                return;
+            }
             Request::Revert { which } => {
                 self.revert(&which, asked.answer).await;
                 return;
@@ -49,6 +51,22 @@ impl Manager {
         };
         // An asker who has gone needs no answer.
         let _ = asked.answer.send(answer);
+    }
+
+    /// Reads it on a thread of its own: months of history would hold ends up.
+    fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
+        let path = self.journal.path().to_owned();
+        let reading = tokio::task::spawn_blocking(move || {
+            ManagerReader::open(&path).and_then(|reader| reader.history(limit))
+        });
+        self.chores.spawn(async move {
+            let answer = match reading.await.expect("reading does not panic") {
+                Ok(records) => Answer::Records { records },
+                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
+            };
+            // An asker who has gone needs no answer.
+            let _ = asker.send(answer);
+        });
     }
 
     async fn revert(&mut self, which: &Which, asker: Asker) {
@@ -107,8 +125,7 @@ impl Manager {
 
     async fn ask_agent(&mut self, ids: &[ActionId]) {
         for id in ids {
-            let request = self.agent.next_request();
-            self.agent.send_first(ToAgent::Revert { id: *id, request });
+            self.agent.ask_revert(*id);
         }
         self.deliver().await;
     }

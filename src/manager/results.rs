@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::journal::manager::Op;
 use crate::ledger::reverts::Reverted;
-use crate::model::{ActionState, Record};
+use crate::model::{ActionId, ActionState, Record};
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
 
@@ -21,13 +21,15 @@ impl Manager {
                 action: _,
                 record,
             } => self.update(seq, *record).await,
-            ToManager::Reverted {
-                request: _,
-                outcome,
-            } => {
-                // The states themselves come as updates.
-                if let RevertedMessage::Failed { text } = outcome {
-                    log::warn!(problem = text.as_str(); "an agent could not revert");
+            ToManager::Reverted { request, outcome } => {
+                let action = self.agent.asked_for(request);
+                match outcome {
+                    // The states themselves come as updates.
+                    RevertedMessage::Outcome { .. } => {}
+                    RevertedMessage::NotFound => self.unknown_to_agent(action).await,
+                    RevertedMessage::Failed { text } => {
+                        log::warn!(problem = text.as_str(); "an agent could not revert");
+                    }
                 }
             }
             ToManager::Pong => {}
@@ -49,6 +51,39 @@ impl Manager {
         }
         let taken = vec![Op::Taken(record.action)];
         self.record(record, taken, Some(seq)).await;
+    }
+
+    /// Ends an action that its agent has never had, or has lost with its
+    /// journal: nobody else will.
+    async fn unknown_to_agent(&mut self, action: Option<ActionId>) {
+        let live = action.and_then(|id| self.live.get(&id));
+        let Some(mut record) = live.map(|live| live.record.clone()) else {
+            return;
+        };
+        let (state, detail) = match record.state {
+            ActionState::Queued | ActionState::Sent => (
+                ActionState::Suppressed,
+                "taken back by a person before it reached its host",
+            ),
+            ActionState::Running | ActionState::Applied | ActionState::Reverting => (
+                ActionState::Failed,
+                "its host does not know it any more (was queue/agentd.db removed?); look whether the effect is still there",
+            ),
+            ActionState::Already
+            | ActionState::Done
+            | ActionState::Reverted
+            | ActionState::Failed
+            | ActionState::Refused
+            | ActionState::Expired
+            | ActionState::Suppressed => return,
+        };
+        record.state = state;
+        record.time = clock::wall();
+        record.detail = Some(detail.to_owned());
+        record.verified = None;
+        record.until = None;
+        let taken = vec![Op::Taken(record.action)];
+        self.record(record, taken, None).await;
     }
 
     fn has(&self, record: &Record) -> bool {
@@ -142,6 +177,7 @@ impl Manager {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::time::Duration;
@@ -163,6 +199,8 @@ mod tests {
     use crate::source::Line;
     use crate::sys::exe::Home;
     use crate::transport::local::{AgentConnection, Connection};
+    use crate::wire::control::{Answer, Asked, Request, Which};
+    use crate::wire::message::Reverted;
     use crate::wire::{FrameReader, ToManager};
 
     const CONFIG: &str = "<ripost_config>
@@ -195,7 +233,8 @@ mod tests {
 
         fn open(home: &Path) -> (Manager, Inbox) {
             let conf = home.join("etc/manager.conf");
-            fs::write(&conf, CONFIG).unwrap();
+            let mut file = fs::File::create(&conf).unwrap();
+            file.write_all(CONFIG.as_bytes()).unwrap();
             let checked = config::load_manager(&conf, &Context { home: None });
             let problems = checked.problems();
             let (inbox, _) = Inbox::new();
@@ -346,6 +385,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_revert_of_what_its_agent_has_lost_ends_it_and_answers() {
+        let mut scene = Scene::new();
+        let session = scene.connect().await;
+        scene.told(session, 1, ActionState::Applied).await;
+        let (asker, mut answer) = oneshot::channel();
+        let which = Which::Id(action().id);
+        let request = Request::Revert { which };
+        let asked = Asked {
+            request,
+            answer: asker,
+        };
+        scene.manager.answer(asked).await;
+        let lost = ToManager::Reverted {
+            request: 1,
+            outcome: Reverted::NotFound,
+        };
+        scene.manager.told(session, lost).await;
+        scene.manager.tick().await;
+        let Ok(Answer::Reverted { outcomes }) = answer.try_recv() else {
+            panic!("no answer");
+        };
+        assert_eq!(outcomes[0].state, ActionState::Failed);
+        assert!(scene.manager.live.is_empty());
+        assert_eq!(scene.lines(), 2);
+    }
+
+    #[tokio::test]
     async fn no_position_and_no_action_is_journalled_before_its_line() {
         let mut scene = Scene::new();
         scene.logs(false);
@@ -367,6 +433,7 @@ mod tests {
         scene.synced().await;
         assert_eq!(scene.lines(), 1);
         assert_eq!(reader.undelivered().unwrap().len(), 1);
-        assert!(matches!(reader.position(source).unwrap(), Position::At(_)));
+        let position = reader.position(source).unwrap();
+        assert!(matches!(position, Position::At(_)), "{position:?}");
     }
 }
