@@ -65,7 +65,8 @@ fn main() {
         isolation::prepare();
         return measure();
     }
-    let mut again = isolation::own_program().expect("namespaces are not allowed here; try as root");
+    let (mut again, _folder) =
+        isolation::own_program().expect("namespaces are not allowed here; try as root");
     let status = again.args(std::env::args_os().skip(1)).status().unwrap();
     assert!(status.success(), "{status}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Interval, MissedTickBehavior};
 
-use crate::clock::Boot;
+use crate::clock::{self, Boot};
 use crate::executor::{Outcome, Progress, RunId};
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
@@ -32,6 +32,8 @@ pub(super) enum Event {
     Linked(mpsc::Sender<Frame>),
     Unlinked,
     Told(ToAgent),
+    /// An action waits until it is accepted.
+    Held,
     Progress(RunId, Progress),
     Ended(RunId, Box<Outcome>),
     Rang,
@@ -51,6 +53,9 @@ pub struct Inbox {
     reports: Reports,
     progress: mpsc::Receiver<(RunId, Progress)>,
     progress_sender: mpsc::Sender<(RunId, Progress)>,
+    /// An action that came when none was accepted, and when. What the manager
+    /// said before it is heard all the same.
+    held: Option<(Boot, ToAgent)>,
     timer: BootTimer,
     wake_at: Option<Boot>,
     prune: Interval,
@@ -73,6 +78,7 @@ impl Inbox {
             reports: Reports(reports),
             progress,
             progress_sender,
+            held: None,
             timer: BootTimer::new()?,
             wake_at: None,
             prune,
@@ -102,6 +108,10 @@ impl Inbox {
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
         let accepts = agent.accepts() && !agent.stopping;
+        if accepts && let Some((since, message)) = self.held.take() {
+            return Event::Told(older(message, since.until(clock::boot())));
+        }
+        let listens = self.held.is_none() && !agent.stopping;
         let alarm = [agent.next_alarm(), self.wake_at]
             .into_iter()
             .flatten()
@@ -130,12 +140,31 @@ impl Inbox {
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             () = agent.outbox.send_next() => Event::Sent,
             Ok(()) = synced.changed() => Event::Synced,
-            Some(event) = self.link.recv(), if accepts => match event {
+            Some(event) = self.link.recv(), if listens => match event {
                 LinkEvent::Up(link) => Event::Linked(link),
+                LinkEvent::Told(message @ ToAgent::Act { .. }) if !accepts => {
+                    self.held = Some((clock::boot(), message));
+                    Event::Held
+                }
                 LinkEvent::Told(message) => Event::Told(message),
                 LinkEvent::Down => Event::Unlinked,
             },
             _ = self.prune.tick() => Event::Prune,
         }
     }
+}
+
+/// An action that has waited here for so long.
+fn older(mut message: ToAgent, by: Duration) -> ToAgent {
+    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+    if let ToAgent::Act {
+        remaining_ms,
+        age_ms,
+        ..
+    } = &mut message
+    {
+        *remaining_ms = remaining_ms.map(|left| left.saturating_sub(by));
+        *age_ms = age_ms.saturating_add(by);
+    }
+    message
 }

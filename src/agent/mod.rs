@@ -104,6 +104,8 @@ pub struct Agent {
     slots: Slots,
     next_run: u64,
     planned: HashMap<RunId, (ActionId, RunKind)>,
+    /// Those of the planned actions that have not begun.
+    fresh: HashSet<ActionId>,
     running: HashMap<RunId, Running>,
     runs: JoinSet<(RunId, Outcome)>,
     /// Answers that wait for the journal.
@@ -138,6 +140,7 @@ impl Agent {
             slots: Slots::default(),
             next_run: 0,
             planned: HashMap::new(),
+            fresh: HashSet::new(),
             running: HashMap::new(),
             runs: JoinSet::new(),
             chores: JoinSet::new(),
@@ -193,17 +196,20 @@ impl Agent {
             Event::Progress(run, progress) => self.progress(run, progress).await,
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
             Event::Rang => self.wake().await,
-            Event::Synced | Event::Sent => {}
+            Event::Held | Event::Synced | Event::Sent => {}
         }
     }
 
-    /// Whether another action may be taken from the manager.
+    /// Whether another action may be taken from the manager. What is looked up
+    /// or taken back does not count: there may be very much of it after a start.
     fn accepts(&self) -> bool {
-        self.planned.len() + self.unguarded.len() < MAX_PENDING
+        self.fresh.len() + self.unguarded.len() < MAX_PENDING && !self.journal.health().is_failing()
     }
 
+    /// While it stops, no end is begun any more, so none may wake it up.
     fn next_alarm(&self) -> Option<Boot> {
-        let alarms = [self.ledger.next_due(), self.reverts.next_deadline()];
+        let due = self.ledger.next_due().filter(|_| !self.stopping);
+        let alarms = [due, self.reverts.next_deadline()];
         alarms.into_iter().flatten().min()
     }
 
@@ -269,10 +275,6 @@ impl Agent {
         let mut changes = self.ledger.accept(action, is_bundled, left, now);
         let problem = match kind {
             Err(error) => Some((ActionState::Failed, error.to_string())),
-            Ok(_) if self.settings.disabled => Some((
-                ActionState::Refused,
-                "active response is disabled on this host (etc/agent.conf)".to_owned(),
-            )),
             Ok(_) if is_bundled => target::address(&alert)
                 .err()
                 .map(|error| (ActionState::Failed, error.to_string())),
@@ -292,6 +294,14 @@ impl Agent {
 
     /// Looks whether an accepted action may run, and lines it up.
     async fn admit(&mut self, id: ActionId) {
+        if self.settings.disabled {
+            let detail = "active response is disabled on this host (etc/agent.conf)".to_owned();
+            let changes = self
+                .ledger
+                .refuse(id, ActionState::Refused, detail, clock::now());
+            self.commit(changes).await;
+            return;
+        }
         let Some(alert) = self.alert(id) else {
             return;
         };
@@ -302,6 +312,7 @@ impl Agent {
         {
             None => self.unguarded.push_back(id),
             Some(Verdict::Allow) => {
+                self.fresh.insert(id);
                 self.plan(id, RunKind::Add, wanted.as_ref());
                 self.start_planned().await;
             }
@@ -322,8 +333,7 @@ impl Agent {
         }
         let now = clock::now();
         if let Some(entry) = self.ledger.entry(id) {
-            let mut record = entry.in_force_record(now, &self.boot_id);
-            record.state = entry.state();
+            let record = entry.in_force_record(now, &self.boot_id);
             let (action, ops) = (entry.action.clone(), Vec::new());
             let _ = self.tell(action, record, ops).await;
             return;
@@ -380,14 +390,21 @@ impl Agent {
         }
         let ticket = self.journal.write(ops).await;
         for id in &changes.changed {
-            if self
-                .ledger
-                .entry(*id)
-                .is_some_and(|e| e.step == Step::Ended)
-            {
-                self.ended.insert(*id);
-                self.alerts.remove(id);
-                self.ledger.remove_ended(*id);
+            match self.ledger.entry(*id).map(|entry| entry.step) {
+                Some(Step::Ended) => {
+                    self.ended.insert(*id);
+                    self.alerts.remove(id);
+                    self.ledger.remove_ended(*id);
+                }
+                // It was written before its add began. Its delete reads it from
+                // there; alerts of all that is in force would fill the memory.
+                Some(Step::InForce) => {
+                    self.alerts.remove(id);
+                }
+                Some(
+                    Step::Waiting | Step::Adding | Step::Reverting | Step::Undoing | Step::Redoing,
+                )
+                | None => {}
             }
         }
         for (id, kind) in changes.runs {

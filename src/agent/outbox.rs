@@ -173,3 +173,164 @@ enum Place {
     Answer,
     Update(usize),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::{mpsc, watch};
+
+    use super::Outbox;
+    use crate::clock::Wall;
+    use crate::model::action::Contract;
+    use crate::model::{
+        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
+        Record, RuleId, RuleRef,
+    };
+    use crate::wire::{Frame, ToManager};
+
+    fn action(number: u8) -> Action {
+        Action {
+            id: ActionId::from_bytes([number; 16]),
+            command: CommandName::parse("block").unwrap(),
+            executable: ExeName::parse("firewall-drop").unwrap(),
+            location: Location::Local,
+            agent: AgentRef {
+                id: AgentId::MANAGER,
+                name: "host".to_owned(),
+            },
+            rule: RuleRef {
+                id: RuleId::parse("5763").unwrap(),
+                level: Level::ZERO,
+                groups: Vec::new(),
+            },
+            alert: None,
+            timeout: None,
+            extra_args: Vec::new(),
+            contract: Contract::Json,
+            revert: None,
+            execution_timeout: None,
+            handshake_timeout: None,
+        }
+    }
+
+    fn push(outbox: &mut Outbox, number: u8, write: u64) {
+        let action = action(number);
+        let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
+        let _ = outbox.push(action, record, write);
+    }
+
+    /// Sends what may leave now, and returns the numbers of the updates.
+    async fn sent(outbox: &mut Outbox, link: &mut mpsc::Receiver<Frame>) -> Vec<u64> {
+        while tokio::time::timeout(Duration::ZERO, outbox.send_next())
+            .await
+            .is_ok()
+        {}
+        let frames = std::iter::from_fn(|| link.try_recv().ok());
+        frames
+            .filter_map(|frame| match ToManager::from_frame(&frame).unwrap() {
+                ToManager::Update { seq, .. } => Some(seq),
+                ToManager::Reverted { .. } | ToManager::Pong => None,
+            })
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn an_update_leaves_only_once_its_write_is_synced() {
+        let (synced, on_synced) = watch::channel(1);
+        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        push(&mut outbox, 1, 1);
+        push(&mut outbox, 2, 2);
+        assert_eq!(sent(&mut outbox, &mut far).await, [1]);
+        synced.send_replace(2);
+        assert_eq!(sent(&mut outbox, &mut far).await, [2]);
+        assert_eq!(sent(&mut outbox, &mut far).await, [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_stored_is_sent_again_on_each_link_in_order() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        for number in 1..=4 {
+            push(&mut outbox, number, 1);
+        }
+        for wanted in [&[1, 2, 3, 4][..], &[3, 4]] {
+            let (link, mut far) = mpsc::channel(8);
+            outbox.connect(link);
+            assert_eq!(sent(&mut outbox, &mut far).await, wanted);
+            outbox.disconnect();
+            outbox.stored(2);
+        }
+        assert_eq!(outbox.unconfirmed(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_restart_goes_on_counting_behind_what_is_unconfirmed() {
+        let (_synced, on_synced) = watch::channel(0);
+        let kept = |number: u8, seq| {
+            let action = action(number);
+            let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
+            (seq, action, record)
+        };
+        let mut outbox = Outbox::new(vec![kept(1, 41), kept(2, 42)], on_synced);
+        push(&mut outbox, 3, 1);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        // What the journal held at the start is synced; the new one is not yet.
+        assert_eq!(sent(&mut outbox, &mut far).await, [41, 42]);
+        outbox.stored(42);
+        assert_eq!(outbox.unconfirmed(), 1);
+        assert_eq!(outbox.updates[0].seq, 43);
+    }
+
+    #[tokio::test]
+    async fn an_action_is_mentioned_until_its_last_update_is_stored() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let id = action(1).id;
+        push(&mut outbox, 1, 1);
+        push(&mut outbox, 2, 1);
+        push(&mut outbox, 1, 1);
+        outbox.stored(2);
+        assert!(outbox.mentions(id));
+        assert!(!outbox.mentions(action(2).id));
+        outbox.stored(3);
+        assert!(!outbox.mentions(id));
+    }
+
+    #[tokio::test]
+    async fn a_full_or_closed_link_loses_nothing() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        push(&mut outbox, 1, 1);
+        push(&mut outbox, 2, 1);
+        let (link, mut far) = mpsc::channel(1);
+        outbox.connect(link);
+        assert_eq!(sent(&mut outbox, &mut far).await, [1]);
+        assert_eq!(sent(&mut outbox, &mut far).await, [2]);
+        push(&mut outbox, 3, 1);
+        drop(far);
+        outbox.send_next().await;
+        assert!(!outbox.is_connected());
+        assert_eq!(outbox.unconfirmed(), 3);
+    }
+
+    #[tokio::test]
+    async fn answers_go_before_updates_and_not_into_another_link() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        push(&mut outbox, 1, 1);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        outbox.answer(ToManager::Pong);
+        outbox.send_next().await;
+        let first = ToManager::from_frame(&far.try_recv().unwrap()).unwrap();
+        assert_eq!(first, ToManager::Pong);
+        outbox.answer(ToManager::Pong);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        assert_eq!(sent(&mut outbox, &mut far).await, [1]);
+    }
+}

@@ -116,11 +116,7 @@ impl Agent {
             .ledger
             .entries()
             .filter(|entry| matches!(entry.step, Step::InForce | Step::Reverting | Step::Undoing))
-            .map(|entry| {
-                let mut record = entry.in_force_record(now, &self.boot_id);
-                record.state = entry.state();
-                record
-            })
+            .map(|entry| entry.in_force_record(now, &self.boot_id))
             .collect();
         records.sort_by_key(|record| (record.since, record.action));
         records

@@ -15,9 +15,11 @@ use crate::model::{ActionId, Keys, Target};
 
 use super::{Agent, HeldKeys};
 
-/// How long a revert waits for the journal. Its action is stored with its end
+/// How long a revert waits for the journal, twice: before it starts and before
+/// it is spoken to. Together that stays below the second in which a revert is
+/// promised, also while the disk is full. Its action is stored with its end
 /// already, so that a revert whose beginning is not written is only repeated.
-const REVERT_WAITS: Duration = Duration::from_secs(2);
+const REVERT_WAITS: Duration = Duration::from_millis(250);
 
 /// A run that has been started.
 #[derive(Debug)]
@@ -41,8 +43,17 @@ impl Agent {
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
         let executable = &entry.action.executable;
-        self.slots
-            .submit(run, lane, executable, is_script, mode(kind));
+        match entry.step {
+            // Another action that waits in this lane may wait for its outcome.
+            Step::Adding | Step::Undoing | Step::Redoing => {
+                self.slots
+                    .submit_next(run, lane, executable, is_script, mode(kind));
+            }
+            Step::Waiting | Step::InForce | Step::Reverting | Step::Ended => {
+                self.slots
+                    .submit(run, lane, executable, is_script, mode(kind));
+            }
+        }
     }
 
     /// Starts what may start within the bounds.
@@ -53,6 +64,7 @@ impl Agent {
             let Some((id, kind)) = self.planned.remove(&run) else {
                 continue;
             };
+            self.fresh.remove(&id);
             self.start_run(run, id, kind).await;
         }
     }
@@ -91,7 +103,13 @@ impl Agent {
             },
         );
         self.runs.spawn(async move {
-            waits.out(ticket).await;
+            let mut cancel = cancelled.clone();
+            tokio::select! {
+                () = waits.out(ticket) => {}
+                // Nothing is started then. A journal that cannot be written does
+                // not keep a daemon from ending.
+                _ = cancel.wait_for(|wanted| *wanted) => {}
+            }
             (run, executor::run(planned, progress, cancelled).await)
         });
     }

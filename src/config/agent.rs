@@ -3,8 +3,8 @@
 use ipnetwork::IpNetwork;
 
 use crate::config::block::{Block, Unbuilt};
-use crate::config::load::count;
 use crate::config::report::Report;
+use crate::config::report::count;
 use crate::config::schema::{Daemon, Parent};
 use crate::config::sections;
 use crate::config::value;

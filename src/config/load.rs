@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::agent::{self, AgentConfig};
 use crate::config::manager::{self, ManagerConfig};
-use crate::config::report::{Report, Span};
+use crate::config::report::{Report, Span, count};
 use crate::config::schema::Daemon;
 use crate::config::xml::{self, Document, Node};
 use crate::config::{Checked, Context};
@@ -65,11 +65,6 @@ pub fn load_agent(path: &Path, context: &Context) -> Checked<AgentConfig> {
 /// Reads and checks a file of either daemon, as `load_manager` does.
 pub fn load_any(path: &Path, context: &Context) -> Checked<AnyConfig> {
     load(path, |text| check_any(text, path, context))
-}
-
-/// `1 command`, `2 commands`.
-pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn load<T>(path: &Path, check: impl FnOnce(&[u8]) -> Checked<T>) -> Checked<T> {

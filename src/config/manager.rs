@@ -124,7 +124,7 @@ fn responses(
 }
 
 fn summary(config: &ManagerConfig, disabled: usize) -> String {
-    use crate::config::load::count;
+    use crate::config::report::count;
     let mut parts = vec![
         count(config.commands.len(), "command", "commands"),
         count(config.responses.len(), "response", "responses"),

@@ -104,3 +104,8 @@ fn shortened(text: String) -> String {
     let end: String = text.chars().skip(length - half).collect();
     format!("{start} … {end}")
 }
+
+/// `1 command`, `2 commands`.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}

@@ -148,6 +148,13 @@ pub async fn run(
     progress: mpsc::Sender<(RunId, Progress)>,
     cancel: watch::Receiver<bool>,
 ) -> Outcome {
+    if *cancel.borrow() || cancel.has_changed().is_err() {
+        let reason = "its run was cancelled".to_owned();
+        return Outcome {
+            end: End::Cancelled,
+            ..Outcome::not_started(reason)
+        };
+    }
     let started_at = clock::boot_nanos();
     let mut outcome = match start(&run).await {
         Ok((child, process)) => {

@@ -17,6 +17,9 @@ pub const MAX_ADDS: usize = 48;
 /// the others.
 pub const MAX_OF_SCRIPT: usize = 16;
 
+/// Numbers above it are given in the order of submission; those below go first.
+const FIRST: u64 = 1 << 63;
+
 /// What shares a bound: each script its own, all bundled executables none.
 type Class = Option<ExeName>;
 
@@ -59,13 +62,46 @@ impl Slots {
     /// keys, or whatever else must not overtake itself) go one after the other.
     pub fn submit(&mut self, id: RunId, lane: String, exe: &ExeName, is_script: bool, mode: Mode) {
         self.submitted += 1;
-        let waiting = Waiting {
-            id,
-            number: self.submitted,
-            class: is_script.then(|| exe.clone()),
-            mode,
-        };
+        let number = FIRST + self.submitted;
+        self.line_up(
+            lane,
+            Waiting {
+                id,
+                number,
+                class: is_script.then(|| exe.clone()),
+                mode,
+            },
+        );
+    }
+
+    /// As [`Slots::submit`], but for a run that follows from the one that runs
+    /// in the lane: it goes next there, and before other lanes. What waits behind
+    /// it may wait for its outcome, so the other order would never end.
+    pub fn submit_next(
+        &mut self,
+        id: RunId,
+        lane: String,
+        exe: &ExeName,
+        is_script: bool,
+        mode: Mode,
+    ) {
+        self.submitted += 1;
+        let number = FIRST - self.submitted;
+        self.line_up(
+            lane,
+            Waiting {
+                id,
+                number,
+                class: is_script.then(|| exe.clone()),
+                mode,
+            },
+        );
+    }
+
+    fn line_up(&mut self, lane: String, waiting: Waiting) {
+        let is_running = self.running.values().any(|run| run.lane == lane);
         match self.lanes.get_mut(&lane) {
+            Some(others) if is_running && waiting.number < FIRST => others.push_front(waiting),
             Some(others) => others.push_back(waiting),
             None => {
                 self.make_ready(&waiting, lane.clone());
@@ -254,6 +290,26 @@ mod tests {
             assert_eq!(started(&mut slots), [0; 0]);
             slots.finished(RunId(id));
         }
+    }
+
+    #[test]
+    fn what_follows_from_a_run_goes_next_in_its_lane_and_before_other_lanes() {
+        let mut slots = Slots::default();
+        let script = exe("x.sh");
+        for id in 0..40 {
+            let lane = if id < 2 {
+                "a".to_owned()
+            } else {
+                id.to_string()
+            };
+            slots.submit(RunId(id), lane, &script, true, Mode::Add);
+        }
+        assert_eq!(started(&mut slots).len(), MAX_OF_SCRIPT);
+        slots.submit_next(RunId(90), "a".to_owned(), &script, true, Mode::Add);
+        slots.finished(RunId(0));
+        assert_eq!(started(&mut slots), [90]);
+        slots.finished(RunId(90));
+        assert_eq!(started(&mut slots), [1]);
     }
 
     #[derive(Clone, Debug)]

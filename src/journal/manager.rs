@@ -2,8 +2,8 @@
 //! that are not over, and what became of the others.
 //!
 //! Tables of version 1:
-//! - `sources(source, checkpoint)`: a position as JSON; written together with
-//!   the actions of the lines before it;
+//! - `sources(source, checkpoint)`: a position as JSON, `null` while the source
+//!   is not there; written together with the actions of the lines before it;
 //! - `actions(id, time_ms, live, dispatch, record)`: the last record as JSON;
 //!   `dispatch` holds what is needed to send it again, until the agent has it;
 //! - `alerts(id, body)`: the alert's bytes, equally long.
@@ -39,6 +39,8 @@ pub enum Op {
         source: String,
         checkpoint: Box<Checkpoint>,
     },
+    /// The source was looked at and nothing was there yet.
+    Awaited { source: String },
     /// A new action that is to be sent.
     Dispatch {
         dispatch: Box<Dispatch>,
@@ -71,6 +73,9 @@ impl Schema for ManagerSchema {
             Op::Checkpoint { source, checkpoint } => transaction
                 .prepare_cached("INSERT OR REPLACE INTO sources VALUES (?1, ?2)")?
                 .execute(params![source, json(checkpoint)]),
+            Op::Awaited { source } => transaction
+                .prepare_cached("INSERT OR REPLACE INTO sources VALUES (?1, 'null')")?
+                .execute([source]),
             Op::Dispatch {
                 dispatch,
                 body,
@@ -121,6 +126,16 @@ fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("names, numbers and lists always serialise")
 }
 
+/// What is stored of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Position {
+    /// It has never been looked at.
+    Unknown,
+    /// It has, and nothing was there: what appears is new from its beginning.
+    Awaited,
+    At(Checkpoint),
+}
+
 /// Reads `queue/manager.db` beside its writer.
 #[derive(Debug)]
 pub struct ManagerReader {
@@ -136,7 +151,8 @@ impl ManagerReader {
         })
     }
 
-    pub fn checkpoint(&self, source: &str) -> Result<Option<Checkpoint>, JournalError> {
+    /// How far a source has been read.
+    pub fn position(&self, source: &str) -> Result<Position, JournalError> {
         let text: Option<String> = self
             .connection
             .query_row(
@@ -146,14 +162,16 @@ impl ManagerReader {
             )
             .optional()
             .map_err(|error| self.failed(error))?;
-        text.map(|text| {
+        let Some(text) = text else {
+            return Ok(Position::Unknown);
+        };
+        let checkpoint: Option<Checkpoint> =
             serde_json::from_str(&text).map_err(|error| JournalError::Row {
                 path: self.path.clone(),
                 row: source.to_owned(),
                 source: error,
-            })
-        })
-        .transpose()
+            })?;
+        Ok(checkpoint.map_or(Position::Awaited, Position::At))
     }
 
     /// The last record of every action that is not over.

@@ -13,6 +13,8 @@
 
 pub mod agent;
 pub mod manager;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;

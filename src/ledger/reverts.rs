@@ -1,6 +1,6 @@
 //! Reverts that somebody waits for: which actions, and what became of each.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::clock::Boot;
 use crate::model::{ActionId, ActionState, Keys};
@@ -14,10 +14,17 @@ pub struct Reverted {
     pub detail: Option<String>,
 }
 
-/// Askers and what they wait for; `T` is how an asker is answered.
+/// Askers and what they wait for; `T` is how an asker is answered. A person may
+/// ask for a hundred thousand at once, and a manager then asks for each alone,
+/// so nothing here looks through all of them.
 #[derive(Debug)]
 pub struct Waiters<T> {
-    waiting: Vec<Waiter<T>>,
+    last: u64,
+    waiting: HashMap<u64, Waiter<T>>,
+    by_action: HashMap<ActionId, Vec<u64>>,
+    deadlines: BTreeSet<(Boot, u64)>,
+    /// Those who have heard of everything.
+    done: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -31,7 +38,11 @@ struct Waiter<T> {
 impl<T> Default for Waiters<T> {
     fn default() -> Self {
         Self {
-            waiting: Vec::new(),
+            last: 0,
+            waiting: HashMap::new(),
+            by_action: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            done: Vec::new(),
         }
     }
 }
@@ -39,19 +50,36 @@ impl<T> Default for Waiters<T> {
 impl<T> Waiters<T> {
     /// Notes an asker who wants to hear of `ids`, at the latest at `deadline`.
     pub fn wait(&mut self, asker: T, ids: impl IntoIterator<Item = ActionId>, deadline: Boot) {
-        self.waiting.push(Waiter {
+        self.last += 1;
+        let number = self.last;
+        let open: HashSet<_> = ids.into_iter().collect();
+        for id in &open {
+            self.by_action.entry(*id).or_default().push(number);
+        }
+        if open.is_empty() {
+            self.done.push(number);
+        }
+        self.deadlines.insert((deadline, number));
+        let waiter = Waiter {
             asker,
-            open: ids.into_iter().collect(),
+            open,
             outcomes: Vec::new(),
             deadline,
-        });
+        };
+        self.waiting.insert(number, waiter);
     }
 
     /// Something has become of an action.
     pub fn settled(&mut self, outcome: &Reverted) {
-        for waiter in &mut self.waiting {
+        for number in self.by_action.remove(&outcome.action).unwrap_or_default() {
+            let Some(waiter) = self.waiting.get_mut(&number) else {
+                continue;
+            };
             if waiter.open.remove(&outcome.action) {
                 waiter.outcomes.push(outcome.clone());
+            }
+            if waiter.open.is_empty() {
+                self.done.push(number);
             }
         }
     }
@@ -59,26 +87,137 @@ impl<T> Waiters<T> {
     /// The askers who have heard of everything, or whose time is up; what is
     /// still open then is told as `reverting`.
     pub fn answered(&mut self, now: Boot) -> Vec<(T, Vec<Reverted>)> {
-        let (done, waiting) = std::mem::take(&mut self.waiting)
-            .into_iter()
-            .partition(|waiter| waiter.open.is_empty() || waiter.deadline <= now);
-        self.waiting = waiting;
-        done.into_iter()
-            .map(|mut waiter: Waiter<T>| {
-                let open = std::mem::take(&mut waiter.open).into_iter();
-                waiter.outcomes.extend(open.map(|action| Reverted {
-                    action,
-                    state: ActionState::Reverting,
-                    keys: None,
-                    detail: Some("not confirmed yet".to_owned()),
-                }));
-                (waiter.asker, waiter.outcomes)
-            })
-            .collect()
+        let mut numbers = std::mem::take(&mut self.done);
+        let late = self.deadlines.iter().take_while(|(at, _)| *at <= now);
+        numbers.extend(late.map(|(_, number)| *number));
+        let mut answers = Vec::new();
+        for number in numbers {
+            if let Some(waiter) = self.waiting.remove(&number) {
+                answers.push(self.answer(number, waiter));
+            }
+        }
+        answers
+    }
+
+    fn answer(&mut self, number: u64, waiter: Waiter<T>) -> (T, Vec<Reverted>) {
+        self.deadlines.remove(&(waiter.deadline, number));
+        let mut outcomes = waiter.outcomes;
+        for action in waiter.open {
+            if let Some(others) = self.by_action.get_mut(&action) {
+                others.retain(|other| *other != number);
+                if others.is_empty() {
+                    self.by_action.remove(&action);
+                }
+            }
+            outcomes.push(Reverted {
+                action,
+                state: ActionState::Reverting,
+                keys: None,
+                detail: Some("not confirmed yet".to_owned()),
+            });
+        }
+        (waiter.asker, outcomes)
     }
 
     /// When the first asker's time is up.
     pub fn next_deadline(&self) -> Option<Boot> {
-        self.waiting.iter().map(|waiter| waiter.deadline).min()
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reverted, Waiters};
+    use crate::clock::Boot;
+    use crate::model::{ActionId, ActionState};
+
+    fn id(number: u8) -> ActionId {
+        ActionId::from_bytes([number; 16])
+    }
+
+    fn reverted(number: u8) -> Reverted {
+        Reverted {
+            action: id(number),
+            state: ActionState::Reverted,
+            keys: None,
+            detail: None,
+        }
+    }
+
+    const LATE: Boot = Boot::from_millis(1_000);
+    const EARLY: Boot = Boot::from_millis(10);
+
+    #[test]
+    fn an_asker_hears_once_everything_asked_for_is_settled() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1), id(2)], LATE);
+        waiters.settled(&reverted(1));
+        waiters.settled(&reverted(9));
+        assert_eq!(waiters.answered(EARLY), []);
+        waiters.settled(&reverted(2));
+        waiters.settled(&reverted(2));
+        assert_eq!(
+            waiters.answered(EARLY),
+            [("a", vec![reverted(1), reverted(2)])]
+        );
+        assert_eq!(waiters.answered(LATE), []);
+    }
+
+    #[test]
+    fn what_is_open_at_the_deadline_is_told_as_reverting() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1), id(2)], LATE);
+        waiters.settled(&reverted(1));
+        let answers = waiters.answered(LATE);
+        let [("a", outcomes)] = &answers[..] else {
+            panic!("{answers:?}");
+        };
+        assert_eq!(outcomes[0], reverted(1));
+        assert_eq!(
+            (outcomes[1].action, outcomes[1].state),
+            (id(2), ActionState::Reverting)
+        );
+        assert_eq!(waiters.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_hundred_thousand_askers_are_answered_as_they_come() {
+        let mut waiters = Waiters::default();
+        let id = |number: u32| {
+            let mut bytes = [0; 16];
+            bytes[..4].copy_from_slice(&number.to_be_bytes());
+            ActionId::from_bytes(bytes)
+        };
+        for number in 0..100_000 {
+            waiters.wait(number, [id(number)], LATE);
+        }
+        for number in 0..100_000 {
+            waiters.settled(&Reverted {
+                action: id(number),
+                ..reverted(0)
+            });
+            let answers = waiters.answered(EARLY);
+            assert_eq!(answers.len(), 1);
+            assert_eq!(answers[0].0, number);
+        }
+        assert!(waiters.by_action.is_empty() && waiters.deadlines.is_empty());
+    }
+
+    #[test]
+    fn askers_for_the_same_action_are_all_answered() {
+        let mut waiters = Waiters::default();
+        waiters.wait("a", [id(1)], LATE);
+        waiters.wait("b", [id(1)], EARLY);
+        waiters.wait("c", [id(2)], LATE);
+        assert_eq!(waiters.next_deadline(), Some(EARLY));
+        waiters.settled(&reverted(1));
+        let mut askers: Vec<_> = waiters
+            .answered(Boot::from_millis(0))
+            .into_iter()
+            .map(|(asker, _)| asker)
+            .collect();
+        askers.sort_unstable();
+        assert_eq!(askers, ["a", "b"]);
+        assert_eq!(waiters.next_deadline(), Some(LATE));
     }
 }

@@ -16,7 +16,7 @@ use crate::model::{Action, ActionId, ActionState, AgentId, AgentRef, Location, R
 use crate::policy::{self, Verdict};
 use crate::source::{Line, Trouble};
 
-use super::{Live, Manager};
+use super::{Live, Manager, Unwritten};
 
 /// How long a stateless action waits for a host that is offline.
 pub(super) const PATIENCE: Duration = policy::PATIENCE;
@@ -66,10 +66,22 @@ impl Manager {
             return;
         }
         ops.extend(self.position(index, checkpoint));
-        self.journal.write(ops).await;
-        for record in records {
-            self.append(record, None).await;
+        // The operations come with the last line, all at once: a position must
+        // not be stored without the actions of the lines before it.
+        let mut records = records.into_iter().peekable();
+        while let Some(record) = records.next() {
+            let is_last = records.peek().is_none();
+            self.unwritten.push_back(Unwritten {
+                record: Some(Box::new(record)),
+                ops: if is_last {
+                    std::mem::take(&mut ops)
+                } else {
+                    Vec::new()
+                },
+                ..Unwritten::default()
+            });
         }
+        self.write_unwritten().await;
         self.deliver().await;
     }
 

@@ -1,6 +1,6 @@
 //! The agent on the manager's own host: its session, and what it is to be sent.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -74,6 +74,11 @@ impl AgentState {
         self.queue.push_back(id);
     }
 
+    /// Takes actions that are over out of the queue.
+    pub(super) fn forget(&mut self, ids: &HashSet<ActionId>) {
+        self.queue.retain(|id| !ids.contains(id));
+    }
+
     /// Sends a message before any action.
     pub(super) fn send_first(&mut self, message: ToAgent) {
         if self.session.is_none() {
@@ -93,6 +98,12 @@ impl AgentState {
     /// An update is in journal write number `write`.
     pub(super) fn confirm_after(&mut self, seq: u64, write: u64) {
         self.unconfirmed.push_back((seq, write));
+    }
+
+    /// Updates that wait for their journal write: (seq, write).
+    #[cfg(test)]
+    pub(super) fn to_confirm(&self) -> Vec<(u64, u64)> {
+        self.unconfirmed.iter().copied().collect()
     }
 
     /// Confirms what is synced.
@@ -150,6 +161,11 @@ impl Manager {
         self.agent.version = Some(agent.version);
         self.agent.first.clear();
         self.agent.unconfirmed.clear();
+        // The agent sends again what it has no confirmation of, perhaps under
+        // other numbers.
+        for unwritten in &mut self.unwritten {
+            unwritten.update = None;
+        }
         let events = self.session_events.clone();
         tokio::spawn(async move {
             let ended = local::exchange(agent.connection, queue, &events, |frame| {
@@ -253,7 +269,7 @@ impl Manager {
             live.record.state = ActionState::Sent;
             live.record.time = now.wall;
             let record = live.record.clone();
-            self.record(record, Vec::new()).await;
+            self.record(record, Vec::new(), None).await;
         }
         true
     }
@@ -271,13 +287,18 @@ impl Manager {
             })
             .map(|live| live.record.clone())
             .collect();
+        // The place of those that are over is for others: alerts are taken again.
+        let gone: HashSet<_> = over.iter().map(|record| record.action).collect();
+        if !gone.is_empty() {
+            self.agent.forget(&gone);
+        }
         for mut record in over {
             record.state = ActionState::Expired;
             record.time = now.wall;
             record.detail = Some("its host was offline until its time was over".to_owned());
             self.live.remove(&record.action);
             let taken = crate::journal::manager::Op::Taken(record.action);
-            self.record(record, vec![taken]).await;
+            self.record(record, vec![taken], None).await;
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::clock::{self, Wall};
 use crate::config::ManagerConfig;
 use crate::config::Response;
 use crate::journal::manager::{Dispatch, ManagerReader, ManagerSchema, Op};
-use crate::journal::{Journal, JournalError, Ticket};
+use crate::journal::{Journal, JournalError};
 use crate::ledger::reverts::Waiters;
 use crate::matcher::{Condition, Matcher};
 use crate::model::{ActionId, Record};
@@ -141,11 +141,18 @@ pub struct Manager {
     reloads: mpsc::Sender<Asker>,
 }
 
-/// A record on its way to `responses.json`, and the update it came with.
-#[derive(Debug)]
+/// What waits for `responses.json`. Journalled only once its line stands, so
+/// that a crash in between repeats a line and never leaves one out.
+#[derive(Debug, Default)]
 struct Unwritten {
-    record: Box<Record>,
+    /// The line; none if it stands already.
+    record: Option<Box<Record>>,
+    /// What the journal is to hold then.
+    ops: Vec<Op>,
+    /// The update of the present session that it came with.
     update: Option<u64>,
+    /// The reader that waits until the journal is synced.
+    stored: Option<oneshot::Sender<()>>,
 }
 
 impl Manager {
@@ -268,7 +275,9 @@ impl Manager {
 
     /// Whether alerts are taken at the moment.
     fn takes_alerts(&self) -> bool {
-        self.agent.waiting() < MAX_PENDING && self.unwritten.len() < MAX_UNWRITTEN
+        self.agent.waiting() < MAX_PENDING
+            && self.unwritten.len() < MAX_UNWRITTEN
+            && !self.journal.health().is_failing()
     }
 
     async fn reload(
@@ -287,24 +296,21 @@ impl Manager {
 
     /// Writes a state to `responses.json` and to the journal, in this order:
     /// the line stands before a result is confirmed.
-    async fn record(&mut self, record: Record, mut ops: Vec<Op>) -> Ticket {
+    async fn record(&mut self, record: Record, mut ops: Vec<Op>, update: Option<u64>) {
         self.note(&record);
         ops.push(Op::Record(Box::new(record.clone())));
-        self.append(record, None).await;
-        self.journal.write(ops).await
-    }
-
-    async fn append(&mut self, record: Record, update: Option<u64>) {
         self.unwritten.push_back(Unwritten {
-            record: Box::new(record),
+            record: Some(Box::new(record)),
+            ops,
             update,
+            stored: None,
         });
         self.write_unwritten().await;
     }
 
     async fn shut_down(mut self) {
-        self.store_positions().await;
         self.write_unwritten().await;
+        self.store_positions().await;
         let (sources, journal) = (self.sources, self.journal);
         let closed = tokio::task::spawn_blocking(move || {
             sources.stop();

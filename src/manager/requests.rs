@@ -1,8 +1,10 @@
 //! What people ask of the manager.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::clock;
+use crate::journal::manager::Op;
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, AgentId, Record};
 use crate::wire::control::{
@@ -56,6 +58,12 @@ impl Manager {
             .filter(|live| is_wanted(live, which))
             .map(|live| live.record.action)
             .collect();
+        if let [id] = ids[..]
+            && self.is_queued(id)
+        {
+            self.take_back(id, asker).await;
+            return;
+        }
         let problem = if ids.is_empty() {
             Some(failed(ErrorKind::NotFound, not_found(which)))
         } else if !self.agent.is_connected() {
@@ -75,6 +83,26 @@ impl Manager {
         self.ask_agent(&ids).await;
         let deadline = clock::boot().plus(REVERT_PATIENCE);
         self.reverts.wait(asker, ids, deadline);
+    }
+
+    /// Whether an action has not been handed to its host.
+    fn is_queued(&self, id: ActionId) -> bool {
+        let live = self.live.get(&id);
+        live.is_some_and(|live| live.record.state == ActionState::Queued)
+    }
+
+    /// Ends an action that is queued; its host would not know it.
+    async fn take_back(&mut self, id: ActionId, asker: Asker) {
+        let Some(mut record) = self.live.get(&id).map(|live| live.record.clone()) else {
+            return;
+        };
+        self.agent.forget(&HashSet::from([id]));
+        record.state = ActionState::Suppressed;
+        record.time = clock::wall();
+        record.detail = Some("taken back by a person before it was sent".to_owned());
+        let deadline = clock::boot().plus(REVERT_PATIENCE);
+        self.reverts.wait(asker, [id], deadline);
+        self.record(record, vec![Op::Taken(id)], None).await;
     }
 
     async fn ask_agent(&mut self, ids: &[ActionId]) {

@@ -38,13 +38,17 @@ impl Manager {
     /// only confirmed again.
     async fn update(&mut self, seq: u64, record: Record) {
         if self.has(&record) {
-            let write = last_write(&self.journal);
-            self.agent.confirm_after(seq, write);
+            // Behind whatever waits: its line may be among it.
+            self.unwritten.push_back(Unwritten {
+                update: Some(seq),
+                ..Unwritten::default()
+            });
+            self.write_unwritten().await;
             self.agent.confirm();
             return;
         }
-        self.note(&record);
-        self.append(record, Some(seq)).await;
+        let taken = vec![Op::Taken(record.action)];
+        self.record(record, taken, Some(seq)).await;
     }
 
     fn has(&self, record: &Record) -> bool {
@@ -89,11 +93,13 @@ impl Manager {
     }
 
     /// Appends waiting records to `responses.json`, in order, as far as it takes
-    /// them. Those that came from an agent are journalled then and confirmed
-    /// once that is synced.
+    /// them. What belongs to them is journalled then, and those that came from
+    /// an agent are confirmed once that is synced.
     pub(super) async fn write_unwritten(&mut self) {
         while let Some(next) = self.unwritten.front() {
-            if let Err(error) = self.responses.append(std::slice::from_ref(&*next.record)) {
+            if let Some(line) = next.record.as_deref()
+                && let Err(error) = self.responses.append(std::slice::from_ref(line))
+            {
                 self.counts.unwritable = Some(error.to_string());
                 if let Some(more) = self.limiter.pass("responses.json", clock::boot()) {
                     log::error!(error:% = error, waiting = self.unwritten.len(), more_since = more; "logs/responses.json cannot be written; results are kept and not confirmed until it can (free disk space or mend the file system)");
@@ -101,19 +107,266 @@ impl Manager {
                 return;
             }
             self.counts.unwritable = None;
-            let Some(Unwritten { record, update }) = self.unwritten.pop_front() else {
+            let Some(next) = self.unwritten.pop_front() else {
                 return;
             };
-            let Some(seq) = update else {
-                continue;
-            };
-            let taken = Op::Taken(record.action);
-            let ticket = self.journal.write(vec![Op::Record(record), taken]).await;
-            self.agent.confirm_after(seq, ticket.number());
+            let Unwritten {
+                ops,
+                update,
+                stored,
+                ..
+            } = next;
+            if !ops.is_empty() {
+                let mut ticket = self.journal.write(ops).await;
+                if let Some(stored) = stored {
+                    self.chores.spawn(async move {
+                        if ticket.synced().await {
+                            // A reader that was stopped meanwhile needs no answer.
+                            let _ = stored.send(());
+                        }
+                    });
+                }
+            }
+            if let Some(seq) = update {
+                let write = last_write(&self.journal);
+                self.agent.confirm_after(seq, write);
+            }
         }
     }
 
     pub(super) fn confirm_updates(&mut self) {
         self.agent.confirm();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+    use tokio::net::UnixStream;
+    use tokio::sync::{mpsc, oneshot};
+
+    use crate::clock::{BootId, Wall};
+    use crate::config::{self, Context};
+    use crate::journal::manager::ManagerReader;
+    use crate::manager::{Inbox, Manager, Parts};
+    use crate::model::action::Contract;
+    use crate::model::position::{Checkpoint, FileIdentity, Generation};
+    use crate::model::{
+        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
+        Record, RuleId, RuleRef,
+    };
+    use crate::source::Line;
+    use crate::sys::exe::Home;
+    use crate::transport::local::{AgentConnection, Connection};
+    use crate::wire::{FrameReader, ToManager};
+
+    const CONFIG: &str = "<ripost_config>
+      <command><name>block</name><executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
+      <active-response><command>block</command><location>local</location><level>5</level><timeout>60</timeout></active-response>
+      </ripost_config>";
+
+    struct Scene {
+        folder: TempDir,
+        manager: Manager,
+        _inbox: Inbox,
+        agents: Vec<UnixStream>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["etc", "logs", "logs/alerts", "queue"] {
+                fs::create_dir(folder.path().join(name)).unwrap();
+            }
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            let (manager, inbox) = Self::open(folder.path());
+            Self {
+                folder,
+                manager,
+                _inbox: inbox,
+                agents: Vec::new(),
+            }
+        }
+
+        fn open(home: &Path) -> (Manager, Inbox) {
+            let conf = home.join("etc/manager.conf");
+            fs::write(&conf, CONFIG).unwrap();
+            let checked = config::load_manager(&conf, &Context { home: None });
+            let problems = checked.problems();
+            let (inbox, _) = Inbox::new();
+            let parts = Parts {
+                home: Home::open(home).unwrap(),
+                boot_id: BootId("a".to_owned()),
+                host: "host".to_owned(),
+                config: checked.value.expect(&problems),
+            };
+            let (ready, _) = oneshot::channel();
+            let (reloads, _) = mpsc::channel(1);
+            let manager = Manager::open(parts, &inbox, ready, reloads).unwrap();
+            (manager, inbox)
+        }
+
+        fn logs(&self, there: bool) {
+            let (logs, away) = (
+                self.folder.path().join("logs"),
+                self.folder.path().join("x"),
+            );
+            let (from, to) = if there { (away, logs) } else { (logs, away) };
+            fs::rename(from, to).unwrap();
+        }
+
+        fn lines(&self) -> usize {
+            let text = fs::read_to_string(self.folder.path().join("logs/responses.json")).unwrap();
+            text.lines().count()
+        }
+
+        async fn connect(&mut self) -> u64 {
+            let (near, far) = UnixStream::pair().unwrap();
+            let (reader, writer) = near.into_split();
+            let agent = AgentConnection {
+                id: AgentId::MANAGER,
+                version: "1".to_owned(),
+                connection: Connection {
+                    reader: FrameReader::new(reader),
+                    writer,
+                },
+            };
+            self.agents.push(far);
+            self.manager.agent_connected(agent).await;
+            u64::try_from(self.agents.len()).unwrap()
+        }
+
+        async fn told(&mut self, session: u64, seq: u64, state: ActionState) {
+            let action = action();
+            let record = Record::new(&action, state, Wall::from_millis(seq.cast_signed()));
+            let message = ToManager::Update {
+                seq,
+                action: Box::new(action),
+                record: Box::new(record),
+            };
+            self.manager.told(session, message).await;
+        }
+
+        async fn synced(&mut self) {
+            let last = super::last_write(&self.manager.journal);
+            let mut synced = self.manager.journal.synced();
+            let wait = synced.wait_for(|number| *number >= last);
+            let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
+            waited.unwrap().unwrap();
+        }
+    }
+
+    fn action() -> Action {
+        Action {
+            id: ActionId::from_bytes([1; 16]),
+            command: CommandName::parse("block").unwrap(),
+            executable: ExeName::parse("firewall-drop").unwrap(),
+            location: Location::Local,
+            agent: AgentRef {
+                id: AgentId::MANAGER,
+                name: "host".to_owned(),
+            },
+            rule: RuleRef {
+                id: RuleId::parse("5763").unwrap(),
+                level: Level::ZERO,
+                groups: Vec::new(),
+            },
+            alert: None,
+            timeout: None,
+            extra_args: Vec::new(),
+            contract: Contract::Json,
+            revert: None,
+            execution_timeout: None,
+            handshake_timeout: None,
+        }
+    }
+
+    fn checkpoint() -> Checkpoint {
+        Checkpoint {
+            generation: Generation(1),
+            identity: FileIdentity {
+                dev: 1,
+                ino: 1,
+                btime_ns: None,
+            },
+            offset: 500,
+            tail_hash: 0,
+        }
+    }
+
+    fn alert() -> Line {
+        let text = r#"{"timestamp":"2026-03-04T05:06:07.089+0000","rule":{"level":10,"description":"x","id":"5763","groups":["sshd"]},"agent":{"id":"000","name":"host"},"manager":{"name":"host"},"id":"1.2","decoder":{"name":"sshd"},"data":{"srcip":"203.0.113.9"},"location":"x"}"#;
+        Line {
+            bytes: text.as_bytes().to_vec(),
+            offset: 0,
+            generation: Generation(1),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_update_told_again_is_confirmed_only_behind_its_line() {
+        let mut scene = Scene::new();
+        let first = scene.connect().await;
+        scene.logs(false);
+        scene.told(first, 700, ActionState::Applied).await;
+        // The agent has been started anew and numbers from the beginning.
+        let second = scene.connect().await;
+        scene.told(second, 700, ActionState::Applied).await;
+        scene.synced().await;
+        assert_eq!(scene.manager.unwritten.len(), 2);
+        assert_eq!(scene.manager.agent.to_confirm(), []);
+
+        scene.logs(true);
+        scene.manager.write_unwritten().await;
+        assert_eq!(scene.lines(), 1);
+        let [(700, write)] = scene.manager.agent.to_confirm()[..] else {
+            panic!("{:?}", scene.manager.agent.to_confirm());
+        };
+        scene.synced().await;
+        assert!(write > 0 && write <= super::last_write(&scene.manager.journal));
+        assert!(scene.manager.reader.record(action().id).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_number_of_an_earlier_session_confirms_nothing() {
+        let mut scene = Scene::new();
+        let first = scene.connect().await;
+        scene.logs(false);
+        scene.told(first, 700, ActionState::Applied).await;
+        scene.connect().await;
+        scene.logs(true);
+        scene.manager.write_unwritten().await;
+        assert_eq!(scene.lines(), 1);
+        assert_eq!(scene.manager.agent.to_confirm(), []);
+    }
+
+    #[tokio::test]
+    async fn no_position_and_no_action_is_journalled_before_its_line() {
+        let mut scene = Scene::new();
+        scene.logs(false);
+        let checkpoint = checkpoint();
+        scene.manager.lines(0, &[alert()], checkpoint.clone()).await;
+        scene.manager.store_positions().await;
+        scene.manager.lines(0, &[], checkpoint).await;
+        scene.manager.store_positions().await;
+        scene.synced().await;
+        let path = scene.folder.path().join("queue/manager.db");
+        let reader = ManagerReader::open(&path).unwrap();
+        let source = "logs/alerts/alerts.json";
+        assert_eq!(reader.undelivered().unwrap(), []);
+        assert_eq!(reader.checkpoint(source).unwrap(), None);
+
+        scene.logs(true);
+        scene.manager.write_unwritten().await;
+        scene.manager.store_positions().await;
+        scene.synced().await;
+        assert_eq!(scene.lines(), 1);
+        assert_eq!(reader.undelivered().unwrap().len(), 1);
+        assert!(reader.checkpoint(source).unwrap().is_some());
     }
 }

@@ -10,11 +10,11 @@ use crate::alert::{self, Format};
 use crate::clock;
 use crate::config::{self, AlertSource};
 use crate::journal::JournalError;
-use crate::journal::manager::Op;
+use crate::journal::manager::{Op, Position};
 use crate::model::position::Checkpoint;
 use crate::source::{self, Event, Follow, Follower, StartAt, Timing};
 
-use super::Manager;
+use super::{Manager, Unwritten};
 
 /// Events of one source under way to the manager.
 const QUEUE: usize = 2;
@@ -111,12 +111,18 @@ impl Manager {
         let name = config.location.display().to_string();
         let path = self.home.path().join(&config.location);
         let (sender, mut events) = mpsc::channel(QUEUE);
+        let configured = match config.start_at {
+            config::StartAt::End => StartAt::End,
+            config::StartAt::Beginning => StartAt::Beginning,
+        };
+        let (start, resume) = match self.reader.position(&name)? {
+            Position::Unknown => (configured, None),
+            Position::Awaited => (StartAt::Beginning, None),
+            Position::At(checkpoint) => (configured, Some(checkpoint)),
+        };
         let follow = Follow {
-            resume: self.reader.checkpoint(&name)?,
-            start: match config.start_at {
-                config::StartAt::End => StartAt::End,
-                config::StartAt::Beginning => StartAt::Beginning,
-            },
+            resume,
+            start,
             accept_tail: is_alert,
             timing: Timing::default(),
             path: path.clone(),
@@ -151,6 +157,10 @@ impl Manager {
             }
             Event::Waiting => {
                 log::info!(source = name.as_str(); "the alert file does not exist yet; it is read from its beginning when it appears");
+                // A position that is stored stays: its file may come back.
+                if matches!(self.reader.position(&name), Ok(Position::Unknown)) {
+                    self.journal.write(vec![Op::Awaited { source: name }]).await;
+                }
                 self.source_ready(index);
             }
             Event::Lines { lines, checkpoint } => self.lines(index, &lines, checkpoint).await,
@@ -191,14 +201,14 @@ impl Manager {
             source,
             checkpoint: Box::new(checkpoint),
         };
-        let mut ticket = self.journal.write(vec![op]).await;
-        let is_first = self.sources.get(index).is_some_and(|source| !source.ready);
-        self.chores.spawn(async move {
-            if ticket.synced().await {
-                // A reader that was stopped meanwhile needs no answer.
-                let _ = stored.send(());
-            }
+        // Behind the actions of the lines before it.
+        self.unwritten.push_back(Unwritten {
+            ops: vec![op],
+            stored: Some(stored),
+            ..Unwritten::default()
         });
+        self.write_unwritten().await;
+        let is_first = self.sources.get(index).is_some_and(|source| !source.ready);
         if is_first {
             self.source_ready(index);
         }
@@ -245,7 +255,8 @@ impl Manager {
     }
 
     pub(super) async fn store_positions(&mut self) {
-        if self.journal.health().is_failing() {
+        // Actions that are not journalled yet may stand before these positions.
+        if self.journal.health().is_failing() || !self.unwritten.is_empty() {
             return;
         }
         let unstored: Vec<_> = self.sources.unstored.drain().collect();

@@ -130,7 +130,9 @@ fn a_shorter_response_does_not_shorten_a_block() {
         let long = home.wait_state("203.0.113.9", "applied");
         home.alert(&[Alert::web("203.0.113.9")]);
         let short = home.wait_state("203.0.113.9", "already");
-        assert_eq!(short["until"], long["until"]);
+        let moved = millis(&short, "until") - millis(&long, "until");
+        // An end is kept in boot time; shown, it may be rounded another way.
+        assert!(moved.abs() <= 5, "moved by {moved} ms");
         net.wait_open("203.0.113.9", SOON);
         assert!(written.elapsed() >= Duration::from_secs(5));
     });
@@ -269,7 +271,7 @@ fn host_deny_writes_and_takes_back_only_its_own_entry() {
 }
 
 #[test]
-fn two_hundred_blocks_that_end_together_all_end_on_time() {
+fn two_hundred_blocks_that_end_together_are_all_reverted() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());
         home.configure(&[&response("firewall-drop", "5763", "10")]);
@@ -283,7 +285,6 @@ fn two_hundred_blocks_that_end_together_all_end_on_time() {
         wait_for("all 200 are blocked", SOON, || {
             net.probe(&ips).iter().all(|arrives| !arrives).then_some(())
         });
-        let blocked = Instant::now();
         // All timeouts run from the moment of the one write.
         wait_for("one of them is lifted", Duration::from_secs(15), || {
             net.probe(&ips).iter().any(|arrives| *arrives).then_some(())
@@ -296,11 +297,21 @@ fn two_hundred_blocks_that_end_together_all_end_on_time() {
         wait_for("all 200 are lifted", SOON, || {
             net.probe(&ips).iter().all(|arrives| *arrives).then_some(())
         });
-        let late = blocked.elapsed();
+        // To delete an element, the kernel waits for a grace period of some
+        // 13 ms, one transaction after the other, and here each revert is one.
+        // Packets do not wait for that: the elements expire soon after the end.
+        let late = written.elapsed() - Duration::from_secs(10);
         assert!(
-            late <= Duration::from_secs(11),
-            "the last was lifted after {late:?}"
+            late <= Duration::from_millis(1_500),
+            "the last was lifted {late:?} late"
         );
+        wait_for("200 reverts are told", SOON, || {
+            let records = home.responses();
+            let reverted = records
+                .iter()
+                .filter(|record| record["state"] == "reverted");
+            (reverted.count() == 200).then_some(())
+        });
     });
 }
 

@@ -106,7 +106,6 @@ fn alerts_written_while_the_manager_was_down_are_acted_upon_once() {
 
 /// The first start found no file, so all of it is new whenever it appears.
 #[test]
-#[ignore = "that there was no file at the first start is not stored"]
 fn a_file_that_appeared_while_the_manager_was_down_is_read_from_its_beginning() {
     isolated(|| {
         let (net, home) = (Net::new(), Home::new());

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::alert::Alert;
-use super::isolation::mount;
+use super::isolation::{folder, mount};
 use super::wait_for;
 
 pub struct Home {
@@ -22,19 +22,19 @@ pub struct Home {
 
 impl Home {
     pub fn new() -> Self {
-        Self::inside(tempfile::tempdir().unwrap())
+        Self::inside(folder())
     }
 
     /// A folder for what lies beside a home, without a home in it.
     pub fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let path = folder.path().join("home");
         Self { path, folder }
     }
 
     /// A home on a file system of its own that holds `size`, such as `4m`.
     pub fn on_tmpfs(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let disk = folder.path().join("home");
         fs::create_dir(&disk).unwrap();
         let options = format!("size={size},mode=0755");

@@ -8,7 +8,10 @@
 use std::any::type_name;
 use std::process::{Command, Output};
 
-const INSIDE: &str = "RIPOST_TEST_ISOLATED";
+use tempfile::TempDir;
+
+/// Set inside, to the folder in which the test leaves its files.
+const INSIDE: &str = "RIPOST_TEST_FOLDER";
 const REQUIRED: &str = "RIPOST_REQUIRE_NETNS";
 
 /// The mount and process namespaces make `/run`, `/proc` and `/etc` ours.
@@ -32,7 +35,7 @@ pub fn isolated<F: FnOnce()>(test: F) {
         return test();
     }
     let name = test_name::<F>();
-    let Some(mut command) = own_program() else {
+    let Some((mut command, _folder)) = own_program() else {
         assert!(
             std::env::var_os(REQUIRED).is_none(),
             "{name} needs namespaces, which this system does not allow"
@@ -53,14 +56,23 @@ pub fn is_inside() -> bool {
 }
 
 /// The command line that starts this program again in namespaces of its own,
-/// without arguments; none where the system does not allow that.
-pub fn own_program() -> Option<Command> {
+/// without arguments; none where the system does not allow that. With it comes
+/// the folder for its files, to be dropped afterwards: inside, mounts and kills
+/// may be in the way of tidying up.
+pub fn own_program() -> Option<(Command, TempDir)> {
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new("unshare");
     command
         .args(allowed_flags()?)
         .arg(std::env::current_exe().unwrap())
-        .env(INSIDE, "1");
-    Some(command)
+        .env(INSIDE, folder.path());
+    Some((command, folder))
+}
+
+/// A folder that goes away with the test.
+pub fn folder() -> TempDir {
+    let folder = std::env::var_os(INSIDE).expect("only inside the namespaces of a test");
+    tempfile::tempdir_in(folder).unwrap()
 }
 
 /// libtest names a test by its path without the crate, which is also the path

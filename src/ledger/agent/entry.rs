@@ -141,13 +141,15 @@ impl Entry {
         self.end.as_ref().map(|end| end.left(now, boot_id))
     }
 
-    /// The record of an action in force as it stands now.
+    /// The record of an action as it stands now.
     pub fn in_force_record(&self, now: Now, boot_id: &BootId) -> Record {
-        let mut record = Record::new(&self.action, ActionState::Applied, now.wall);
+        let mut record = Record::new(&self.action, self.state(), now.wall);
         record.keys.clone_from(&self.keys);
         record.since = self.since;
-        record.until = self.end.as_ref().map(|end| end.shown(now, boot_id));
-        record.verified = self.bundled().map(|_| true);
+        if self.step == Step::InForce {
+            record.until = self.end.as_ref().map(|end| end.shown(now, boot_id));
+            record.verified = self.bundled().map(|_| true);
+        }
         record
     }
 

@@ -313,14 +313,9 @@ impl Ledger {
         };
         entry.step = Step::Ended;
         let record = run.record(entry, state, now);
-        if let Some(keys) = entry.keys.clone() {
-            let place = (entry.action.executable.clone(), keys);
-            if self.holders.get(&place) == Some(&id) {
-                self.holders.remove(&place);
-            }
-        }
         changes.change(id);
         changes.records.push(record);
+        self.release(id);
         changes
     }
 }

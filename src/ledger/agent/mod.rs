@@ -11,7 +11,7 @@ mod recover;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::clock::BootId;
@@ -24,8 +24,10 @@ pub use entry::{Entry, Failure, Started, Step};
 pub use finish::{Ending, Finished};
 
 /// How much longer than the action the kernel keeps an element that it can
-/// expire itself: long enough that it is never first while the agent lives.
-pub const KERNEL_GRACE: Duration = Duration::from_secs(3);
+/// expire itself: long enough that it is not first while the agent lives, short
+/// enough that hundreds of ends at one moment still let packets through within
+/// a second (the kernel deletes one element per transaction and 13 ms).
+pub const KERNEL_GRACE: Duration = Duration::from_millis(500);
 
 /// Pauses before a revert that was not confirmed is tried again; the last one
 /// repeats.
@@ -50,11 +52,13 @@ pub struct Changes {
     pub changed: Vec<ActionId>,
     pub records: Vec<Record>,
     pub runs: Vec<(ActionId, RunKind)>,
+    /// The ids in `changed`: a hundred thousand ends may be due at one start.
+    seen: HashSet<ActionId>,
 }
 
 impl Changes {
     fn change(&mut self, id: ActionId) {
-        if !self.changed.contains(&id) {
+        if self.seen.insert(id) {
             self.changed.push(id);
         }
     }
@@ -151,7 +155,21 @@ impl Ledger {
         record.detail = Some(detail);
         changes.change(id);
         changes.records.push(record);
+        self.release(id);
         changes
+    }
+
+    /// An action that has ended holds nothing any more.
+    fn release(&mut self, id: ActionId) {
+        let Some(entry) = self.entries.get(&id) else {
+            return;
+        };
+        if let Some(keys) = entry.keys.clone() {
+            let place = (entry.action.executable.clone(), keys);
+            if self.holders.get(&place) == Some(&id) {
+                self.holders.remove(&place);
+            }
+        }
     }
 
     /// Marks an action whose executable is about to be started. `None` if it
@@ -229,7 +247,15 @@ impl Ledger {
             .entries
             .get_mut(&holder)
             .expect("a holder is an entry until it ends");
-        if held.step != Step::InForce && (held.running || held.step != Step::Reverting) {
+        let may_take_over = match held.step {
+            Step::InForce => true,
+            Step::Reverting => !held.running,
+            // A bundled one makes the effect whole, so there is nothing to undo;
+            // waiting for a retry that waits in the same lane would never end.
+            Step::Undoing => !held.running && bundled,
+            Step::Waiting | Step::Adding | Step::Redoing | Step::Ended => false,
+        };
+        if !may_take_over {
             return (Verdict::Wait, changes);
         }
         let later = End::later(held.end.as_ref(), end.as_ref(), now, &self.boot_id);
@@ -257,11 +283,13 @@ impl Ledger {
         let Some(held) = self.entries.get_mut(&holder) else {
             return changes;
         };
-        let moved = held.end != end || held.step == Step::Reverting;
+        let moved = held.end != end || held.step != Step::InForce;
         if !moved {
             return changes;
         }
         held.end = end;
+        held.failure = None;
+        held.since.get_or_insert(now.wall);
         held.step = Step::InForce;
         held.attempts = 0;
         let record = held.in_force_record(now, &boot_id);
@@ -331,6 +359,8 @@ impl Ledger {
         entry.step = Step::Reverting;
         entry.attempts = 0;
         entry.must_restore = false;
+        // A later repeat is a new wish to have it in force.
+        entry.asked = false;
         let mut record = Record::new(&entry.action, ActionState::Reverting, now.wall);
         record.keys.clone_from(&entry.keys);
         record.since = entry.since;

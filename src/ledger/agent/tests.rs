@@ -603,3 +603,136 @@ proptest! {
         }
     }
 }
+
+/// Keys are decided on, and the run ends as told.
+fn add_ends(host: &mut Host, id: ActionId, target: u8, ending: Ending) -> Verdict {
+    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (verdict, changes) = host.ledger.keys(id, &keys(target), host.now);
+    host.take(changes);
+    if verdict != Verdict::Wait {
+        ends(host, id, RunKind::Add, ending);
+    }
+    verdict
+}
+
+fn ends(host: &mut Host, id: ActionId, kind: RunKind, ending: Ending) {
+    let finished = Finished {
+        ending,
+        exit_code: None,
+        stderr: None,
+        detail: None,
+        duration_ms: None,
+    };
+    let changes = host.ledger.finish(id, kind, &finished, host.now);
+    host.take(changes);
+}
+
+fn taken_in(host: &mut Host, action: Action, bundled: bool) -> ActionId {
+    let (id, left) = (action.id, action.timeout);
+    let changes = host.ledger.accept(action, bundled, left, host.now);
+    host.take(changes);
+    id
+}
+
+fn reported(status: Status) -> Ending {
+    Ending::Reported(RunResult {
+        status,
+        detail: None,
+        backend: None,
+    })
+}
+
+#[test]
+fn a_bundled_repeat_does_not_wait_for_the_retries_of_an_undoing() {
+    let mut host = Host::new();
+    let first = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
+    add_ends(&mut host, first, 7, Ending::Broke("killed".to_owned()));
+    let changes = host.ledger.start(first, RunKind::Delete, host.now).unwrap();
+    host.take(changes);
+    ends(&mut host, first, RunKind::Delete, reported(Status::Failed));
+    assert_eq!(host.ledger.entry(first).unwrap().step, Step::Undoing);
+
+    let second = taken_in(&mut host, action(2, "firewall-drop", Some(600)), true);
+    let verdict = add_ends(&mut host, second, 7, reported(Status::Applied));
+    assert!(matches!(verdict, Verdict::Continue { .. }), "{verdict:?}");
+    let held = host.ledger.entry(first).unwrap();
+    assert_eq!((held.step, &held.failure), (Step::InForce, &None));
+    assert_eq!(
+        held.left(host.now, &BootId("0".to_owned())),
+        Some(Duration::from_secs(600))
+    );
+}
+
+#[test]
+fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
+    let mut host = Host::new();
+    let mut notifier = action(1, "notify.sh", Some(60));
+    notifier.revert = Some(false);
+    let first = taken_in(&mut host, notifier, false);
+    let changes = host.ledger.start(first, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
+    host.take(changes);
+
+    let mut ledger = Ledger::new(BootId("0".to_owned()));
+    ledger.load(host.stored[&first].clone(), host.now);
+    host.ledger = ledger;
+    let changes = host.ledger.recover(host.now);
+    host.take(changes);
+    assert_eq!(host.records.last().unwrap().state, ActionState::Failed);
+    host.ledger.remove_ended(first);
+
+    let second = taken_in(&mut host, action(2, "notify.sh", Some(60)), false);
+    let verdict = add_ends(&mut host, second, 7, Ending::Exited(0));
+    assert!(matches!(verdict, Verdict::Continue { .. }), "{verdict:?}");
+}
+
+#[test]
+fn a_wish_to_revert_does_not_outlive_the_revert_it_began() {
+    let mut host = Host::new();
+    let first = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
+    let changes = host.ledger.start(first, RunKind::Add, host.now).unwrap();
+    host.take(changes);
+    let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
+    host.take(changes);
+    let changes = host.ledger.ask_revert(first, host.now).unwrap();
+    host.take(changes);
+    ends(&mut host, first, RunKind::Add, reported(Status::Applied));
+    let changes = host.ledger.start(first, RunKind::Delete, host.now).unwrap();
+    host.take(changes);
+    ends(&mut host, first, RunKind::Delete, reported(Status::Failed));
+
+    let second = taken_in(&mut host, action(2, "firewall-drop", Some(600)), true);
+    add_ends(&mut host, second, 7, reported(Status::Applied));
+    assert_eq!(host.ledger.entry(first).unwrap().step, Step::InForce);
+}
+
+#[test]
+fn only_what_is_in_force_is_told_as_verified_and_with_an_end() {
+    let mut host = Host::new();
+    let id = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
+    let boot_id = BootId("0".to_owned());
+    let told = |host: &Host| {
+        host.ledger
+            .entry(id)
+            .unwrap()
+            .in_force_record(host.now, &boot_id)
+    };
+    assert_eq!((told(&host).verified, told(&host).until), (None, None));
+    add_ends(&mut host, id, 7, reported(Status::Applied));
+    let applied = told(&host);
+    assert_eq!(
+        (applied.state, applied.verified),
+        (ActionState::Applied, Some(true))
+    );
+    assert!(applied.until.is_some());
+    let changes = host.ledger.ask_revert(id, host.now).unwrap();
+    host.take(changes);
+    let reverting = told(&host);
+    assert_eq!(
+        (reverting.state, reverting.verified),
+        (ActionState::Reverting, None)
+    );
+    assert_eq!(reverting.until, None);
+}

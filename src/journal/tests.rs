@@ -1,0 +1,397 @@
+//! Promises of the journal, held against deaths, full disks and bad rows.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction};
+use tempfile::TempDir;
+
+use super::agent::{AgentReader, AgentSchema, Op};
+use super::manager::{Dispatch, ManagerReader, ManagerSchema, Op as ManagerOp};
+use super::{Journal, JournalError, Schema};
+use crate::clock::Boot;
+use crate::clock::{self, BootId, Now, Wall};
+use crate::ledger::agent::{Entry, Ledger};
+use crate::ledger::end::End;
+use crate::model::action::Contract;
+use crate::model::{
+    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
+    Record, RuleId, RuleRef,
+};
+
+/// Numbers in the order in which they were written.
+#[derive(Debug)]
+struct Numbers;
+
+impl Schema for Numbers {
+    type Op = u64;
+
+    const VERSION: i32 = 3;
+
+    const CREATE: &'static str =
+        "CREATE TABLE numbers (place INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;";
+
+    fn apply(transaction: &Transaction<'_>, op: &u64) -> rusqlite::Result<()> {
+        transaction
+            .prepare_cached("INSERT INTO numbers (number) VALUES (?1)")?
+            .execute([i64::try_from(*op).unwrap()])
+            .map(drop)
+    }
+}
+
+fn numbers(path: &Path) -> Vec<u64> {
+    let connection = Connection::open(path).unwrap();
+    let mut query = connection
+        .prepare("SELECT number FROM numbers ORDER BY place")
+        .unwrap();
+    let rows = query.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+    rows.map(|row| u64::try_from(row.unwrap()).unwrap())
+        .collect()
+}
+
+fn action(number: u8) -> Action {
+    Action {
+        id: ActionId::from_bytes([number; 16]),
+        command: CommandName::parse("block").unwrap(),
+        executable: ExeName::parse("firewall-drop").unwrap(),
+        location: Location::Local,
+        agent: AgentRef {
+            id: AgentId::MANAGER,
+            name: "host".to_owned(),
+        },
+        rule: RuleRef {
+            id: RuleId::parse("5763").unwrap(),
+            level: Level::ZERO,
+            groups: Vec::new(),
+        },
+        alert: None,
+        timeout: Some(Duration::from_secs(600)),
+        extra_args: Vec::new(),
+        contract: Contract::Json,
+        revert: None,
+        execution_timeout: None,
+        handshake_timeout: None,
+    }
+}
+
+const NOW: Now = Now {
+    wall: Wall::from_millis(1_800_000_000_000),
+    boot: Boot::from_millis(10_000),
+};
+
+fn boot_id() -> BootId {
+    BootId("a".to_owned())
+}
+
+fn entry(number: u8, ended: bool) -> Entry {
+    let mut ledger = Ledger::new(boot_id());
+    let action = action(number);
+    let id = action.id;
+    drop(ledger.accept(action, true, Some(Duration::from_secs(600)), NOW));
+    if ended {
+        drop(ledger.refuse(id, ActionState::Refused, "no".to_owned(), NOW));
+    }
+    ledger.entry(id).unwrap().clone()
+}
+
+fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
+    let action = action(number);
+    let record = Record::new(&action, state, Wall::from_millis(at));
+    Op::Update {
+        seq,
+        action: Box::new(action),
+        record: Box::new(record),
+    }
+}
+
+async fn write<S: Schema>(journal: &mut Journal<S>, ops: Vec<S::Op>) {
+    let mut ticket = journal.write(ops).await;
+    let synced = tokio::time::timeout(Duration::from_secs(30), ticket.synced()).await;
+    assert_eq!(synced, Ok(true));
+}
+
+/// Names the directory to work in, when this test runs as the one who dies.
+const DIES_IN: &str = "RIPOST_TEST_JOURNAL_DIES_IN";
+
+/// Writes, and dies without closing anything the moment 1,000 are written.
+#[test]
+fn what_is_written_survives_the_death_of_the_process() {
+    if let Some(directory) = std::env::var_os(DIES_IN) {
+        let path = Path::new(&directory).join("x.db");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let mut journal = Journal::<Numbers>::open(&path).unwrap();
+            let mut last = None;
+            for number in 0..1_000 {
+                last = Some(journal.write(vec![number]).await);
+            }
+            assert!(last.unwrap().written().await);
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)
+                .unwrap();
+        });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let test = "journal::tests::what_is_written_survives_the_death_of_the_process";
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one who dies is this test program"
+    )]
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact"])
+        .env(DIES_IN, folder.path())
+        .output()
+        .unwrap()
+        .status;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
+    assert_eq!(signal, Some(9), "{status:?}");
+    let path = folder.path().join("x.db");
+    assert_eq!(numbers(&path), (0..1_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn writes_keep_their_order_and_are_committed_in_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let mut journal = Journal::<Numbers>::open(&path).unwrap();
+    let mut written = journal.synced();
+    let mut groups = BTreeSet::new();
+    for number in 0..2_000 {
+        journal.write(vec![number * 2, number * 2 + 1]).await;
+    }
+    while *written.borrow_and_update() < 2_000 {
+        groups.insert(*written.borrow());
+        written.changed().await.unwrap();
+    }
+    assert!(groups.len() < 1_000, "{} groups", groups.len());
+    journal.close();
+    assert_eq!(numbers(&path), (0..4_000).collect::<Vec<_>>());
+}
+
+/// Holds the database, as far as its writer can tell a full disk.
+struct Full(Connection);
+
+impl Full {
+    fn of(path: &Path) -> Self {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "CREATE TRIGGER full BEFORE INSERT ON numbers WHEN NEW.number >= 100
+                 BEGIN SELECT RAISE(ABORT, 'disk is full'); END;",
+            )
+            .unwrap();
+        Self(connection)
+    }
+
+    fn freed(self) {
+        self.0.execute_batch("DROP TRIGGER full;").unwrap();
+    }
+}
+
+async fn until(what: &str, condition: impl Fn() -> bool) {
+    let deadline = clock::boot().plus(Duration::from_secs(20));
+    while !condition() {
+        assert!(clock::boot() < deadline, "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_fails_is_told_and_tried_again_until_it_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let mut journal = Journal::<Numbers>::open(&path).unwrap();
+    write(&mut journal, vec![1]).await;
+    let full = Full::of(&path);
+    // One unit: the part that could be written is not written alone.
+    let mut ticket = journal.write(vec![2, 100]).await;
+    let mut later = journal.write(vec![3]).await;
+    let health = journal.health().clone();
+    until("the journal fails", || health.is_failing()).await;
+    assert!(health.error().unwrap().contains("disk is full"));
+    assert_eq!(numbers(&path), [1]);
+    assert_eq!(*journal.synced().borrow(), 1);
+    full.freed();
+    assert!(ticket.synced().await && later.synced().await);
+    assert!(!health.is_failing() && health.error().is_none());
+    assert_eq!(numbers(&path), [1, 2, 100, 3]);
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_can_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let mut journal = Journal::<Numbers>::open(&path).unwrap();
+    write(&mut journal, vec![1]).await;
+    let _full = Full::of(&path);
+    let mut ticket = journal.write(vec![100]).await;
+    tokio::task::spawn_blocking(move || journal.close())
+        .await
+        .unwrap();
+    assert!(!ticket.written().await);
+    assert_eq!(numbers(&path), [1]);
+}
+
+#[tokio::test]
+async fn a_journal_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    Journal::<Numbers>::open(&path).unwrap().close();
+    let connection = Connection::open(&path).unwrap();
+    connection.pragma_update(None, "user_version", 4).unwrap();
+    drop(connection);
+    let refused = Journal::<Numbers>::open(&path).unwrap_err();
+    assert!(matches!(
+        refused,
+        JournalError::Version {
+            found: 4,
+            known: 3,
+            ..
+        }
+    ));
+}
+
+async fn agent_journal(folder: &TempDir) -> (Journal<AgentSchema>, AgentReader) {
+    let path = folder.path().join("agentd.db");
+    let journal = Journal::open(&path).unwrap();
+    (journal, AgentReader::open(&path).unwrap())
+}
+
+#[tokio::test]
+async fn an_agent_finds_again_what_it_had_and_nothing_that_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal(&folder).await;
+    let ops = (1..=2).flat_map(|number| {
+        [
+            Op::Alert {
+                id: action(number).id,
+                body: vec![number; 3],
+            },
+            Op::Entry(Box::new(entry(number, false)), NOW.wall),
+        ]
+    });
+    write(&mut journal, ops.collect()).await;
+    write(
+        &mut journal,
+        vec![
+            Op::Entry(Box::new(entry(2, true)), NOW.wall),
+            update(1, 2, ActionState::Running, 5),
+            update(2, 2, ActionState::Refused, 6),
+            update(3, 1, ActionState::Running, 7),
+            Op::Confirmed { up_to: 1 },
+            Op::WhiteList("[]".to_owned()),
+        ],
+    )
+    .await;
+    let loaded = reader.load().unwrap();
+    assert_eq!(loaded.live, [entry(1, false)]);
+    assert_eq!(loaded.ended, [action(2).id]);
+    let seqs: Vec<_> = loaded.updates.iter().map(|(seq, ..)| *seq).collect();
+    assert_eq!(seqs, [2, 3]);
+    assert_eq!(loaded.white_list.as_deref(), Some("[]"));
+    assert_eq!(reader.alert(action(1).id).unwrap(), Some(vec![1; 3]));
+    assert_eq!(reader.alert(action(2).id).unwrap(), None);
+    let (told, record) = reader.told(action(2).id).unwrap().unwrap();
+    assert_eq!(
+        (told.id, record.state),
+        (action(2).id, ActionState::Refused)
+    );
+    let history: Vec<_> = reader.history(1).unwrap();
+    assert_eq!(history.len(), 1);
+    assert_eq!(history[0].action, action(1).id);
+}
+
+#[tokio::test]
+async fn an_agent_never_forgets_what_lives_or_is_not_confirmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal(&folder).await;
+    let mut ops: Vec<_> = (1..=3)
+        .map(|number| Op::Entry(Box::new(entry(number, number != 1)), NOW.wall))
+        .collect();
+    ops.extend((1..=3).map(|number| update(number.into(), number, ActionState::Refused, 5)));
+    ops.push(Op::Confirmed { up_to: 2 });
+    let before = NOW.wall.plus(Duration::from_secs(1));
+    ops.push(Op::Prune { before });
+    write(&mut journal, ops).await;
+    let loaded = reader.load().unwrap();
+    assert_eq!(loaded.live.len(), 1);
+    assert_eq!(loaded.ended, [action(3).id]);
+    let kept: BTreeSet<_> = reader
+        .history(10)
+        .unwrap()
+        .into_iter()
+        .map(|record| record.action)
+        .collect();
+    assert_eq!(kept, BTreeSet::from([action(1).id, action(3).id]));
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_valid_is_named_and_not_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal(&folder).await;
+    let op = Op::Entry(Box::new(entry(1, false)), NOW.wall);
+    write(&mut journal, vec![op]).await;
+    let connection = Connection::open(journal.path()).unwrap();
+    connection
+        .execute("UPDATE actions SET entry = '{\"step\":1}'", [])
+        .unwrap();
+    let error = reader.load().unwrap_err();
+    assert!(matches!(error, JournalError::Row { .. }), "{error:?}");
+    assert!(error.to_string().contains(&action(1).id.to_string()));
+}
+
+fn dispatch(number: u8) -> ManagerOp {
+    let action = action(number);
+    let record = Record::new(&action, ActionState::Queued, NOW.wall);
+    let whole = Duration::from_secs(600);
+    ManagerOp::Dispatch {
+        dispatch: Box::new(Dispatch {
+            action,
+            end: End::after(whole, whole, NOW, &boot_id()),
+        }),
+        body: vec![number; 3],
+        record: Box::new(record),
+    }
+}
+
+fn state(number: u8, state: ActionState) -> ManagerOp {
+    ManagerOp::Record(Box::new(Record::new(&action(number), state, NOW.wall)))
+}
+
+#[tokio::test]
+async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.db");
+    let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let reader = ManagerReader::open(&path).unwrap();
+    let ops = (1..=4).map(dispatch).chain([
+        state(1, ActionState::Sent),
+        state(2, ActionState::Applied),
+        ManagerOp::Taken(action(2).id),
+        state(3, ActionState::Expired),
+        ManagerOp::Taken(action(3).id),
+    ]);
+    write(&mut journal, ops.collect()).await;
+    let ids = |ids: Vec<ActionId>| ids.into_iter().collect::<BTreeSet<_>>();
+    let undelivered = reader.undelivered().unwrap();
+    assert_eq!(
+        ids(undelivered.iter().map(|sent| sent.action.id).collect()),
+        BTreeSet::from([action(1).id, action(4).id])
+    );
+    let live = reader.live().unwrap();
+    assert_eq!(
+        ids(live.iter().map(|record| record.action).collect()),
+        BTreeSet::from([action(1).id, action(2).id, action(4).id])
+    );
+    assert_eq!(reader.alert(action(1).id).unwrap(), Some(vec![1; 3]));
+    assert_eq!(reader.alert(action(2).id).unwrap(), None);
+    assert!(reader.knows(action(3).id).unwrap());
+
+    let before = NOW.wall.plus(Duration::from_secs(1));
+    write(&mut journal, vec![ManagerOp::Prune { before }]).await;
+    assert!(!reader.knows(action(3).id).unwrap());
+    assert_eq!(reader.live().unwrap().len(), 3);
+}
