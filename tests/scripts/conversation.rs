@@ -191,3 +191,58 @@ fn what_is_no_list_of_keys_does_not_keep_other_targets_from_their_turn() {
     assert_eq!(effects, wanted);
     assert_eq!(scene.effects().len(), 12);
 }
+
+/// The code blocks of the page for authors that begin with `first`.
+fn documented(first: &str) -> Vec<String> {
+    let page = include_str!("../../active-response/README.md");
+    let blocks = page.split("```").skip(1).step_by(2);
+    let bodies = blocks.filter_map(|block| block.split_once('\n'));
+    let wanted = bodies.filter(|(_, body)| body.starts_with(first));
+    wanted.map(|(_, body)| body.to_owned()).collect()
+}
+
+#[test]
+fn the_scripts_of_the_page_for_authors_work() {
+    let mut scene = Scene::new();
+    let tool = "#!/bin/sh\necho \"$*\" >> logs/effects\n";
+    install(&scene, "my-tool", tool);
+    let shell = documented("#!/bin/sh");
+    let keyed = shell
+        .iter()
+        .find(|body| body.contains("check_keys"))
+        .unwrap();
+    let mut written = vec![("python", documented("#!/usr/bin/env python3").remove(0))];
+    if fs::exists("/usr/bin/jq").unwrap() {
+        written.push(("shell", keyed.clone()));
+    } else {
+        eprintln!("SKIPPED the one for sh: jq is not installed");
+    }
+    let mut blocks = Vec::new();
+    for (name, body) in &written {
+        install(
+            &scene,
+            name,
+            &body.replace("my-tool", "active-response/bin/my-tool"),
+        );
+        blocks.push(stateful(name, "1001", "2"));
+    }
+    scene.start(&blocks);
+    let same = || Alert::sshd("203.0.113.9").rule("1001");
+    scene.home.alert(&[same(), same()]);
+    for (name, _) in &written {
+        let reverted = scene.wait(name, "reverted");
+        assert_eq!(reverted["exit_code"], 0, "{reverted}");
+        assert_eq!(scene.wait(name, "already")["exit_code"], 0);
+        assert_eq!(scene.count(name, "reverted"), 1);
+    }
+    let effects = scene.effects();
+    for word in ["block", "unblock"] {
+        let is_word = |effect: &&String| effect.starts_with(&format!("{word} "));
+        assert_eq!(
+            effects.iter().filter(is_word).count(),
+            written.len(),
+            "{effects:?}"
+        );
+    }
+    assert_eq!(effects.len(), 2 * written.len());
+}
