@@ -28,7 +28,7 @@ use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
-use crate::ledger::reverts::{Reverted, Waiters};
+use crate::ledger::reverts::Waiters;
 use crate::model::{Action, ActionId, ActionState, Keys, Target};
 use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::exe::Home;
@@ -381,7 +381,7 @@ impl Agent {
         }
         for record in changes.records {
             log::debug!(action:% = record.action, state:% = record.state, command:% = record.command; "an action has a new state");
-            self.settled(&record);
+            self.reverts.heard(&record);
             let Some(entry) = self.ledger.entry(record.action) else {
                 continue;
             };
@@ -415,19 +415,6 @@ impl Agent {
         }
         self.answer_reverts();
         ticket
-    }
-
-    /// Somebody may be waiting for this state.
-    fn settled(&mut self, record: &crate::model::Record) {
-        let tried = record.state == ActionState::Reverting && record.detail.is_some();
-        if record.state.is_final() || tried {
-            self.reverts.settled(&Reverted {
-                action: record.action,
-                state: record.state,
-                keys: record.keys.clone(),
-                detail: record.detail.clone(),
-            });
-        }
     }
 
     /// The alert of an action that has not ended.

@@ -11,7 +11,7 @@ use crate::executor::{self, Decision, End, Limits, Mode, Outcome, Progress, Run,
 use crate::journal::Ticket;
 use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
 use crate::model::bundled::Effect;
-use crate::model::{ActionId, Keys, Target};
+use crate::model::{ActionId, Target};
 
 use super::{Agent, HeldKeys};
 
@@ -350,9 +350,4 @@ fn mode(kind: RunKind) -> Mode {
         RunKind::Add => Mode::Add,
         RunKind::Delete => Mode::Delete,
     }
-}
-
-/// The keys an entry is shown with.
-pub(super) fn shown_keys(keys: Option<&Keys>) -> String {
-    keys.map(ToString::to_string).unwrap_or_default()
 }
