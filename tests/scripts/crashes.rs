@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::process::{getpid, set_child_subreaper};
+use rustix::process::{Signal, getpid, set_child_subreaper};
 
 use crate::scene::{Gate, SOON, Scene, keyed, lines, lives, stateful};
 use crate::support::alert::Alert;
@@ -248,6 +248,38 @@ fn a_manager_killed_between_alert_and_result_runs_nothing_twice() {
             .len(),
         2
     );
+}
+
+/// The agent has it, but the manager dies before it hears so.
+#[test]
+fn an_action_that_is_sent_twice_is_carried_out_once() {
+    let mut scene = Scene::new();
+    scene
+        .home
+        .script("notify", "read -r message; echo ran >> logs/effects");
+    scene
+        .home
+        .script("fence", "read -r message; echo fence >> logs/effects");
+    scene.start(&[
+        command("notify", "") + &response("notify", "1001", ""),
+        command("fence", "") + &response("fence", "1002", ""),
+    ]);
+    scene.signal_agentd(Signal::STOP);
+    scene.alert("1001", "203.0.113.9");
+    let sent = scene.wait("notify", "sent");
+    // Whatever it had to send has left it when it answers again.
+    for _ in 0..2 {
+        scene.home.ctl_json(&["agents"]);
+    }
+    scene.kill_manager();
+    scene.signal_agentd(Signal::CONT);
+    scene.wait_effects(1);
+    scene.start_manager();
+    let done = scene.wait("notify", "done");
+    assert_eq!(done["action"], sent["action"]);
+    scene.alert("1002", "203.0.113.9");
+    scene.wait("fence", "done");
+    assert_eq!(scene.effects(), ["ran", "fence"]);
 }
 
 /// After a restart of its execd, OSSEC loses every alert from then on.

@@ -1,6 +1,6 @@
 //! The same target again, by the same or another way.
 
-use crate::scene::{Scene, TIMED, keyed, stateful};
+use crate::scene::{Gate, Scene, TIMED, keyed, stateful};
 use crate::support::alert::Alert;
 use crate::support::home::{command, millis, response, text};
 
@@ -178,4 +178,49 @@ fn alerts_without_an_address_are_each_acted_upon() {
     effects.sort();
     let users = ["alice", "bob", "carol"].map(|user| format!("keyed add {user}"));
     assert_eq!(effects, users);
+}
+
+#[test]
+fn an_alert_during_the_delete_is_acted_upon_after_it() {
+    let mut scene = Scene::new();
+    let mut gate = Gate::new(&scene.home, "gate");
+    scene.home.script("keyed", &keyed("", &gate.wait()));
+    scene.start(&[
+        stateful("keyed", "1001", "1"),
+        response("keyed", "1002", "600"),
+    ]);
+    scene.alert("1001", "203.0.113.9");
+    scene.wait_effects(2);
+    scene.alert("1002", "203.0.113.9");
+    // Another target does not wait for it.
+    scene.alert("1002", "203.0.113.10");
+    scene.wait_nth("keyed", "applied", 2);
+    gate.open();
+    scene.wait_nth("keyed", "applied", 3);
+    let words = ["add", "delete"].map(|word| format!("keyed {word} 203.0.113.9"));
+    let [first, second] = &words;
+    let other = "keyed add 203.0.113.10";
+    assert_eq!(scene.effects(), [first, second, other, first]);
+    assert_eq!(scene.count("keyed", "already"), 0);
+}
+
+#[test]
+fn a_repeat_takes_the_place_of_an_add_that_failed() {
+    let mut scene = Scene::new();
+    let mut gate = Gate::new(&scene.home, "gate");
+    let fail = format!(
+        "if [ ! -e logs/been-here ]; then : > logs/been-here; {}; exit 1; fi",
+        gate.wait()
+    );
+    scene.home.script("keyed", &keyed(&fail, ""));
+    scene.start(&[stateful("keyed", "1001", "600")]);
+    let same = || Alert::sshd("203.0.113.9").rule("1001");
+    scene.home.alert(&[same(), same()]);
+    scene.wait_effects(1);
+    gate.open();
+    let applied = scene.wait("keyed", "applied");
+    let failed = scene.wait("keyed", "failed");
+    assert_ne!(applied["action"], failed["action"]);
+    let words = ["add", "delete", "add"].map(|word| format!("keyed {word} 203.0.113.9"));
+    assert_eq!(scene.effects(), words);
 }

@@ -69,10 +69,12 @@ pub fn own_program() -> Option<(Command, TempDir)> {
     Some((command, folder))
 }
 
-/// A folder that goes away with the test.
+/// A folder that goes away with the test; for a test without namespaces too.
 pub fn folder() -> TempDir {
-    let folder = std::env::var_os(INSIDE).expect("only inside the namespaces of a test");
-    tempfile::tempdir_in(folder).unwrap()
+    match std::env::var_os(INSIDE) {
+        Some(folder) => tempfile::tempdir_in(folder).unwrap(),
+        None => tempfile::tempdir().unwrap(),
+    }
 }
 
 /// libtest names a test by its path without the crate, which is also the path
