@@ -28,7 +28,7 @@ use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
-use crate::ledger::reverts::{Reverted, Waiters};
+use crate::ledger::reverts::Waiters;
 use crate::model::{Action, ActionId, ActionState, Keys, Target};
 use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::exe::Home;
@@ -155,6 +155,10 @@ impl Agent {
             journal,
             home: parts.home,
         };
+        for error in loaded.unreadable {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            log::error!(error:% = error, cause = cause.as_deref().unwrap_or_default(); "an action of the journal cannot be read and is set aside; look whether its effect is still there (sqlite3 shows the row)");
+        }
         agent.load(loaded.live);
         Ok(agent)
     }
@@ -294,34 +298,36 @@ impl Agent {
 
     /// Looks whether an accepted action may run, and lines it up.
     async fn admit(&mut self, id: ActionId) {
-        if self.settings.disabled {
-            let detail = "active response is disabled on this host (etc/agent.conf)".to_owned();
-            let changes = self
-                .ledger
-                .refuse(id, ActionState::Refused, detail, clock::now());
-            self.commit(changes).await;
-            return;
-        }
         let Some(alert) = self.alert(id) else {
             return;
         };
         let wanted = target::address(&alert).ok();
-        match self
-            .guards
-            .judge(wanted.as_ref(), &self.settings.white_list)
-        {
+        match self.judge(wanted.as_ref()) {
             None => self.unguarded.push_back(id),
-            Some(Verdict::Allow) => {
+            Some(Ok(())) => {
                 self.fresh.insert(id);
                 self.plan(id, RunKind::Add, wanted.as_ref());
                 self.start_planned().await;
             }
-            Some(Verdict::Refuse(reason)) => {
-                let changes =
-                    self.ledger
-                        .refuse(id, ActionState::Refused, reason.to_string(), clock::now());
+            Some(Err(why)) => {
+                let changes = self
+                    .ledger
+                    .refuse(id, ActionState::Refused, why, clock::now());
                 self.commit(changes).await;
             }
+        }
+    }
+
+    /// Whether a new action may run, or why not. `None` while there has been no
+    /// white list.
+    fn judge(&mut self, target: Option<&Target>) -> Option<Result<(), String>> {
+        if self.settings.disabled {
+            let why = "active response is disabled on this host (etc/agent.conf)";
+            return Some(Err(why.to_owned()));
+        }
+        match self.guards.judge(target, &self.settings.white_list)? {
+            Verdict::Allow => Some(Ok(())),
+            Verdict::Refuse(reason) => Some(Err(reason.to_string())),
         }
     }
 
@@ -381,7 +387,7 @@ impl Agent {
         }
         for record in changes.records {
             log::debug!(action:% = record.action, state:% = record.state, command:% = record.command; "an action has a new state");
-            self.settled(&record);
+            self.reverts.heard(&record);
             let Some(entry) = self.ledger.entry(record.action) else {
                 continue;
             };
@@ -415,19 +421,6 @@ impl Agent {
         }
         self.answer_reverts();
         ticket
-    }
-
-    /// Somebody may be waiting for this state.
-    fn settled(&mut self, record: &crate::model::Record) {
-        let tried = record.state == ActionState::Reverting && record.detail.is_some();
-        if record.state.is_final() || tried {
-            self.reverts.settled(&Reverted {
-                action: record.action,
-                state: record.state,
-                keys: record.keys.clone(),
-                detail: record.detail.clone(),
-            });
-        }
     }
 
     /// The alert of an action that has not ended.

@@ -8,12 +8,11 @@ use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{
-    Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+    self, Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
 };
 use crate::wire::message::Reverted as RevertedMessage;
 use crate::wire::{Daemon, ToManager};
 
-use super::runs::shown_keys;
 use super::{Agent, Asker, REVERT_PATIENCE};
 
 impl Agent {
@@ -30,25 +29,18 @@ impl Agent {
             Request::Revert { which } => {
                 let ids = self.chosen(&which);
                 if ids.is_empty() {
-                    failed(ErrorKind::NotFound, not_found(&which))
+                    which.nothing()
                 } else {
                     self.revert(ids, Asker::Person(asked.answer)).await;
                     return;
                 }
             }
-            Request::Agents => failed(
+            Request::Agents => Answer::error(
                 ErrorKind::Invalid,
-                "an agent knows no other agents (ask the manager)".to_owned(),
+                "an agent knows no other agents (ask the manager)",
             ),
             Request::Reload => {
-                // The daemon reads the file; whoever asked is answered by it.
-                if let Err(error) = self.reloads.try_send(asked.answer) {
-                    let busy = failed(
-                        ErrorKind::Unavailable,
-                        "a reload is under way already".to_owned(),
-                    );
-                    let _ = error.into_inner().send(busy);
-                }
+                control::pass_on(asked.answer, &self.reloads);
                 return;
             }
         };
@@ -56,20 +48,12 @@ impl Agent {
         let _ = asked.answer.send(answer);
     }
 
-    /// Reads it on a thread of its own: months of history would hold ends up.
     fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
         let path = self.journal.path().to_owned();
         let reading = tokio::task::spawn_blocking(move || {
             AgentReader::open(&path).and_then(|reader| reader.history(limit))
         });
-        self.chores.spawn(async move {
-            let answer = match reading.await.expect("reading does not panic") {
-                Ok(records) => Answer::Records { records },
-                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
-            };
-            // An asker who has gone needs no answer.
-            let _ = asker.send(answer);
-        });
+        self.chores.spawn(control::tell_records(reading, asker));
     }
 
     fn chosen(&self, which: &Which) -> Vec<ActionId> {
@@ -122,7 +106,7 @@ impl Agent {
     fn reply(&mut self, asker: Asker, outcomes: Vec<Reverted>, unknown: &[ActionId]) {
         match asker {
             Asker::Person(answer) => {
-                let outcomes = outcomes.into_iter().map(row).collect();
+                let outcomes = outcomes.into_iter().map(RevertOutcome::from).collect();
                 // An asker who has gone needs no answer.
                 let _ = answer.send(Answer::Reverted { outcomes });
             }
@@ -209,27 +193,4 @@ impl Agent {
         }
         problems
     }
-}
-
-fn row(outcome: Reverted) -> RevertOutcome {
-    RevertOutcome {
-        action: outcome.action,
-        state: outcome.state,
-        keys: shown_keys(outcome.keys.as_ref()),
-        detail: outcome.detail,
-    }
-}
-
-fn not_found(which: &Which) -> String {
-    match which {
-        Which::Id(id) => format!("no action {id} is in force (ripostctl responses lists them)"),
-        Which::Target(target) => {
-            format!("nothing is in force for {target} (ripostctl responses lists what is)")
-        }
-        Which::All => "nothing is in force".to_owned(),
-    }
-}
-
-fn failed(kind: ErrorKind, text: String) -> Answer {
-    Answer::Error { kind, text }
 }

@@ -7,11 +7,12 @@ use tokio::sync::{oneshot, watch};
 
 use crate::clock;
 use crate::contract::request::Message;
+use crate::contract::target;
 use crate::executor::{self, Decision, End, Limits, Mode, Outcome, Progress, Run, RunId};
 use crate::journal::Ticket;
 use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
 use crate::model::bundled::Effect;
-use crate::model::{ActionId, Keys, Target};
+use crate::model::{ActionId, ActionState, Target};
 
 use super::{Agent, HeldKeys};
 
@@ -70,6 +71,13 @@ impl Agent {
     }
 
     async fn start_run(&mut self, run: RunId, id: ActionId, kind: RunKind) {
+        if let Some(why) = self.objection(id, kind) {
+            let now = clock::now();
+            let changes = self.ledger.refuse(id, ActionState::Refused, why, now);
+            self.commit(changes).await;
+            self.slots.finished(run);
+            return;
+        }
         let Some(changes) = self.ledger.start(id, kind, clock::now()) else {
             self.slots.finished(run);
             return;
@@ -112,6 +120,17 @@ impl Agent {
             }
             (run, executor::run(planned, progress, cancelled).await)
         });
+    }
+
+    /// Why an action that has waited for its turn may not run any more: white
+    /// list and configuration may be others than when it was lined up.
+    fn objection(&mut self, id: ActionId, kind: RunKind) -> Option<String> {
+        let waiting = self.ledger.entry(id)?.step == Step::Waiting;
+        if kind == RunKind::Delete || !waiting {
+            return None;
+        }
+        let target = target::address(&self.alert(id)?).ok();
+        self.judge(target.as_ref())?.err()
     }
 
     fn prepare(
@@ -350,9 +369,4 @@ fn mode(kind: RunKind) -> Mode {
         RunKind::Add => Mode::Add,
         RunKind::Delete => Mode::Delete,
     }
-}
-
-/// The keys an entry is shown with.
-pub(super) fn shown_keys(keys: Option<&Keys>) -> String {
-    keys.map(ToString::to_string).unwrap_or_default()
 }

@@ -2,43 +2,33 @@
 
 use std::process::ExitCode;
 
-use tokio::sync::mpsc;
-
 use crate::agent::{self, Agent, Inbox, Parts, Settings, Steer};
 use crate::clock;
-use crate::config::{self, AgentConfig};
+use crate::config::{self, AgentConfig, Checked};
 use crate::daemon::exit;
 use crate::daemon::failure::Failure;
-use crate::daemon::manager::{log_reload, report};
 use crate::daemon::notify::notify;
 use crate::daemon::options::Options;
-use crate::daemon::reload::Watch;
-use crate::daemon::signals::{Signal, Signals};
-use crate::daemon::start;
+use crate::daemon::reload::{Order, Orders};
+use crate::daemon::start::{self, Program};
 use crate::policy::WhiteList;
 use crate::service::{self, Door};
 use crate::sys::exe::Home;
 use crate::transport::local;
 use crate::wire::Daemon;
-use crate::wire::control::Answer;
 
 /// The program.
 pub fn main() -> ExitCode {
-    start::main(Daemon::Agentd, check, run)
+    let program = Program {
+        daemon: Daemon::Agentd,
+        lock: "agentd.lock",
+        load,
+    };
+    start::main(&program, serve)
 }
 
-fn load(options: &Options) -> config::Checked<AgentConfig> {
+fn load(options: &Options) -> Checked<AgentConfig> {
     config::load_agent(&options.config, &start::context(&options.home))
-}
-
-fn check(options: &Options) -> ExitCode {
-    start::report_check(&load(options))
-}
-
-fn run(options: &Options) -> Result<(), Failure> {
-    let config = start::configuration(load(options))?;
-    let (home, _lock) = start::claim(options, "agentd.lock")?;
-    start::runtime()?.block_on(serve(options, home, config))
 }
 
 fn settings(config: AgentConfig) -> Settings {
@@ -49,13 +39,10 @@ fn settings(config: AgentConfig) -> Settings {
 }
 
 async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(), Failure> {
-    let failed = |what: &str, error: std::io::Error| {
-        Failure::new(exit::INTERNAL, format!("{what}: {error}"))
-    };
-    let mut signals = Signals::new().map_err(|error| failed("listen for signals", error))?;
-    let boot_id = clock::boot_id().map_err(|error| failed("read the boot id", error))?;
-    let (inbox, steer, requests) = Inbox::new().map_err(|error| failed("make a timer", error))?;
-    let (reloads, mut reload_requests) = mpsc::channel(1);
+    let (mut orders, reloads) =
+        Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
+    let boot_id = clock::boot_id().map_err(start::failed("read the boot id"))?;
+    let (inbox, steer, requests) = Inbox::new().map_err(start::failed("make a timer"))?;
     let path = home.path().to_owned();
     let parts = Parts {
         home,
@@ -86,20 +73,15 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
     tokio::spawn(service::serve(socket.clone(), listener, door));
     log::info!(version = env!("CARGO_PKG_VERSION"), socket:% = socket.display(); "ready");
     notify("READY=1");
-    let mut watch = Watch::new(&options.config);
     loop {
         tokio::select! {
-            signal = signals.next() => match signal {
-                Signal::Stop => break,
-                Signal::Reload => log_reload(&reload(options, &steer).await),
+            order = orders.next() => match order {
+                Order::Stop => break,
+                Order::Apply(config, reload) => {
+                    let applied = steer.send(Steer::Reload(settings(config))).await;
+                    reload.done(applied.map_err(|_| "the agent is stopping".to_owned()));
+                }
             },
-            Some(asker) = reload_requests.recv() => {
-                let answer = reload(options, &steer).await;
-                log_reload(&answer);
-                // Whoever asked may have gone.
-                let _ = asker.send(answer);
-            }
-            () = watch.changed() => report(&load(options)),
             ended = &mut agent => {
                 ended.expect("the agent neither panics nor is it aborted");
                 return Err(Failure::new(exit::INTERNAL, "the agent ended without being asked to"));
@@ -116,21 +98,4 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
     // A socket that is left behind is taken over by the next start.
     let _ = std::fs::remove_file(&socket);
     Ok(())
-}
-
-/// Applies the configuration on disk, if it passes.
-async fn reload(options: &Options, steer: &mpsc::Sender<Steer>) -> Answer {
-    let checked = load(options);
-    let problems = checked.problems();
-    let Some(config) = checked.value else {
-        return Answer::Reloaded {
-            applied: false,
-            text: problems,
-        };
-    };
-    let applied = steer.send(Steer::Reload(settings(config))).await.is_ok();
-    Answer::Reloaded {
-        applied,
-        text: format!("{problems}{}", checked.summary),
-    }
 }

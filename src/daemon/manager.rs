@@ -6,51 +6,41 @@ use std::process::ExitCode;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock;
-use crate::config::{self, ManagerConfig};
+use crate::config::{self, Checked, ManagerConfig};
 use crate::daemon::exit;
 use crate::daemon::failure::Failure;
 use crate::daemon::notify::notify;
 use crate::daemon::options::Options;
-use crate::daemon::reload::Watch;
-use crate::daemon::signals::{Signal, Signals};
-use crate::daemon::start;
+use crate::daemon::reload::{Order, Orders};
+use crate::daemon::start::{self, Program};
 use crate::manager::{Inbox, Manager, Parts, Steer};
 use crate::service::{self, Door};
 use crate::sys::exe::Home;
 use crate::transport::local;
 use crate::wire::Daemon;
-use crate::wire::control::Answer;
 
 /// The program.
 pub fn main() -> ExitCode {
-    start::main(Daemon::Manager, check, run)
+    let program = Program {
+        daemon: Daemon::Manager,
+        lock: "manager.lock",
+        load,
+    };
+    start::main(&program, serve)
 }
 
-fn load(options: &Options) -> config::Checked<ManagerConfig> {
+fn load(options: &Options) -> Checked<ManagerConfig> {
     config::load_manager(&options.config, &start::context(&options.home))
 }
 
-fn check(options: &Options) -> ExitCode {
-    start::report_check(&load(options))
-}
-
-fn run(options: &Options) -> Result<(), Failure> {
-    let config = start::configuration(load(options))?;
-    let (home, _lock) = start::claim(options, "manager.lock")?;
-    start::runtime()?.block_on(serve(options, home, config))
-}
-
 async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(), Failure> {
-    let failed = |what: &str, error: std::io::Error| {
-        Failure::new(exit::INTERNAL, format!("{what}: {error}"))
-    };
-    let mut signals = Signals::new().map_err(|error| failed("listen for signals", error))?;
+    let (mut orders, reloads) =
+        Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
     let (inbox, senders) = Inbox::new();
     let (ready, mut is_ready) = oneshot::channel();
-    let (reloads, mut reload_requests) = mpsc::channel(1);
     let socket = home.path().join("queue/manager.sock");
     let parts = Parts {
-        boot_id: clock::boot_id().map_err(|error| failed("read the boot id", error))?,
+        boot_id: clock::boot_id().map_err(start::failed("read the boot id"))?,
         host: rustix::system::uname()
             .nodename()
             .to_string_lossy()
@@ -60,7 +50,6 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     };
     let manager = Manager::open(parts, &inbox, ready, reloads)?;
     let mut manager = tokio::spawn(manager.run(inbox));
-    let mut watch = Watch::new(&options.config);
     let door = Door {
         daemon: Daemon::Manager,
         requests: senders.asked,
@@ -73,17 +62,10 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
                 open_door(&socket, door.clone()).await?;
                 is_open = true;
             }
-            signal = signals.next() => match signal {
-                Signal::Stop => break,
-                Signal::Reload => log_reload(&reload(options, &senders.steer).await),
+            order = orders.next() => match order {
+                Order::Stop => break,
+                Order::Apply(config, reload) => reload.done(apply(config, &senders.steer).await),
             },
-            Some(asker) = reload_requests.recv() => {
-                let answer = reload(options, &senders.steer).await;
-                log_reload(&answer);
-                // Whoever asked may have gone.
-                let _ = asker.send(answer);
-            }
-            () = watch.changed() => report_change(options),
             ended = &mut manager => {
                 ended.expect("the manager neither panics nor is it aborted");
                 return Err(Failure::new(exit::INTERNAL, "the manager ended without being asked to"));
@@ -110,16 +92,7 @@ async fn open_door(socket: &Path, door: Door) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Applies the configuration on disk, if it passes.
-async fn reload(options: &Options, steer: &mpsc::Sender<Steer>) -> Answer {
-    let checked = load(options);
-    let problems = checked.problems();
-    let Some(config) = checked.value else {
-        return Answer::Reloaded {
-            applied: false,
-            text: problems,
-        };
-    };
+async fn apply(config: ManagerConfig, steer: &mpsc::Sender<Steer>) -> Result<(), String> {
     let (done, outcome) = oneshot::channel();
     let order = Steer::Reload {
         config: Box::new(config),
@@ -128,41 +101,7 @@ async fn reload(options: &Options, steer: &mpsc::Sender<Steer>) -> Answer {
     // A manager that has ended answers by dropping `done`.
     drop(steer.send(order).await);
     match outcome.await {
-        Ok(Ok(())) => Answer::Reloaded {
-            applied: true,
-            text: format!("{problems}{}", checked.summary),
-        },
-        Ok(Err(error)) => Answer::Reloaded {
-            applied: false,
-            text: error.to_string(),
-        },
-        Err(_) => Answer::Reloaded {
-            applied: false,
-            text: "the manager is stopping".to_owned(),
-        },
-    }
-}
-
-/// What a reload led to, for the operator log.
-pub(super) fn log_reload(answer: &Answer) {
-    if let Answer::Reloaded { applied, text } = answer {
-        if *applied {
-            log::info!(holds = text.as_str(); "applied the configuration on disk");
-        } else {
-            log::error!(problems = text.as_str(); "the configuration on disk has errors; the one in use stays");
-        }
-    }
-}
-
-fn report_change(options: &Options) {
-    report(&load(options));
-}
-
-/// Says that the configuration on disk is another one now, and whether it passes.
-pub(super) fn report<T>(checked: &config::Checked<T>) {
-    if checked.value.is_some() {
-        log::info!(holds = checked.summary.as_str(); "the configuration has changed and passes; ripostctl reload (or SIGHUP) applies it");
-    } else {
-        log::warn!(problems = checked.problems().as_str(); "the configuration has changed and has errors; the one in use stays");
+        Ok(applied) => applied.map_err(|error| error.to_string()),
+        Err(_) => Err("the manager is stopping".to_owned()),
     }
 }

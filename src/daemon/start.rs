@@ -16,12 +16,20 @@ use crate::sys::exe::Home;
 use crate::sys::fs::{self, Lock};
 use crate::wire::Daemon;
 
-/// Reads the command line, then checks or runs, and says how that ended.
-pub(super) fn main(
-    daemon: Daemon,
-    check: fn(&Options) -> ExitCode,
-    run: fn(&Options) -> Result<(), Failure>,
+/// What tells one daemon from the other before it runs.
+pub(super) struct Program<C> {
+    pub(super) daemon: Daemon,
+    /// The file below `queue/` that it locks, so that each home has one of it.
+    pub(super) lock: &'static str,
+    pub(super) load: fn(&Options) -> Checked<C>,
+}
+
+/// Reads the command line, then checks or serves, and says how that ended.
+pub(super) fn main<C>(
+    program: &Program<C>,
+    serve: impl AsyncFnOnce(&Options, Home, C) -> Result<(), Failure>,
 ) -> ExitCode {
+    let daemon = program.daemon;
     let options = match Options::parse(daemon, std::env::args_os(), std::env::var_os(HOME_VARIABLE))
     {
         Ok(options) => options,
@@ -31,7 +39,7 @@ pub(super) fn main(
         }
     };
     if options.check {
-        return check(&options);
+        return report_check(&(program.load)(&options));
     }
     let sink = match options.log {
         Log::Stderr => Sink::Stderr,
@@ -40,7 +48,7 @@ pub(super) fn main(
     operator::init(sink, daemon.as_str(), options.debug)
         .expect("nothing else sets a logger, and this is done once");
     rustix::process::umask(Mode::RWXO | Mode::WGRP);
-    match run(&options) {
+    match run(program, &options, serve) {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(failure) => {
             say(&format!("{daemon}: {}\n", failure.text), false);
@@ -49,9 +57,19 @@ pub(super) fn main(
     }
 }
 
+fn run<C>(
+    program: &Program<C>,
+    options: &Options,
+    serve: impl AsyncFnOnce(&Options, Home, C) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let config = configuration((program.load)(options))?;
+    let (home, _lock) = claim(options, program.lock)?;
+    runtime()?.block_on(serve(options, home, config))
+}
+
 /// Prints the outcome of a check: problems to stderr, what the file holds to
 /// stdout.
-pub(super) fn report_check<T>(checked: &Checked<T>) -> ExitCode {
+fn report_check<T>(checked: &Checked<T>) -> ExitCode {
     say(&checked.problems(), false);
     say(&format!("{}\n", checked.summary), true);
     ExitCode::from(if checked.value.is_some() {
@@ -63,7 +81,7 @@ pub(super) fn report_check<T>(checked: &Checked<T>) -> ExitCode {
 
 /// The configuration, or a start that ends here. Warnings go to stderr as they
 /// would from a check.
-pub(super) fn configuration<T>(checked: Checked<T>) -> Result<T, Failure> {
+fn configuration<T>(checked: Checked<T>) -> Result<T, Failure> {
     let problems = checked.problems();
     match checked.value {
         Some(value) => {
@@ -89,7 +107,7 @@ pub(super) fn context(home: &Path) -> Context {
 }
 
 /// Opens the home and takes the lock of this daemon in it.
-pub(super) fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
+fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
     let home = Home::open(&options.home)?;
     let queue = home.path().join("queue");
     if !queue.is_dir() {
@@ -105,7 +123,7 @@ pub(super) fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failu
 }
 
 /// One thread runs the daemon's own tasks; what blocks has threads of its own.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -120,4 +138,9 @@ fn say(text: &str, asked_for: bool) {
     } else {
         std::io::stderr().write_all(text.as_bytes())
     };
+}
+
+/// An error of the machine in a step every start needs.
+pub(super) fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Failure {
+    move |error| Failure::new(exit::INTERNAL, format!("{what}: {error}"))
 }

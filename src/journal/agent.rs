@@ -136,6 +136,8 @@ fn json<T: serde::Serialize>(value: &T) -> String {
 pub struct Loaded {
     /// Every action that has not ended.
     pub live: Vec<Entry>,
+    /// Rows of such actions that are not valid. They are left where they are.
+    pub unreadable: Vec<JournalError>,
     /// The ids of those that have, as far back as they are remembered.
     pub ended: Vec<ActionId>,
     /// What the manager has not confirmed, in order.
@@ -159,7 +161,11 @@ impl AgentReader {
     }
 
     pub fn load(&self) -> Result<Loaded, JournalError> {
-        let live = self.rows("SELECT id, entry FROM actions WHERE ended_ms IS NULL")?;
+        let query = "SELECT id, entry FROM actions WHERE ended_ms IS NULL";
+        let (live, unreadable): (Vec<_>, Vec<_>) =
+            super::each_row(&self.connection, &self.path, query)?
+                .into_iter()
+                .partition(Result::is_ok);
         let actions =
             self.rows::<Action>("SELECT CAST(seq AS TEXT), action FROM updates ORDER BY seq")?;
         let records =
@@ -170,7 +176,8 @@ impl AgentReader {
             .map(|((seq, action), (_, record))| (seq.parse().unwrap_or(0), action, record))
             .collect();
         Ok(Loaded {
-            live: live.into_iter().map(|(_, entry)| entry).collect(),
+            live: live.into_iter().flatten().map(|(_, entry)| entry).collect(),
+            unreadable: unreadable.into_iter().filter_map(Result::err).collect(),
             ended: self.ended().map_err(|error| self.failed(error))?,
             updates,
             white_list: self

@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
+use serde::de::DeserializeOwned;
 
 pub use writer::{Health, Journal, Ticket};
 
@@ -152,12 +153,25 @@ pub(crate) fn reader(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
+/// An id and the value stored for it.
+type Row<T> = Result<(String, T), JournalError>;
+
 /// The rows of a query for an id and a JSON text.
-fn json_rows<T: serde::de::DeserializeOwned>(
+fn json_rows<T: DeserializeOwned>(
     connection: &Connection,
     path: &Path,
     query: &str,
 ) -> Result<Vec<(String, T)>, JournalError> {
+    let rows: Vec<Row<T>> = each_row(connection, path, query)?;
+    rows.into_iter().collect()
+}
+
+/// The same, with a row that is not valid as an error of its own.
+fn each_row<T: DeserializeOwned>(
+    connection: &Connection,
+    path: &Path,
+    query: &str,
+) -> Result<Vec<Row<T>>, JournalError> {
     let failed = |source| JournalError::Read {
         path: path.to_owned(),
         source,
@@ -170,12 +184,14 @@ fn json_rows<T: serde::de::DeserializeOwned>(
         .map_err(failed)?;
     rows.map(|row| {
         let (id, text) = row.map_err(failed)?;
-        let value = serde_json::from_str(&text).map_err(|source| JournalError::Row {
-            path: path.to_owned(),
-            row: id.clone(),
-            source,
-        })?;
-        Ok((id, value))
+        Ok(match serde_json::from_str(&text) {
+            Ok(value) => Ok((id, value)),
+            Err(source) => Err(JournalError::Row {
+                path: path.to_owned(),
+                row: id,
+                source,
+            }),
+        })
     })
     .collect()
 }

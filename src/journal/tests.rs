@@ -329,18 +329,26 @@ async fn an_agent_never_forgets_what_lives_or_is_not_confirmed() {
 }
 
 #[tokio::test]
-async fn a_row_that_is_not_valid_is_named_and_not_passed_over() {
+async fn a_row_that_is_not_valid_is_named_and_keeps_no_other_from_being_read() {
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, reader) = agent_journal(&folder).await;
-    let op = Op::Entry(Box::new(entry(1, false)), NOW.wall);
-    write(&mut journal, vec![op]).await;
+    for number in [1, 2] {
+        let op = Op::Entry(Box::new(entry(number, false)), NOW.wall);
+        write(&mut journal, vec![op]).await;
+    }
+    let bad = action(1).id.to_string();
     let connection = Connection::open(journal.path()).unwrap();
     connection
-        .execute("UPDATE actions SET entry = '{\"step\":1}'", [])
+        .execute(
+            "UPDATE actions SET entry = '{\"step\":1}' WHERE id = ?1",
+            [&bad],
+        )
         .unwrap();
-    let error = reader.load().unwrap_err();
-    assert!(matches!(error, JournalError::Row { .. }), "{error:?}");
-    assert!(error.to_string().contains(&action(1).id.to_string()));
+    let loaded = reader.load().unwrap();
+    let live: Vec<_> = loaded.live.iter().map(|entry| entry.action.id).collect();
+    assert_eq!(live, [action(2).id]);
+    assert_eq!(loaded.unreadable.len(), 1);
+    assert!(loaded.unreadable[0].to_string().contains(&bad));
 }
 
 fn dispatch(number: u8) -> ManagerOp {

@@ -30,11 +30,6 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The number of the write; later ones have higher numbers.
-    pub fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Waits until the write survives the death of this process. `false` if the
     /// writer has ended, so that it never will.
     pub async fn written(&mut self) -> bool {
@@ -163,11 +158,6 @@ impl<S: Schema> Journal<S> {
         self.synced.clone()
     }
 
-    /// Whether the writer thread has ended, which it only does by a panic.
-    pub fn is_dead(&self) -> bool {
-        self.thread.is_finished()
-    }
-
     /// Writes and syncs what is queued and ends the writer.
     pub fn close(self) {
         drop(self.jobs);
@@ -196,16 +186,12 @@ impl<S: Schema> Writer<S> {
                     Err(_) => break,
                 }
             }
-            if !self.insist("write", &queue, |writer| writer.commit(&group)) {
+            if !self.insist(&queue, &group) {
                 return;
             }
             let number = group.last().map_or(0, |job| job.number);
             self.written.send_replace(number);
-            if !self.insist("sync", &queue, |writer| {
-                writer.log.sync_data().map_err(|error| error.to_string())
-            }) {
-                return;
-            }
+            self.sync();
             self.synced.send_replace(number);
         }
     }
@@ -221,17 +207,24 @@ impl<S: Schema> Writer<S> {
         apply().map_err(|error: rusqlite::Error| error.to_string())
     }
 
-    /// Repeats `step` until it succeeds. A daemon that is asked to stop while
-    /// its disk is full does not hang: it gives up after one more attempt, and
-    /// what was not written is treated at the next start as never decided.
-    fn insist(
-        &mut self,
-        what: &'static str,
-        queue: &mpsc::Receiver<Job<S::Op>>,
-        mut step: impl FnMut(&mut Self) -> Result<(), String>,
-    ) -> bool {
+    /// Syncs the log. After a failed sync the kernel may call the next one a
+    /// success although the pages are lost (fsync(2), Linux), so there is no
+    /// second attempt: the daemon ends, and its next start reads what the disk
+    /// really holds.
+    fn sync(&self) {
+        if let Err(error) = self.log.sync_data() {
+            log::error!(error:% = error; "the journal cannot be synced; ending, so that the next start reads what is on the disk (look at the disk and its file system)");
+            std::process::abort();
+        }
+    }
+
+    /// Commits a group, again and again until it succeeds. A daemon that is
+    /// asked to stop while its disk is full does not hang: it gives up after one
+    /// more attempt, and what was not written is treated at the next start as
+    /// never decided.
+    fn insist(&mut self, queue: &mpsc::Receiver<Job<S::Op>>, group: &[Job<S::Op>]) -> bool {
         loop {
-            match step(self) {
+            match self.commit(group) {
                 Ok(()) => {
                     if self.health.is_failing() {
                         self.health.set(None);
@@ -241,7 +234,7 @@ impl<S: Schema> Writer<S> {
                 }
                 Err(error) => {
                     if !self.health.is_failing() {
-                        log::error!(step = what, error = error.as_str(); "the journal cannot be written; no new action starts until it can (free disk space or mend the file system)");
+                        log::error!(error = error.as_str(); "the journal cannot be written; no new action starts until it can (free disk space or mend the file system)");
                     }
                     self.health.set(Some(error));
                     if queue.is_closed() {

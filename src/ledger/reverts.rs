@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::clock::Boot;
-use crate::model::{ActionId, ActionState, Keys};
+use crate::model::{ActionId, ActionState, Keys, Record};
+use crate::wire::control::RevertOutcome;
 
 /// One row of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,6 +13,20 @@ pub struct Reverted {
     pub state: ActionState,
     pub keys: Option<Keys>,
     pub detail: Option<String>,
+}
+
+impl From<Reverted> for RevertOutcome {
+    fn from(reverted: Reverted) -> Self {
+        Self {
+            action: reverted.action,
+            state: reverted.state,
+            keys: reverted
+                .keys
+                .map(|keys| keys.to_string())
+                .unwrap_or_default(),
+            detail: reverted.detail,
+        }
+    }
 }
 
 /// Askers and what they wait for; `T` is how an asker is answered. A person may
@@ -67,6 +82,20 @@ impl<T> Waiters<T> {
             deadline,
         };
         self.waiting.insert(number, waiter);
+    }
+
+    /// An action has a new state: one that nothing follows, or a revert that was
+    /// tried and not confirmed, is what askers wait for.
+    pub fn heard(&mut self, record: &Record) {
+        let tried = record.state == ActionState::Reverting && record.detail.is_some();
+        if record.state.is_final() || tried {
+            self.settled(&Reverted {
+                action: record.action,
+                state: record.state,
+                keys: record.keys.clone(),
+                detail: record.detail.clone(),
+            });
+        }
     }
 
     /// Something has become of an action.

@@ -11,7 +11,8 @@ use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, AgentId, Record};
 use crate::wire::Daemon;
 use crate::wire::control::{
-    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+    self, Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status,
+    Which,
 };
 
 use super::{Asker, Live, Manager};
@@ -38,14 +39,7 @@ impl Manager {
                 return;
             }
             Request::Reload => {
-                // The daemon reads the file; whoever asked is answered by it.
-                if let Err(error) = self.reloads.try_send(asked.answer) {
-                    let busy = failed(
-                        ErrorKind::Unavailable,
-                        "a reload is under way already".to_owned(),
-                    );
-                    let _ = error.into_inner().send(busy);
-                }
+                control::pass_on(asked.answer, &self.reloads);
                 return;
             }
         };
@@ -53,20 +47,12 @@ impl Manager {
         let _ = asked.answer.send(answer);
     }
 
-    /// Reads it on a thread of its own: months of history would hold ends up.
     fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
         let path = self.journal.path().to_owned();
         let reading = tokio::task::spawn_blocking(move || {
             ManagerReader::open(&path).and_then(|reader| reader.history(limit))
         });
-        self.chores.spawn(async move {
-            let answer = match reading.await.expect("reading does not panic") {
-                Ok(records) => Answer::Records { records },
-                Err(error) => failed(ErrorKind::Unavailable, error.to_string()),
-            };
-            // An asker who has gone needs no answer.
-            let _ = asker.send(answer);
-        });
+        self.chores.spawn(control::tell_records(reading, asker));
     }
 
     async fn revert(&mut self, which: &Which, asker: Asker) {
@@ -83,12 +69,11 @@ impl Manager {
             return;
         }
         let problem = if ids.is_empty() {
-            Some(failed(ErrorKind::NotFound, not_found(which)))
+            Some(which.nothing())
         } else if !self.agent.is_connected() {
-            Some(failed(
+            Some(Answer::error(
                 ErrorKind::Unavailable,
-                "ripost-agentd is not connected, and it alone can take a response back (start it)"
-                    .to_owned(),
+                "ripost-agentd is not connected, and it alone can take a response back (start it)",
             ))
         } else {
             None
@@ -253,32 +238,7 @@ fn is_wanted(live: &Live, which: &Which) -> bool {
 
 /// Tells somebody what became of the reverts they asked for.
 pub(super) fn reply_reverted(asker: Asker, outcomes: Vec<Reverted>) {
-    let outcomes = outcomes
-        .into_iter()
-        .map(|outcome| RevertOutcome {
-            action: outcome.action,
-            state: outcome.state,
-            keys: outcome
-                .keys
-                .map(|keys| keys.to_string())
-                .unwrap_or_default(),
-            detail: outcome.detail,
-        })
-        .collect();
+    let outcomes = outcomes.into_iter().map(RevertOutcome::from).collect();
     // An asker who has gone needs no answer.
     let _ = asker.send(Answer::Reverted { outcomes });
-}
-
-fn not_found(which: &Which) -> String {
-    match which {
-        Which::Id(id) => format!("no action {id} is in force (ripostctl responses lists them)"),
-        Which::Target(target) => {
-            format!("nothing is in force for {target} (ripostctl responses lists what is)")
-        }
-        Which::All => "nothing is in force".to_owned(),
-    }
-}
-
-fn failed(kind: ErrorKind, text: String) -> Answer {
-    Answer::Error { kind, text }
 }

@@ -2,7 +2,6 @@
 
 use crate::clock;
 use crate::journal::manager::Op;
-use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
@@ -101,15 +100,7 @@ impl Manager {
 
     /// Keeps the latest state of an action in memory while it is not over.
     pub(super) fn note(&mut self, record: &Record) {
-        let tried = record.state == ActionState::Reverting && record.detail.is_some();
-        if record.state.is_final() || tried {
-            self.reverts.settled(&Reverted {
-                action: record.action,
-                state: record.state,
-                keys: record.keys.clone(),
-                detail: record.detail.clone(),
-            });
-        }
+        self.reverts.heard(record);
         if record.state.is_final() {
             self.live.remove(&record.action);
             return;

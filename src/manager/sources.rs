@@ -92,7 +92,16 @@ impl Manager {
                 continue;
             }
             let index = self.sources.open.len() + started.len();
-            started.push(Some(self.start_source(index, config)?));
+            match self.start_source(index, config) {
+                Ok(source) => started.push(Some(source)),
+                Err(error) => {
+                    // Events of those that had started may be under way already;
+                    // their numbers must not be given to others.
+                    let numbers = started.iter().map(|_| None);
+                    self.sources.open.extend(numbers);
+                    return Err(error);
+                }
+            }
         }
         for slot in &mut self.sources.open {
             if slot

@@ -2,9 +2,12 @@
 //! over the control socket; whatever comes later (HTTP, a page) will speak the
 //! same requests.
 
+use std::fmt::Display;
+
 use serde::{Deserialize, Serialize};
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use crate::clock::Wall;
 use crate::model::{ActionId, ActionState, AgentId, Keys, Record, Target};
@@ -44,7 +47,43 @@ pub enum Which {
     All,
 }
 
+/// Passes whoever asks for a reload on to the daemon, which reads the file and
+/// answers.
+pub fn pass_on(asker: oneshot::Sender<Answer>, reloads: &mpsc::Sender<oneshot::Sender<Answer>>) {
+    if let Err(error) = reloads.try_send(asker) {
+        let busy = Answer::error(ErrorKind::Unavailable, "a reload is under way already");
+        // An asker who has gone needs no answer.
+        let _ = error.into_inner().send(busy);
+    }
+}
+
+/// Answers with records that a thread of its own is reading: months of history
+/// would hold up everything else.
+pub async fn tell_records<E: Display>(
+    reading: JoinHandle<Result<Vec<Record>, E>>,
+    asker: oneshot::Sender<Answer>,
+) {
+    let answer = match reading.await.expect("reading does not panic") {
+        Ok(records) => Answer::Records { records },
+        Err(error) => Answer::error(ErrorKind::Unavailable, error),
+    };
+    // An asker who has gone needs no answer.
+    let _ = asker.send(answer);
+}
+
 impl Which {
+    /// The answer if nothing of the kind is in force.
+    pub fn nothing(&self) -> Answer {
+        let text = match self {
+            Self::Id(id) => format!("no action {id} is in force (ripostctl responses lists them)"),
+            Self::Target(target) => {
+                format!("nothing is in force for {target} (ripostctl responses lists what is)")
+            }
+            Self::All => "nothing is in force".to_owned(),
+        };
+        Answer::error(ErrorKind::NotFound, text)
+    }
+
     /// Whether an action with this id and these keys is meant. An address is
     /// compared as an address, however it is spelled.
     pub fn is(&self, id: ActionId, keys: Option<&Keys>) -> bool {
@@ -85,6 +124,15 @@ pub enum Answer {
         kind: ErrorKind,
         text: String,
     },
+}
+
+impl Answer {
+    pub fn error(kind: ErrorKind, text: impl Display) -> Self {
+        Self::Error {
+            kind,
+            text: text.to_string(),
+        }
+    }
 }
 
 /// What became of one revert.

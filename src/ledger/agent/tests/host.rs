@@ -1,0 +1,235 @@
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::time::Duration;
+
+use crate::clock::{Boot, BootId, Now, Wall};
+use crate::contract::reply::{RunResult, Status};
+use crate::ledger::agent::{Changes, Ending, Entry, Finished, Ledger, RunKind, Step, Verdict};
+use crate::model::action::Contract;
+use crate::model::{
+    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Keys, Level, Location,
+    Record, RuleId, RuleRef,
+};
+
+pub(super) fn action(number: u8, executable: &str, timeout: Option<u64>) -> Action {
+    Action {
+        id: ActionId::from_bytes([number; 16]),
+        command: CommandName::parse("block").unwrap(),
+        executable: ExeName::parse(executable).unwrap(),
+        location: Location::Local,
+        agent: AgentRef {
+            id: AgentId::MANAGER,
+            name: "host".to_owned(),
+        },
+        rule: RuleRef {
+            id: RuleId::parse("5763").unwrap(),
+            level: Level::parse("10").unwrap(),
+            groups: Vec::new(),
+        },
+        alert: None,
+        timeout: timeout.map(Duration::from_secs),
+        extra_args: Vec::new(),
+        contract: Contract::Json,
+        revert: None,
+        execution_timeout: None,
+        handshake_timeout: None,
+    }
+}
+
+pub(super) fn keys(target: u8) -> Keys {
+    Keys::new(vec![format!("192.0.2.{target}")]).unwrap()
+}
+
+/// A host whose executables do what they say at once, or fail when told to.
+/// What they change stands in `effects`, which outlives the ledger.
+pub(super) struct Host {
+    pub(super) ledger: Ledger,
+    pub(super) now: Now,
+    pub(super) boot: u32,
+    pub(super) targets: HashMap<ActionId, u8>,
+    /// Per executable and target, how often it is in force in the kernel.
+    pub(super) effects: BTreeMap<(String, u8), u32>,
+    pub(super) records: Vec<Record>,
+    pub(super) stored: HashMap<ActionId, Entry>,
+    pub(super) runs: VecDeque<(ActionId, RunKind)>,
+    /// Bundled executables answer `failed` to a delete.
+    pub(super) broken: bool,
+}
+
+impl Host {
+    pub(super) fn new() -> Self {
+        Self {
+            ledger: Ledger::new(BootId("0".to_owned())),
+            now: Now {
+                wall: Wall::from_millis(1_800_000_000_000),
+                boot: Boot::from_millis(10_000),
+            },
+            boot: 0,
+            targets: HashMap::new(),
+            effects: BTreeMap::new(),
+            records: Vec::new(),
+            stored: HashMap::new(),
+            runs: VecDeque::new(),
+            broken: false,
+        }
+    }
+
+    pub(super) fn take(&mut self, changes: Changes) {
+        for id in changes.changed {
+            if let Some(entry) = self.ledger.entry(id) {
+                self.stored.insert(id, entry.clone());
+            }
+        }
+        self.records.extend(changes.records);
+        self.runs.extend(changes.runs);
+    }
+
+    pub(super) fn accept(&mut self, action: Action, target: u8) {
+        let id = action.id;
+        let left = action.timeout;
+        let bundled = action.executable.as_str() == "firewall-drop";
+        self.targets.insert(id, target);
+        let changes = self.ledger.accept(action, bundled, left, self.now);
+        self.take(changes);
+        self.runs.push_back((id, RunKind::Add));
+        self.work();
+    }
+
+    /// Carries every run out, in order.
+    pub(super) fn work(&mut self) {
+        while let Some((id, kind)) = self.runs.pop_front() {
+            self.run(id, kind);
+        }
+    }
+
+    pub(super) fn run(&mut self, id: ActionId, kind: RunKind) {
+        let Some(changes) = self.ledger.start(id, kind, self.now) else {
+            return;
+        };
+        self.take(changes);
+        if self
+            .ledger
+            .entry(id)
+            .is_none_or(|entry| entry.step == Step::Ended)
+        {
+            return;
+        }
+        let target = self.targets[&id];
+        let bundled = self.ledger.entry(id).unwrap().is_bundled;
+        let executable = self.ledger.entry(id).unwrap().action.executable.to_string();
+        let place = (executable, target);
+        let status = match kind {
+            RunKind::Add => {
+                let (verdict, changes) = self.ledger.keys(id, &keys(target), self.now);
+                self.take(changes);
+                match verdict {
+                    Verdict::Continue { .. } => {
+                        let count = self.effects.entry(place).or_default();
+                        // A bundled executable is idempotent, a script is not.
+                        *count = if bundled { 1 } else { *count + 1 };
+                        Status::Applied
+                    }
+                    Verdict::Abort => Status::Already,
+                    Verdict::Wait => panic!("runs of one target follow each other here"),
+                }
+            }
+            RunKind::Delete if self.broken && bundled => Status::Failed,
+            RunKind::Delete => match self.effects.remove(&place) {
+                Some(_) => Status::Reverted,
+                None => Status::Absent,
+            },
+        };
+        let ending = if bundled {
+            Ending::Reported(RunResult {
+                status,
+                detail: None,
+                backend: None,
+            })
+        } else {
+            Ending::Exited(0)
+        };
+        self.finish(id, kind, ending);
+    }
+
+    pub(super) fn finish(&mut self, id: ActionId, kind: RunKind, ending: Ending) {
+        let finished = Finished {
+            exit_code: None,
+            ending,
+            stderr: None,
+            detail: None,
+            duration_ms: None,
+        };
+        let changes = self.ledger.finish(id, kind, &finished, self.now);
+        self.take(changes);
+        self.ledger.remove_ended(id);
+    }
+
+    /// Lets time pass, waking up whenever the ledger wants to.
+    pub(super) fn pass(&mut self, seconds: u64) {
+        let end = self.now.boot.plus(Duration::from_secs(seconds));
+        loop {
+            let next = self
+                .ledger
+                .next_due()
+                .filter(|at| *at <= end)
+                .unwrap_or(end);
+            let step = self.now.boot.until(next);
+            self.now.boot = self.now.boot.plus(step);
+            self.now.wall = self.now.wall.plus(step);
+            let changes = self.ledger.due(self.now);
+            self.take(changes);
+            self.work();
+            if self.now.boot >= end && self.ledger.next_due().is_none_or(|at| at > end) {
+                return;
+            }
+        }
+    }
+
+    /// Ends the process without a word and starts another one; with `reboot`
+    /// the machine too, which empties the kernel.
+    pub(super) fn restart(&mut self, reboot: bool) {
+        self.runs.clear();
+        if reboot {
+            self.boot += 1;
+            self.now.boot = Boot::from_millis(7_000);
+            self.effects
+                .retain(|(executable, _), _| executable != "firewall-drop");
+        }
+        let mut ledger = Ledger::new(BootId(self.boot.to_string()));
+        for entry in self
+            .stored
+            .values()
+            .filter(|entry| entry.step != Step::Ended)
+        {
+            // What the journal holds has been through its text.
+            let text = serde_json::to_string(entry).unwrap();
+            ledger.load(serde_json::from_str(&text).unwrap(), self.now);
+        }
+        self.ledger = ledger;
+        let waiting: Vec<_> = self
+            .ledger
+            .entries()
+            .filter(|entry| entry.step == Step::Waiting)
+            .map(|entry| (entry.action.id, RunKind::Add))
+            .collect();
+        let changes = self.ledger.recover(self.now);
+        self.take(changes);
+        self.runs.extend(waiting);
+        self.work();
+    }
+
+    pub(super) fn states(&self, number: u8) -> Vec<ActionState> {
+        let id = ActionId::from_bytes([number; 16]);
+        let of = self.records.iter().filter(|record| record.action == id);
+        of.map(|record| record.state).collect()
+    }
+
+    pub(super) fn last(&self, number: u8) -> &Record {
+        let id = ActionId::from_bytes([number; 16]);
+        let mut of = self.records.iter().rev();
+        of.find(|record| record.action == id).unwrap()
+    }
+
+    pub(super) fn is_blocked(&self, target: u8) -> bool {
+        self.effects.keys().any(|(_, held)| *held == target)
+    }
+}
