@@ -29,7 +29,8 @@ fn a_script_killed_before_its_keys_is_not_run_again_and_nothing_of_it_is_left() 
     let gate = Gate::new(&scene.home, "gate");
     let hang = gate.wait();
     let pids = "echo $$ >> logs/effects";
-    let body = format!("read -r message\n(sh -c '{pids}; {hang}') &\n{pids}; {hang}");
+    // timeout(1) gives its child a group of its own, in the same session.
+    let body = format!("read -r message\ntimeout 60 sh -c '{pids}; {hang}' &\n{pids}; {hang}");
     scene.home.script("slow", &body);
     scene.start(&[stateful("slow", "1001", "600")]);
     scene.alert("1001", "203.0.113.9");

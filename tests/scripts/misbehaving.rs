@@ -154,7 +154,8 @@ fn a_script_that_hangs_is_ended_with_its_children() {
     let gate = Gate::new(&scene.home, "gate");
     let hang = gate.wait();
     let pids = "echo $$ >> logs/pids";
-    let body = format!("(sh -c '{pids}; {hang}') &\n{pids}\n{hang}");
+    // timeout(1) gives its child a group of its own, in the same session.
+    let body = format!("timeout 60 sh -c '{pids}; {hang}' &\n{pids}\n{hang}");
     scene
         .home
         .script("silent", &format!("read -r message\n{body}"));

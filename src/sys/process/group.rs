@@ -1,4 +1,8 @@
-//! A process that is known again later, and the group it leads.
+//! A process that is known again later, and the group and session it leads.
+//!
+//! Whatever is in its session is ended with it: a shell with job control and
+//! timeout(1) give their children groups of their own. Only what has left the
+//! session, as a service does (setsid(2)), is on its own.
 //!
 //! A number alone says nothing once its process is gone, so every signal goes
 //! through a descriptor (pidfd_open(2)) of a process that was looked at after
@@ -58,11 +62,11 @@ impl ProcessId {
             .is_some_and(|stat| stat.start_time == self.start_time && !stat.has_ended())
     }
 
-    /// Ends the group that this process led when it was started from `home`:
-    /// `SIGTERM`, up to `grace` to go, `SIGKILL`. Returns once no process of
-    /// the group runs. Blocks. Does nothing if the number belongs to another
-    /// process by now: the group is gone then, for the kernel gives no number
-    /// out again while a group bears it.
+    /// Ends the group and session that this process led when it was started
+    /// from `home`: `SIGTERM`, up to `grace` to go, `SIGKILL`. Returns once no
+    /// process of them runs. Blocks. Does nothing if the number belongs to
+    /// another process by now: they are gone then, for the kernel gives no
+    /// number out again while a group or session bears it.
     ///
     /// If the leader alone is gone, the group's other processes are ended if
     /// their environment still names `home`; without that they might be a
@@ -93,6 +97,8 @@ struct Group<'a> {
 struct Member {
     process: ProcessId,
     fd: Option<OwnedFd>,
+    /// Whether it is in the leader's own group, not only in its session.
+    in_group: bool,
 }
 
 impl Member {
@@ -123,7 +129,7 @@ impl Group<'_> {
             // out between two looks; but a TERM comes to each only once.
             let at_once = signalled.len() == news.len() || signal == Signal::KILL;
             if !news.is_empty() && at_once && self.signal_if_child(signal) {
-                news.clear();
+                news.retain(|member| !member.in_group);
             }
             for member in news {
                 member.signal(signal);
@@ -163,15 +169,22 @@ impl Group<'_> {
                     Err(_) => None,
                 };
                 let process = ProcessId::of(pid)?;
+                let in_group = Stat::of(pid)?.group == self.leader.pid;
                 // Looked at again, now that the descriptor is held.
-                (self.has(pid) && self.is_ours(pid)).then_some(Member { process, fd })
+                (self.has(pid) && self.is_ours(pid)).then_some(Member {
+                    process,
+                    fd,
+                    in_group,
+                })
             })
             .collect()
     }
 
-    /// Whether a process that runs bears the number of the group.
+    /// Whether a process that runs bears the number of the group or session.
     fn has(&self, pid: i32) -> bool {
-        Stat::of(pid).is_some_and(|stat| stat.group == self.leader.pid && !stat.has_ended())
+        Stat::of(pid).is_some_and(|stat| {
+            [stat.group, stat.session].contains(&self.leader.pid) && !stat.has_ended()
+        })
     }
 
     /// Whether the number still stands for the group that the leader led.
@@ -209,6 +222,7 @@ struct Stat {
     state: u8,
     parent: i32,
     group: i32,
+    session: i32,
     start_time: u64,
 }
 
@@ -227,8 +241,9 @@ impl Stat {
             state: *fields.next()?.as_bytes().first()?,
             parent: fields.next()?.parse().ok()?,
             group: fields.next()?.parse().ok()?,
+            session: fields.next()?.parse().ok()?,
             // Field 22 of all, counted from the number as the first.
-            start_time: fields.nth(16)?.parse().ok()?,
+            start_time: fields.nth(15)?.parse().ok()?,
         })
     }
 
@@ -244,12 +259,13 @@ mod tests {
     #[test]
     fn a_program_name_cannot_forge_fields() {
         let line =
-            b"4242 (a) Z 1 1 1) S 7 4242 4242 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 1 1\n";
+            b"4242 (a) Z 1 1 1) S 7 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 1 1\n";
         let stat = Stat::parse(line).unwrap();
         assert_eq!(
-            (stat.state, stat.parent, stat.group, stat.start_time),
-            (b'S', 7, 4242, 987_654)
+            (stat.state, stat.parent, stat.group, stat.session),
+            (b'S', 7, 4242, 4240)
         );
+        assert_eq!(stat.start_time, 987_654);
     }
 
     #[test]
