@@ -45,6 +45,7 @@ fn two_hundred_ends_at_the_same_moment_are_all_kept_sixteen_at_a_time() {
     });
     scene.start_agentd();
     wait_for_all(&scene, 200, "reverted");
+    assert_eq!(ended_children(scene.agentd().id()), 0);
     for word in ["add", "delete"] {
         let most = most(&scene, word);
         assert!((2..=16).contains(&most), "{most} {word}s at once");
@@ -52,6 +53,17 @@ fn two_hundred_ends_at_the_same_moment_are_all_kept_sixteen_at_a_time() {
         let words = effects.iter().filter(|effect| effect.contains(word));
         assert_eq!(words.count(), 200, "{word}");
     }
+}
+
+/// How many children of a process have ended and were never asked after.
+fn ended_children(parent: u32) -> usize {
+    let processes = fs::read_dir("/proc").unwrap();
+    let stats = processes.filter_map(|entry| {
+        let stat = fs::read_to_string(entry.ok()?.path().join("stat")).ok()?;
+        Some(stat.rsplit_once(')')?.1.to_owned())
+    });
+    let wanted = format!(" Z {parent} ");
+    stats.filter(|stat| stat.starts_with(&wanted)).count()
 }
 
 /// Looks less often than others do: there is much to read.

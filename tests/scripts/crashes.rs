@@ -233,21 +233,15 @@ fn a_manager_killed_between_alert_and_result_runs_nothing_twice() {
     // One that arrives while it is down is for its next start.
     scene.alert("1001", "203.0.113.10");
     scene.start_manager();
-    scene.wait_nth("keyed", "applied", 2);
+    wait_for("both are in force", SOON, || {
+        let in_force = scene.home.ctl_json(&["responses"]);
+        (in_force.as_array().unwrap().len() == 2).then_some(())
+    });
     assert_eq!(
         scene.effects(),
         ["keyed add 203.0.113.9", "keyed add 203.0.113.10"]
     );
     assert_eq!(applied["action"], scene.records("keyed")[0]["action"]);
-    assert_eq!(
-        scene
-            .home
-            .ctl_json(&["responses"])
-            .as_array()
-            .unwrap()
-            .len(),
-        2
-    );
 }
 
 /// The agent has it, but the manager dies before it hears so.

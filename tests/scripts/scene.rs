@@ -129,7 +129,8 @@ impl Scene {
         records.iter().map(state).collect()
     }
 
-    /// How many records of a command have this state.
+    /// How many records of a command have this state. After a kill of the
+    /// manager one may stand there twice.
     pub fn count(&self, command: &str, state: &str) -> usize {
         let states = self.states(command);
         states.iter().filter(|found| *found == state).count()
