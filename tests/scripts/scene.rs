@@ -41,12 +41,17 @@ impl Scene {
         }
     }
 
-    /// Writes `manager.conf` with these blocks and starts both daemons.
+    /// Writes `manager.conf` with these blocks, starts both daemons, and waits
+    /// until they have found each other.
     #[track_caller]
     pub fn start(&mut self, blocks: &[String]) {
         self.configure(blocks);
         self.start_manager();
         self.start_agentd();
+        wait_for("the agent is connected", SOON, || {
+            let agents = self.home.ctl_json(&["agents"]);
+            (agents[0]["state"] == "connected").then_some(())
+        });
     }
 
     pub fn configure(&self, blocks: &[String]) {
