@@ -182,36 +182,12 @@ mod tests {
 
     use super::Outbox;
     use crate::clock::Wall;
-    use crate::model::action::Contract;
-    use crate::model::{
-        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
-        Record, RuleId, RuleRef,
-    };
+    use crate::model::action::sample;
+    use crate::model::{Action, ActionState, Record};
     use crate::wire::{Frame, ToManager};
 
     fn action(number: u8) -> Action {
-        Action {
-            id: ActionId::from_bytes([number; 16]),
-            command: CommandName::parse("block").unwrap(),
-            executable: ExeName::parse("firewall-drop").unwrap(),
-            location: Location::Local,
-            agent: AgentRef {
-                id: AgentId::MANAGER,
-                name: "host".to_owned(),
-            },
-            rule: RuleRef {
-                id: RuleId::parse("5763").unwrap(),
-                level: Level::ZERO,
-                groups: Vec::new(),
-            },
-            alert: None,
-            timeout: None,
-            extra_args: Vec::new(),
-            contract: Contract::Json,
-            revert: None,
-            execution_timeout: None,
-            handshake_timeout: None,
-        }
+        sample::action(number, "firewall-drop", None)
     }
 
     fn push(outbox: &mut Outbox, number: u8, write: u64) {

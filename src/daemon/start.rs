@@ -16,6 +16,10 @@ use crate::sys::exe::Home;
 use crate::sys::fs::{self, Lock};
 use crate::wire::Daemon;
 
+/// A child of a killed predecessor shares its lock until it has become the
+/// executable it was made for, which takes milliseconds.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
 /// What tells one daemon from the other before it runs.
 pub(super) struct Program<C> {
     pub(super) daemon: Daemon,
@@ -62,8 +66,9 @@ fn run<C>(
     options: &Options,
     serve: impl AsyncFnOnce(&Options, Home, C) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let home = Home::open(&options.home)?;
     let config = configuration((program.load)(options))?;
-    let (home, _lock) = claim(options, program.lock)?;
+    let _lock = claim(&home, program.lock)?;
     runtime()?.block_on(serve(options, home, config))
 }
 
@@ -106,9 +111,8 @@ pub(super) fn context(home: &Path) -> Context {
     }
 }
 
-/// Opens the home and takes the lock of this daemon in it.
-fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
-    let home = Home::open(&options.home)?;
+/// Takes the lock of this daemon in its home.
+fn claim(home: &Home, lock: &str) -> Result<Lock, Failure> {
     let queue = home.path().join("queue");
     if !queue.is_dir() {
         let text = format!(
@@ -118,8 +122,7 @@ fn claim(options: &Options, lock: &str) -> Result<(Home, Lock), Failure> {
         );
         return Err(Failure::new(exit::CONFIGURATION, text));
     }
-    let lock = fs::lock(&queue.join(lock), Duration::ZERO)?;
-    Ok((home, lock))
+    Ok(fs::lock(&queue.join(lock), LOCK_WAIT)?)
 }
 
 /// One thread runs the daemon's own tasks; what blocks has threads of its own.

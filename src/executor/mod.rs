@@ -26,7 +26,7 @@ use crate::contract::reply::RunResult;
 use crate::contract::request::Message;
 use crate::model::{ExeName, Keys};
 use crate::sys::exe::{Home, VerifiedExe};
-use crate::sys::process::{self, ProcessId, StartError};
+use crate::sys::process::{self, Child, Pipes, ProcessId, StartError};
 
 pub use crate::contract::request::Decision;
 pub use killed::log_killed;
@@ -157,9 +157,9 @@ pub async fn run(
     }
     let started_at = clock::boot_nanos();
     let mut outcome = match start(&run).await {
-        Ok((child, process)) => {
-            session::Session::new(&run, child, process, progress, cancel)
-                .carry_out()
+        Ok((child, pipes)) => {
+            session::Session::new(&run, child, progress, cancel)
+                .carry_out(pipes)
                 .await
         }
         Err(reason) => Outcome::not_started(reason),
@@ -178,46 +178,34 @@ pub async fn run(
 }
 
 /// Verifies and starts, away from the threads that serve sockets: both read
-/// files, and a fork copies the page tables of the daemon.
-async fn start(run: &Run) -> Result<(tokio::process::Child, ProcessId), String> {
+/// files.
+async fn start(run: &Run) -> Result<(Child, Pipes), String> {
     let (home, name, bundled) = (run.home.clone(), run.exe.clone(), run.bundled);
-    tokio::task::spawn_blocking(move || {
-        let exe = home.executable(&name).map_err(|error| error.to_string())?;
-        if exe.kind().is_bundled() != bundled {
-            return Err(changed(&exe));
-        }
-        let child = spawn(&exe).map_err(|error| error.to_string())?;
-        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
-        match pid.and_then(ProcessId::of) {
-            Some(process) => Ok((child, process)),
-            None => Err(format!(
-                "start {}: /proc is not readable",
-                exe.path().display()
-            )),
-        }
-    })
-    .await
-    .expect("the task neither panics nor is it aborted")
+    tokio::task::spawn_blocking(move || verify_and_spawn(&home, &name, bundled))
+        .await
+        .expect("the task neither panics nor is it aborted")
+}
+
+fn verify_and_spawn(home: &Home, name: &ExeName, bundled: bool) -> Result<(Child, Pipes), String> {
+    let exe = home.executable(name).map_err(|error| error.to_string())?;
+    if exe.kind().is_bundled() != bundled {
+        return Err(changed(&exe));
+    }
+    spawn(&exe).map_err(|error| error.to_string())
 }
 
 /// Starts it. A file that is open for writing gets a few more moments: a
 /// process that is just being started elsewhere may hold a copy of a descriptor
 /// that its parent has closed already.
-fn spawn(exe: &VerifiedExe) -> Result<tokio::process::Child, StartError> {
+fn spawn(exe: &VerifiedExe) -> Result<(Child, Pipes), StartError> {
     const MOMENT: Duration = Duration::from_millis(10);
-    let mut command = tokio::process::Command::from(process::command(exe));
     for _ in 0..10 {
-        match command
-            .spawn()
-            .map_err(|error| StartError::explain(exe, error))
-        {
+        match process::start(exe) {
             Err(StartError::Busy(_)) => std::thread::sleep(MOMENT),
             other => return other,
         }
     }
-    command
-        .spawn()
-        .map_err(|error| StartError::explain(exe, error))
+    process::start(exe)
 }
 
 fn changed(exe: &VerifiedExe) -> String {

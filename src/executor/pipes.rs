@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use tokio::net::unix::pipe;
 
@@ -24,13 +24,13 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            pipe: Some(pipe::Sender::from_owned_fd(fd)?),
+    pub(super) fn new(pipe: pipe::Sender) -> Self {
+        Self {
+            pipe: Some(pipe),
             bytes: Vec::new(),
             written: 0,
             last: false,
-        })
+        }
     }
 
     /// Has `line` written after what is still to be written.
@@ -86,11 +86,11 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    pub(super) fn new(fd: OwnedFd) -> io::Result<Self> {
-        Ok(Self {
-            pipe: Some(pipe::Receiver::from_owned_fd(fd)?),
+    pub(super) fn new(pipe: pipe::Receiver) -> Self {
+        Self {
+            pipe: Some(pipe),
             buffer: vec![0; 16 * 1024],
-        })
+        }
     }
 
     /// Waits for bytes and returns them. Never returns once the pipe is at its
@@ -231,6 +231,8 @@ pub(super) fn escape(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::unix::pipe;
+
     use super::{Head, Incoming, Lines, MAX_PRINTED_LINE, Outgoing, escape};
 
     fn lines(pieces: &[&[u8]]) -> Vec<Vec<u8>> {
@@ -259,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_left_in_a_pipe_is_read_without_waiting_for_its_end() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut incoming = Incoming::new(reader).unwrap();
+        let mut incoming = Incoming::new(pipe::Receiver::from_owned_fd(reader).unwrap());
         let wrote = rustix::io::write(&writer, &[b'x'; 20_000]).unwrap();
         // The other end is still held, as by a process in the background.
         assert_eq!(incoming.rest().len(), wrote);
@@ -269,7 +271,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_reads_neither_fails_nor_blocks() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut outgoing = Outgoing::new(writer).unwrap();
+        let mut outgoing = Outgoing::new(pipe::Sender::from_owned_fd(writer).unwrap());
         drop(reader);
         outgoing.send(b"message\n");
         outgoing.write_some().await;

@@ -2,13 +2,9 @@
 
 use std::future::pending;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
-use std::process::ExitStatus;
 use std::time::Duration;
 
-use tokio::process::Child;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
@@ -17,7 +13,7 @@ use super::pipes::{Head, Incoming, Lines, Outgoing};
 use super::{Decision, End, Mode, Outcome, Progress, Run, RunId};
 use crate::clock;
 use crate::contract::request::Command;
-use crate::sys::process::ProcessId;
+use crate::sys::process::{Child, Exit, Pipes};
 
 const MAX_STDERR: usize = 4 * 1024;
 
@@ -27,7 +23,6 @@ const REAP_WAIT: Duration = Duration::from_secs(2);
 pub(super) struct Session<'a> {
     run: &'a Run,
     child: Child,
-    process: ProcessId,
     progress: mpsc::Sender<(RunId, Progress)>,
     cancel: watch::Receiver<bool>,
     heard: Heard,
@@ -55,7 +50,7 @@ struct Asking {
 
 /// What happened next.
 enum Event {
-    Ended(io::Result<ExitStatus>),
+    Ended(io::Result<Exit>),
     Deadline,
     Cancelled,
     HandshakeOver,
@@ -67,14 +62,12 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         run: &'a Run,
         child: Child,
-        process: ProcessId,
         progress: mpsc::Sender<(RunId, Progress)>,
         cancel: watch::Receiver<bool>,
     ) -> Self {
         Self {
             run,
             child,
-            process,
             progress,
             cancel,
             heard: Heard::new(run.mode, run.bundled),
@@ -82,19 +75,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(super) async fn carry_out(mut self) -> Outcome {
+    pub(super) async fn carry_out(mut self, pipes: Pipes) -> Outcome {
         if !self.may_go().await {
             let end = self.kill(End::Cancelled).await;
             return self.outcome(end, String::new());
         }
-        let mut talk = match self.open() {
-            Ok(talk) => talk,
-            Err(error) => {
-                let reason = format!("set up the pipes to {}: {error}", self.run.exe);
-                let end = self.kill(End::NotStarted(reason)).await;
-                return self.outcome(end, String::new());
-            }
-        };
+        let mut talk = self.open(pipes);
         let end = self.converse(&mut talk).await;
         self.hear_the_rest(&mut talk, &end).await;
         let stderr = talk.errors.text();
@@ -105,7 +91,7 @@ impl<'a> Session<'a> {
     /// to.
     async fn may_go(&mut self) -> bool {
         let (go, gone) = oneshot::channel();
-        let process = self.process;
+        let process = self.child.id();
         let told = async {
             let progress = (self.run.id, Progress::Started { process, go });
             self.progress.send(progress).await.is_ok() && gone.await.is_ok()
@@ -117,12 +103,8 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the pipes over and puts the message on its way.
-    fn open(&mut self) -> io::Result<Talk> {
-        let mut stdin = Outgoing::new(owned(
-            self.child.stdin.take().map(|pipe| pipe.into_owned_fd()),
-        )?)?;
-        let stdout = owned(self.child.stdout.take().map(|pipe| pipe.into_owned_fd()))?;
-        let stderr = owned(self.child.stderr.take().map(|pipe| pipe.into_owned_fd()))?;
+    fn open(&self, pipes: Pipes) -> Talk {
+        let mut stdin = Outgoing::new(pipes.stdin);
         let handshake = match self.run.mode {
             Mode::Add => {
                 stdin.send(&self.run.message.line(Command::Add));
@@ -134,22 +116,22 @@ impl<'a> Session<'a> {
                 None
             }
         };
-        Ok(Talk {
+        Talk {
             stdin,
-            stdout: Incoming::new(stdout)?,
-            stderr: Incoming::new(stderr)?,
+            stdout: Incoming::new(pipes.stdout),
+            stderr: Incoming::new(pipes.stderr),
             lines: Lines::default(),
             errors: Head::new(MAX_STDERR),
             deadline: Box::pin(tokio::time::sleep(self.run.limits.execution)),
             handshake,
             asking: None,
-        })
+        }
     }
 
     async fn converse(&mut self, talk: &mut Talk) -> End {
         loop {
             match self.next(talk).await {
-                Event::Ended(Ok(status)) => return ended(status),
+                Event::Ended(Ok(exit)) => return exit.into(),
                 Event::Ended(Err(error)) => {
                     self.details.push(format!("wait for it: {error}"));
                     return self.kill(End::Cancelled).await;
@@ -256,7 +238,7 @@ impl<'a> Session<'a> {
     /// Ends the process and its group. The child is not waited for before, so
     /// that its number stays its own.
     async fn kill(&mut self, end: End) -> End {
-        let (process, home) = (self.process, self.run.home.clone());
+        let (process, home) = (self.child.id(), self.run.home.clone());
         let grace = self.run.limits.kill_grace;
         let ended = tokio::task::spawn_blocking(move || process.end_group(home.path(), grace))
             .await
@@ -264,8 +246,8 @@ impl<'a> Session<'a> {
         if let Err(error) = ended {
             self.details.push(error.to_string());
         }
-        // Where it does not end, it hangs in the kernel, as was noted above; the
-        // runtime collects its status whenever it comes.
+        // Where it does not end, it hangs in the kernel, as was noted above; its
+        // status is collected whenever it comes.
         let _ = tokio::time::timeout(REAP_WAIT, self.child.wait()).await;
         end
     }
@@ -284,16 +266,12 @@ impl<'a> Session<'a> {
     }
 }
 
-fn owned(pipe: Option<io::Result<OwnedFd>>) -> io::Result<OwnedFd> {
-    pipe.expect("all three pipes were asked for and are taken once")
-}
-
-fn ended(status: ExitStatus) -> End {
-    match (status.code(), status.signal()) {
-        (Some(code), _) => End::Exited(code),
-        (None, Some(signal)) => End::Signalled(signal),
-        // wait(2) without WUNTRACED knows nothing else.
-        (None, None) => End::Signalled(0),
+impl From<Exit> for End {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Exited(code) => Self::Exited(code),
+            Exit::Signalled(signal) => Self::Signalled(signal),
+        }
     }
 }
 

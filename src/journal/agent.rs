@@ -9,15 +9,17 @@
 //! - `updates(seq, action, record)`: what the manager has not confirmed;
 //! - `meta(name, value)`: `white_list`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
+use serde::Deserialize;
 
 use crate::clock::Wall;
 use crate::ledger::agent::{Entry, Step};
 use crate::model::{Action, ActionId, Record};
 
-use super::{JournalError, Schema, reader};
+use super::reader::Reader;
+use super::{JournalError, Schema};
 
 /// The schema of `queue/agentd.db`.
 #[derive(Debug)]
@@ -147,104 +149,69 @@ pub struct Loaded {
 
 /// Reads `queue/agentd.db` beside its writer.
 #[derive(Debug)]
-pub struct AgentReader {
-    path: PathBuf,
-    connection: Connection,
-}
+pub struct AgentReader(Reader);
 
 impl AgentReader {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        Ok(Self {
-            path: path.to_owned(),
-            connection: reader(path)?,
-        })
+        Reader::open(path).map(Self)
     }
 
     pub fn load(&self) -> Result<Loaded, JournalError> {
         let query = "SELECT id, entry FROM actions WHERE ended_ms IS NULL";
         let (live, unreadable): (Vec<_>, Vec<_>) =
-            super::each_row(&self.connection, &self.path, query)?
-                .into_iter()
-                .partition(Result::is_ok);
-        let actions =
-            self.rows::<Action>("SELECT CAST(seq AS TEXT), action FROM updates ORDER BY seq")?;
-        let records =
-            self.rows::<Record>("SELECT CAST(seq AS TEXT), record FROM updates ORDER BY seq")?;
-        let updates = actions
-            .into_iter()
-            .zip(records)
-            .map(|((seq, action), (_, record))| (seq.parse().unwrap_or(0), action, record))
-            .collect();
+            self.0.each(query, [])?.into_iter().partition(Result::is_ok);
         Ok(Loaded {
-            live: live.into_iter().flatten().map(|(_, entry)| entry).collect(),
+            live: live.into_iter().flatten().collect(),
             unreadable: unreadable.into_iter().filter_map(Result::err).collect(),
-            ended: self.ended().map_err(|error| self.failed(error))?,
-            updates,
+            ended: self
+                .0
+                .ids("SELECT id FROM actions WHERE ended_ms IS NOT NULL")?,
+            updates: self.updates()?,
             white_list: self
-                .connection
-                .query_row(
-                    "SELECT value FROM meta WHERE name = 'white_list'",
-                    [],
-                    |row| row.get(0),
-                )
-                .optional()
-                .map_err(|error| self.failed(error))?,
+                .0
+                .one("SELECT value FROM meta WHERE name = 'white_list'", [])?,
         })
     }
 
-    fn ended(&self) -> rusqlite::Result<Vec<ActionId>> {
-        let mut query = self
-            .connection
-            .prepare("SELECT id FROM actions WHERE ended_ms IS NOT NULL")?;
-        let ids = query.query_map([], |row| row.get::<_, String>(0))?;
-        ids.map(|id| Ok(ActionId::parse(&id?).ok()))
-            .filter_map(Result::transpose)
-            .collect()
+    fn updates(&self) -> Result<Vec<(u64, Action, Record)>, JournalError> {
+        let query = "SELECT CAST(seq AS TEXT),
+                            json_object('seq', seq, 'action', json(action), 'record', json(record))
+                     FROM updates ORDER BY seq";
+        let updates: Vec<StoredUpdate> = self.0.values(query, [])?;
+        Ok(updates
+            .into_iter()
+            .map(|update| (update.seq, update.action, update.record))
+            .collect())
     }
 
     /// The alert of an action that has not ended.
     pub fn alert(&self, id: ActionId) -> Result<Option<Vec<u8>>, JournalError> {
-        self.connection
-            .query_row(
-                "SELECT body FROM alerts WHERE id = ?1",
-                [id.to_string()],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| self.failed(error))
+        self.0.alert(id)
     }
 
     /// An action that has ended, and the last record of it.
     pub fn told(&self, id: ActionId) -> Result<Option<(Action, Record)>, JournalError> {
-        let entries =
-            self.rows::<Entry>(&format!("SELECT id, entry FROM actions WHERE id = '{id}'"))?;
-        let records = self.rows(&format!("SELECT id, record FROM records WHERE id = '{id}'"))?;
-        let action = entries.into_iter().map(|(_, entry)| entry.action).next();
-        let record = records.into_iter().map(|(_, record)| record).next();
-        Ok(action.zip(record))
+        let id = id.to_string();
+        let entries: Vec<Entry> = self
+            .0
+            .values("SELECT id, entry FROM actions WHERE id = ?1", [&id])?;
+        let records = self
+            .0
+            .values("SELECT id, record FROM records WHERE id = ?1", [&id])?;
+        let action = entries.into_iter().map(|entry| entry.action).next();
+        Ok(action.zip(records.into_iter().next()))
     }
 
     /// The last record of each of the `limit` actions that changed last, newest first.
     pub fn history(&self, limit: u32) -> Result<Vec<Record>, JournalError> {
-        let query = format!("SELECT id, record FROM records ORDER BY time_ms DESC LIMIT {limit}");
-        Ok(self
-            .rows(&query)?
-            .into_iter()
-            .map(|(_, record)| record)
-            .collect())
+        let query = "SELECT id, record FROM records ORDER BY time_ms DESC LIMIT ?1";
+        self.0.values(query, [limit])
     }
+}
 
-    fn rows<T: serde::de::DeserializeOwned>(
-        &self,
-        query: &str,
-    ) -> Result<Vec<(String, T)>, JournalError> {
-        super::json_rows(&self.connection, &self.path, query)
-    }
-
-    fn failed(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Read {
-            path: self.path.clone(),
-            source,
-        }
-    }
+#[derive(Deserialize)]
+struct StoredUpdate {
+    seq: u64,
+    action: Action,
+    record: Record,
 }

@@ -8,9 +8,9 @@
 //!   `dispatch` holds what is needed to send it again, until the agent has it;
 //! - `alerts(id, body)`: the alert's bytes, equally long.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
@@ -18,7 +18,8 @@ use crate::ledger::end::End;
 use crate::model::position::Checkpoint;
 use crate::model::{Action, ActionId, Record};
 
-use super::{JournalError, Schema, reader};
+use super::reader::Reader;
+use super::{JournalError, Schema};
 
 /// The schema of `queue/manager.db`.
 #[derive(Debug)]
@@ -138,101 +139,57 @@ pub enum Position {
 
 /// Reads `queue/manager.db` beside its writer.
 #[derive(Debug)]
-pub struct ManagerReader {
-    path: PathBuf,
-    connection: Connection,
-}
+pub struct ManagerReader(Reader);
 
 impl ManagerReader {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
-        Ok(Self {
-            path: path.to_owned(),
-            connection: reader(path)?,
-        })
+        Reader::open(path).map(Self)
     }
 
     /// How far a source has been read.
     pub fn position(&self, source: &str) -> Result<Position, JournalError> {
-        let text: Option<String> = self
-            .connection
-            .query_row(
-                "SELECT checkpoint FROM sources WHERE source = ?1",
-                [source],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| self.failed(error))?;
-        let Some(text) = text else {
+        let query = "SELECT checkpoint FROM sources WHERE source = ?1";
+        let Some(text) = self.0.one::<String>(query, [source])? else {
             return Ok(Position::Unknown);
         };
-        let checkpoint: Option<Checkpoint> =
-            serde_json::from_str(&text).map_err(|error| JournalError::Row {
-                path: self.path.clone(),
-                row: source.to_owned(),
-                source: error,
-            })?;
+        let checkpoint: Option<Checkpoint> = self.0.parse(source, &text)?;
         Ok(checkpoint.map_or(Position::Awaited, Position::At))
     }
 
     /// The last record of every action that is not over.
     pub fn live(&self) -> Result<Vec<Record>, JournalError> {
-        let rows = self.rows("SELECT id, record FROM actions WHERE live = 1")?;
-        Ok(rows.into_iter().map(|(_, record)| record).collect())
+        self.0
+            .values("SELECT id, record FROM actions WHERE live = 1", [])
     }
 
     /// Every action that its agent has not confirmed to have.
     pub fn undelivered(&self) -> Result<Vec<Dispatch>, JournalError> {
-        let rows =
-            self.rows("SELECT id, dispatch FROM actions WHERE live = 1 AND dispatch IS NOT NULL")?;
-        Ok(rows.into_iter().map(|(_, dispatch)| dispatch).collect())
+        let query = "SELECT id, dispatch FROM actions WHERE live = 1 AND dispatch IS NOT NULL";
+        self.0.values(query, [])
     }
 
+    /// The alert of an action that its agent has not confirmed to have.
     pub fn alert(&self, id: ActionId) -> Result<Option<Vec<u8>>, JournalError> {
-        self.connection
-            .query_row(
-                "SELECT body FROM alerts WHERE id = ?1",
-                [id.to_string()],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|error| self.failed(error))
+        self.0.alert(id)
     }
 
     /// Whether this action is stored.
     pub fn knows(&self, id: ActionId) -> Result<bool, JournalError> {
-        self.connection
-            .prepare_cached("SELECT 1 FROM actions WHERE id = ?1")
-            .and_then(|mut query| query.exists([id.to_string()]))
-            .map_err(|error| self.failed(error))
+        let query = "SELECT 1 FROM actions WHERE id = ?1";
+        let found: Option<i64> = self.0.one(query, [id.to_string()])?;
+        Ok(found.is_some())
     }
 
     /// The last record of an action.
     pub fn record(&self, id: ActionId) -> Result<Option<Record>, JournalError> {
-        let rows = self.rows(&format!("SELECT id, record FROM actions WHERE id = '{id}'"))?;
-        Ok(rows.into_iter().map(|(_, record)| record).next())
+        let query = "SELECT id, record FROM actions WHERE id = ?1";
+        let records = self.0.values(query, [id.to_string()])?;
+        Ok(records.into_iter().next())
     }
 
     /// The last record of each of the `limit` actions that changed last, newest first.
     pub fn history(&self, limit: u32) -> Result<Vec<Record>, JournalError> {
-        let query = format!("SELECT id, record FROM actions ORDER BY time_ms DESC LIMIT {limit}");
-        Ok(self
-            .rows(&query)?
-            .into_iter()
-            .map(|(_, record)| record)
-            .collect())
-    }
-
-    fn rows<T: serde::de::DeserializeOwned>(
-        &self,
-        query: &str,
-    ) -> Result<Vec<(String, T)>, JournalError> {
-        super::json_rows(&self.connection, &self.path, query)
-    }
-
-    fn failed(&self, source: rusqlite::Error) -> JournalError {
-        JournalError::Read {
-            path: self.path.clone(),
-            source,
-        }
+        let query = "SELECT id, record FROM actions ORDER BY time_ms DESC LIMIT ?1";
+        self.0.values(query, [limit])
     }
 }

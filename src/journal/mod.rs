@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod manager;
+mod reader;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -22,7 +23,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
-use serde::de::DeserializeOwned;
 
 pub use writer::{Health, Journal, Ticket};
 
@@ -134,64 +134,4 @@ fn open_log(path: &Path) -> std::io::Result<File> {
     let directory = path.parent().unwrap_or(Path::new("."));
     File::open(directory)?.sync_all()?;
     Ok(log)
-}
-
-/// A second connection for reading, which never waits for the writer.
-pub(crate) fn reader(path: &Path) -> Result<Connection, JournalError> {
-    let failed = |source| JournalError::Open {
-        path: path.to_owned(),
-        source,
-    };
-    let connection = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(failed)?;
-    connection
-        .busy_timeout(Duration::from_secs(5))
-        .map_err(failed)?;
-    Ok(connection)
-}
-
-/// An id and the value stored for it.
-type Row<T> = Result<(String, T), JournalError>;
-
-/// The rows of a query for an id and a JSON text.
-fn json_rows<T: DeserializeOwned>(
-    connection: &Connection,
-    path: &Path,
-    query: &str,
-) -> Result<Vec<(String, T)>, JournalError> {
-    let rows: Vec<Row<T>> = each_row(connection, path, query)?;
-    rows.into_iter().collect()
-}
-
-/// The same, with a row that is not valid as an error of its own.
-fn each_row<T: DeserializeOwned>(
-    connection: &Connection,
-    path: &Path,
-    query: &str,
-) -> Result<Vec<Row<T>>, JournalError> {
-    let failed = |source| JournalError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mut query = connection.prepare(query).map_err(failed)?;
-    let rows = query
-        .query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))
-        })
-        .map_err(failed)?;
-    rows.map(|row| {
-        let (id, text) = row.map_err(failed)?;
-        Ok(match serde_json::from_str(&text) {
-            Ok(value) => Ok((id, value)),
-            Err(source) => Err(JournalError::Row {
-                path: path.to_owned(),
-                row: id,
-                source,
-            }),
-        })
-    })
-    .collect()
 }

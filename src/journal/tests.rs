@@ -15,11 +15,8 @@ use crate::clock::Boot;
 use crate::clock::{self, BootId, Now, Wall};
 use crate::ledger::agent::{Entry, Ledger};
 use crate::ledger::end::End;
-use crate::model::action::Contract;
-use crate::model::{
-    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
-    Record, RuleId, RuleRef,
-};
+use crate::model::action::sample;
+use crate::model::{Action, ActionId, ActionState, Record};
 
 /// Numbers in the order in which they were written.
 #[derive(Debug)]
@@ -52,28 +49,7 @@ fn numbers(path: &Path) -> Vec<u64> {
 }
 
 fn action(number: u8) -> Action {
-    Action {
-        id: ActionId::from_bytes([number; 16]),
-        command: CommandName::parse("block").unwrap(),
-        executable: ExeName::parse("firewall-drop").unwrap(),
-        location: Location::Local,
-        agent: AgentRef {
-            id: AgentId::MANAGER,
-            name: "host".to_owned(),
-        },
-        rule: RuleRef {
-            id: RuleId::parse("5763").unwrap(),
-            level: Level::ZERO,
-            groups: Vec::new(),
-        },
-        alert: None,
-        timeout: Some(Duration::from_secs(600)),
-        extra_args: Vec::new(),
-        contract: Contract::Json,
-        revert: None,
-        execution_timeout: None,
-        handshake_timeout: None,
-    }
+    sample::action(number, "firewall-drop", Some(600))
 }
 
 const NOW: Now = Now {

@@ -181,12 +181,9 @@ mod tests {
     use crate::config::{self, Context};
     use crate::journal::manager::{ManagerReader, Position};
     use crate::manager::{Inbox, Manager, Parts};
-    use crate::model::action::Contract;
+    use crate::model::action::sample;
     use crate::model::position::{Checkpoint, FileIdentity, Generation};
-    use crate::model::{
-        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Level, Location,
-        Record, RuleId, RuleRef,
-    };
+    use crate::model::{Action, ActionState, AgentId, Record};
     use crate::source::Line;
     use crate::sys::exe::Home;
     use crate::transport::local::{AgentConnection, Connection};
@@ -292,28 +289,7 @@ mod tests {
     }
 
     fn action() -> Action {
-        Action {
-            id: ActionId::from_bytes([1; 16]),
-            command: CommandName::parse("block").unwrap(),
-            executable: ExeName::parse("firewall-drop").unwrap(),
-            location: Location::Local,
-            agent: AgentRef {
-                id: AgentId::MANAGER,
-                name: "host".to_owned(),
-            },
-            rule: RuleRef {
-                id: RuleId::parse("5763").unwrap(),
-                level: Level::ZERO,
-                groups: Vec::new(),
-            },
-            alert: None,
-            timeout: None,
-            extra_args: Vec::new(),
-            contract: Contract::Json,
-            revert: None,
-            execution_timeout: None,
-            handshake_timeout: None,
-        }
+        sample::action(1, "firewall-drop", None)
     }
 
     fn checkpoint() -> Checkpoint {

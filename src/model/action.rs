@@ -171,3 +171,38 @@ mod millis {
         Ok(Option::<u64>::deserialize(deserializer)?.map(Duration::from_millis))
     }
 }
+
+/// Actions for tests.
+#[cfg(test)]
+pub(crate) mod sample {
+    use std::time::Duration;
+
+    use super::{Action, AgentRef, Contract, Location, RuleRef};
+    use crate::model::{ActionId, AgentId, CommandName, ExeName, GroupName, Level, RuleId};
+
+    /// An action with this number as its id; `timeout` is in seconds.
+    pub(crate) fn action(number: u8, executable: &str, timeout: Option<u64>) -> Action {
+        Action {
+            id: ActionId::from_bytes([number; 16]),
+            command: CommandName::parse("block").unwrap(),
+            executable: ExeName::parse(executable).unwrap(),
+            location: Location::Local,
+            agent: AgentRef {
+                id: AgentId::MANAGER,
+                name: "host".to_owned(),
+            },
+            rule: RuleRef {
+                id: RuleId::parse("5763").unwrap(),
+                level: Level::parse("10").unwrap(),
+                groups: vec![GroupName::parse("sshd").unwrap()],
+            },
+            alert: Some("1772600767.41231".to_owned()),
+            timeout: timeout.map(Duration::from_secs),
+            extra_args: Vec::new(),
+            contract: Contract::Json,
+            revert: None,
+            execution_timeout: None,
+            handshake_timeout: Some(Duration::from_secs(5)),
+        }
+    }
+}

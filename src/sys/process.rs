@@ -1,100 +1,102 @@
 //! Child processes: how they are started, watched and ended.
 
+mod child;
 mod group;
+mod spawn;
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
-use std::os::fd::BorrowedFd;
-use std::os::unix::process::CommandExt;
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::unix::pipe;
 
-use crate::sys::exe::VerifiedExe;
+use crate::sys::exe::{Home, VerifiedExe};
 
+pub use child::{Child, Exit};
 pub use group::{NotEnded, ProcessId};
 
 /// Where executables find their tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The command that starts a verified executable as Wazuh 4.14 does
-/// (os_execd/exec.c): `active-response/bin/NAME` relative to the home as
-/// working directory, that one word as argv, a session of its own, three pipes.
-/// The environment is fixed, the umask is 0027, all signals have their default
-/// action and no other descriptor is passed on.
-///
-/// The program is named by path, not by descriptor, because scripts look at
-/// `$0`; between the check and the start only those who own it could swap it.
-/// A file without `#!` that the kernel refuses is run by `/bin/sh`, as
-/// execvp(3) of glibc does under 4.x.
-pub fn command(exe: &VerifiedExe) -> Command {
-    let home = exe.home().clone();
-    let mut command = bare_command(exe.program().as_ref());
-    command
-        .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", "/root")
-        .env("LANG", "C.UTF-8")
-        .env(RIPOST_HOME, home.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if let Some(zone) = std::env::var_os("TZ") {
-        command.env("TZ", zone);
-    }
-    let prepare = move || prepare(home.dir());
-    // SAFETY: the closure runs between fork and exec, where only
-    // async-signal-safe calls are allowed (fork(2)): `prepare` makes system
-    // calls alone, and neither allocates nor takes a lock. It owns the handle
-    // of the home, so the descriptor it uses is open.
-    unsafe { command.pre_exec(prepare) };
-    command
-}
-
 /// The variable that tells executables their home, and by which a process that
 /// outlived its group leader is known to be ours.
 pub(crate) const RIPOST_HOME: &str = "RIPOST_HOME";
 
-fn bare_command(program: &OsStr) -> Command {
-    #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
-    Command::new(program)
+/// This end of the three pipes to a child.
+#[derive(Debug)]
+pub struct Pipes {
+    pub stdin: pipe::Sender,
+    pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
 }
 
-fn prepare(home: BorrowedFd<'_>) -> io::Result<()> {
-    rustix::process::fchdir(home)?;
-    rustix::process::setsid()?;
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
-    reset_signals()?;
+/// Starts a verified executable as Wazuh 4.14 does (os_execd/exec.c):
+/// `active-response/bin/NAME` relative to the home as working directory, that
+/// one word as argv, a session of its own, three pipes. The environment is
+/// fixed, all signals have their default action and no other descriptor is
+/// passed on.
+///
+/// The umask is that of this process, for posix_spawn(3) cannot set another;
+/// the contract wants 0027, which the daemons give themselves at their start.
+///
+/// The program is named by path, not by descriptor, because scripts look at
+/// `$0`; between the check and the start only those who own it could swap it.
+///
+/// Must be called within a tokio runtime. Blocks until the program runs.
+pub fn start(exe: &VerifiedExe) -> Result<(Child, Pipes), StartError> {
+    start_unexplained(exe).map_err(|error| StartError::explain(exe, error))
+}
+
+fn start_unexplained(exe: &VerifiedExe) -> io::Result<(Child, Pipes)> {
+    // None of these is 0, 1 or 2, which the actions below would overwrite: the
+    // standard library opens those at the start if they are not.
+    let (stdin, to_stdin) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (from_stdout, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (from_stderr, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    let pipes = Pipes {
+        stdin: pipe::Sender::from_owned_fd(to_stdin)?,
+        stdout: pipe::Receiver::from_owned_fd(from_stdout)?,
+        stderr: pipe::Receiver::from_owned_fd(from_stderr)?,
+    };
     close_others_on_exec();
-    Ok(())
+    let child = spawn::spawn(&spawn::Plan {
+        dir: exe.home().dir(),
+        program: &CString::new(exe.program())?,
+        environment: &environment(exe.home())?,
+        stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+    })?;
+    Ok((Child::adopt(child)?, pipes))
 }
 
-/// Ignored signals and the mask survive execve(2), so they are undone here.
-fn reset_signals() -> io::Result<()> {
-    let last = libc::SIGRTMAX();
-    for signal in 1..=last {
-        // SAFETY: `SIG_DFL` runs no code of ours. The call fails, harmlessly,
-        // for SIGKILL, SIGSTOP and what the C library keeps for itself.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
-    }
-    let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: the pointer is valid for writing one set.
-    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
-    // SAFETY: `none` is a set that was just initialised; the old mask is not
-    // asked for.
-    let done = unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut()) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+fn environment(home: &Home) -> io::Result<Vec<CString>> {
+    let zone = std::env::var_os("TZ");
+    let variables = [
+        ("PATH", Some(OsStr::new(PATH))),
+        ("HOME", Some(OsStr::new("/root"))),
+        ("LANG", Some(OsStr::new("C.UTF-8"))),
+        (RIPOST_HOME, Some(home.path().as_os_str())),
+        ("TZ", zone.as_deref()),
+    ];
+    variables
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .map(|(name, value)| {
+            Ok(CString::new(
+                [name.as_bytes(), b"=", value.as_bytes()].concat(),
+            )?)
+        })
+        .collect()
 }
 
 /// Every descriptor here is opened with `O_CLOEXEC`; this is for those of a
-/// library that forgets it. Marking, not closing: the pipe on which the start
-/// is reported to the parent must stay until exec. Kernels before 5.11 do not
-/// know the flag, and then the first line of defence has to do.
+/// library that forgets it. It marks them in this process, which never wants
+/// one inherited: posix_spawn(3) can close them in the child with glibc from
+/// 2.34 only. Kernels before 5.11 do not know the flag, and then the first line
+/// of defence has to do.
 fn close_others_on_exec() {
     const FIRST: libc::c_uint = 3;
     // SAFETY: changes flags of descriptors only; reads and writes no memory.
@@ -135,9 +137,9 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Explains what spawning the [`command`] of `exe` answered. execve(2)
-    /// says `ENOENT` for a missing interpreter too, so the file is looked at.
-    pub fn explain(exe: &VerifiedExe, source: io::Error) -> Self {
+    /// Explains what the start of `exe` answered. execve(2) says `ENOENT` for a
+    /// missing interpreter too, so the file is looked at.
+    fn explain(exe: &VerifiedExe, source: io::Error) -> Self {
         let path = exe.path();
         match source.raw_os_error().map(Errno::from_raw_os_error) {
             Some(Errno::TXTBSY) => Self::Busy(path),

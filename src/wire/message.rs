@@ -134,42 +134,20 @@ mod networks {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
     use super::{Reverted, ToAgent, ToManager};
     use crate::clock::Wall;
-    use crate::model::action::Contract;
-    use crate::model::{
-        Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, GroupName, Keys,
-        Level, Location, Record, RuleId, RuleRef,
-    };
+    use crate::model::action::sample;
+    use crate::model::{Action, ActionId, ActionState, Keys, Record};
     use crate::wire::frame::decode;
     use crate::wire::{Frame, FrameError, MAX_FRAME};
 
-    fn action(id: [u8; 16], timeout: Option<u32>, args: Vec<String>) -> Box<Action> {
+    fn action(id: [u8; 16], timeout: Option<u64>, args: Vec<String>) -> Box<Action> {
         Box::new(Action {
             id: ActionId::from_bytes(id),
-            command: CommandName::parse("firewall-drop").unwrap(),
-            executable: ExeName::parse("firewall-drop").unwrap(),
-            location: Location::Local,
-            agent: AgentRef {
-                id: AgentId::MANAGER,
-                name: "web-7".to_owned(),
-            },
-            rule: RuleRef {
-                id: RuleId::parse("5763").unwrap(),
-                level: Level::parse("10").unwrap(),
-                groups: vec![GroupName::parse("sshd").unwrap()],
-            },
-            alert: Some("1772600767.41231".to_owned()),
-            timeout: timeout.map(|millis| Duration::from_millis(millis.into())),
             extra_args: args,
-            contract: Contract::Json,
-            revert: None,
-            execution_timeout: None,
-            handshake_timeout: Some(Duration::from_secs(5)),
+            ..sample::action(1, "firewall-drop", timeout)
         })
     }
 
@@ -191,7 +169,7 @@ mod tests {
             )>()
             .prop_map(|(id, timeout, args, alert, remaining_ms, age_ms)| {
                 ToAgent::Act {
-                    action: action(id, timeout, args),
+                    action: action(id, timeout.map(u64::from), args),
                     alert,
                     remaining_ms,
                     age_ms,
@@ -209,7 +187,7 @@ mod tests {
     fn to_manager() -> impl Strategy<Value = ToManager> {
         prop_oneof![
             any::<(u64, [u8; 16], String, i32)>().prop_map(|(seq, id, detail, exit_code)| {
-                let action = action(id, Some(600_000), Vec::new());
+                let action = action(id, Some(600), Vec::new());
                 let mut record =
                     Record::new(&action, ActionState::Applied, Wall::from_millis(1_000));
                 record.detail = Some(detail);

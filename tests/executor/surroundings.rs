@@ -33,6 +33,8 @@ async fn the_environment_is_exactly_what_the_contract_lists() {
 
 #[tokio::test]
 async fn it_runs_in_the_home_under_the_name_of_4_x_with_no_arguments() {
+    // As the daemons do for themselves, and thus for what they start.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o027));
     let place = Place::new();
     let told = told(
         &place,

@@ -4,36 +4,7 @@ use std::time::Duration;
 use crate::clock::{Boot, BootId, Now, Wall};
 use crate::contract::reply::{RunResult, Status};
 use crate::ledger::agent::{Changes, Ending, Entry, Finished, Ledger, RunKind, Step, Verdict};
-use crate::model::action::Contract;
-use crate::model::{
-    Action, ActionId, ActionState, AgentId, AgentRef, CommandName, ExeName, Keys, Level, Location,
-    Record, RuleId, RuleRef,
-};
-
-pub(super) fn action(number: u8, executable: &str, timeout: Option<u64>) -> Action {
-    Action {
-        id: ActionId::from_bytes([number; 16]),
-        command: CommandName::parse("block").unwrap(),
-        executable: ExeName::parse(executable).unwrap(),
-        location: Location::Local,
-        agent: AgentRef {
-            id: AgentId::MANAGER,
-            name: "host".to_owned(),
-        },
-        rule: RuleRef {
-            id: RuleId::parse("5763").unwrap(),
-            level: Level::parse("10").unwrap(),
-            groups: Vec::new(),
-        },
-        alert: None,
-        timeout: timeout.map(Duration::from_secs),
-        extra_args: Vec::new(),
-        contract: Contract::Json,
-        revert: None,
-        execution_timeout: None,
-        handshake_timeout: None,
-    }
-}
+use crate::model::{Action, ActionId, ActionState, Keys, Record};
 
 pub(super) fn keys(target: u8) -> Keys {
     Keys::new(vec![format!("192.0.2.{target}")]).unwrap()

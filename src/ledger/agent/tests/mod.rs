@@ -10,8 +10,9 @@ use proptest::prelude::{
 use super::{Ending, Finished, Ledger, RunKind, Step, Verdict};
 use crate::clock::{BootId, Wall};
 use crate::contract::reply::{RunResult, Status};
+use crate::model::action::sample::action;
 use crate::model::{Action, ActionId, ActionState};
-use host::{Host, action, keys};
+use host::{Host, keys};
 
 use ActionState::{Already, Applied, Done, Failed, Reverted, Reverting, Running};
 
