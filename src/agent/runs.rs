@@ -99,7 +99,9 @@ impl Agent {
                 return;
             }
         };
-        let waits = Waits::before(kind, entry);
+        // A bundled executable does nothing before it has read a line, so its
+        // process is made while the journal still writes; the line waits.
+        let waits = (!entry.is_bundled).then(|| Waits::before(kind, entry));
         let (cancel, cancelled) = watch::channel(false);
         let progress = self.progress.clone();
         self.running.insert(
@@ -111,12 +113,14 @@ impl Agent {
             },
         );
         self.runs.spawn(async move {
-            let mut cancel = cancelled.clone();
-            tokio::select! {
-                () = waits.out(ticket) => {}
-                // Nothing is started then. A journal that cannot be written does
-                // not keep a daemon from ending.
-                _ = cancel.wait_for(|wanted| *wanted) => {}
+            if let Some(waits) = waits {
+                let mut cancel = cancelled.clone();
+                tokio::select! {
+                    () = waits.out(ticket) => {}
+                    // Nothing is started then. A journal that cannot be written
+                    // does not keep a daemon from ending.
+                    _ = cancel.wait_for(|wanted| *wanted) => {}
+                }
             }
             (run, executor::run(planned, progress, cancelled).await)
         });
@@ -182,9 +186,12 @@ impl Agent {
             Progress::Started { process, go } => {
                 let changes = self.ledger.started(id, process);
                 let ticket = self.commit(changes).await;
-                let waits = match kind {
-                    RunKind::Add => Waits::Written,
-                    RunKind::Delete => Waits::Briefly,
+                // What a script does before it reads has waited for its intent;
+                // here only its process is new.
+                let waits = match (self.ledger.entry(id), kind) {
+                    (Some(entry), _) if entry.is_bundled => Waits::before(kind, entry),
+                    (_, RunKind::Add) => Waits::Written,
+                    (_, RunKind::Delete) => Waits::Briefly,
                 };
                 self.answer_after(ticket, waits, go, ());
             }
