@@ -54,7 +54,6 @@ const ONLY: &[(&str, &[&str])] = &[("ar", &["clock", "diag", "model", "sys", "co
 /// Crates that are kept to some modules: (crate, who may name it). The doors in
 /// `src/bin` count as `bin`, the executables in `src/bin/ar` as `ar`.
 const CRATES: &[(&str, &[&str])] = &[
-    ("anyhow", &["bin", "ctl", "daemon"]),
     ("mnl", &["sys"]),
     ("nftnl", &["sys"]),
     ("quick_xml", &["config"]),
