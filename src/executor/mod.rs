@@ -178,10 +178,9 @@ pub async fn run(
 }
 
 /// Verifies and starts, away from the thread that serves everything else: both
-/// read files, and the start lasts until the program has been loaded. Without
-/// the way to another thread a single alert is answered up to 0.5 ms earlier,
-/// out of about 7, but 1,000 at once take a quarter to a half longer, and a
-/// slow disk or a busy file would hold up the ends of other actions.
+/// read files, and the start lasts until the program has been loaded. On that
+/// thread itself a single alert would mostly be answered half a millisecond
+/// earlier, but a burst of them later, and a slow disk would hold up the rest.
 async fn start(run: &Run) -> Result<(Child, Pipes), String> {
     let (home, name, bundled) = (run.home.clone(), run.exe.clone(), run.bundled);
     tokio::task::spawn_blocking(move || verify_and_spawn(&home, &name, bundled))
