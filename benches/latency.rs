@@ -30,6 +30,8 @@ use support::wait_for;
 /// A probe that is not answered for so long was dropped: answers come within
 /// some 50 µs on a virtual wire.
 const DROPPED: Duration = Duration::from_millis(20);
+/// Pause between two packets, and so the resolution.
+const SPACING: Duration = Duration::from_micros(100);
 /// Pause between two alerts: the daemons are idle when one comes.
 const PAUSE: Duration = Duration::from_millis(30);
 
@@ -113,7 +115,8 @@ fn one_at_a_time(home: &Home, pair: &Pair, count: u32) -> Single {
 }
 
 /// When the first of the packets was sent that did not arrive. Packets are sent
-/// one after the other, as fast as they are answered.
+/// one after the other with a short pause, so that the machine is idle but for
+/// what is measured.
 fn first_dropped(from: IpAddr) -> Instant {
     let end = Instant::now() + Duration::from_secs(10);
     loop {
@@ -122,6 +125,7 @@ fn first_dropped(from: IpAddr) -> Instant {
         if !Attempt::start(from).answered(DROPPED) {
             return sent;
         }
+        sleep(SPACING);
     }
 }
 

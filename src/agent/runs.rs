@@ -220,20 +220,26 @@ impl Agent {
 
     async fn decide(&mut self, held: HeldKeys) {
         let (verdict, changes) = self.ledger.keys(held.action, &held.keys, clock::now());
-        let waits = match self.ledger.entry(held.action) {
-            Some(entry) if entry.is_bundled => Waits::Written,
-            Some(_) | None => Waits::Synced,
-        };
-        let ticket = self.commit(changes).await;
         let decision = match verdict {
             Verdict::Wait => {
+                self.commit(changes).await;
                 self.held_keys.push(held);
                 return;
             }
             Verdict::Continue { expires } => Decision::Continue { expires },
             Verdict::Abort => Decision::Abort,
         };
-        self.answer_after(ticket, waits, held.decide, decision);
+        let entry = self.ledger.entry(held.action);
+        if entry.is_some_and(|entry| entry.is_bundled) {
+            // Its keys were known, and after a crash it is run again whether or
+            // not it had named them: nothing has to be on record before it goes on.
+            // A run that has ended meanwhile needs no answer.
+            let _ = held.decide.send(decision);
+            self.commit(changes).await;
+        } else {
+            let ticket = self.commit(changes).await;
+            self.answer_after(ticket, Waits::Synced, held.decide, decision);
+        }
     }
 
     fn answer_after<T: Send + 'static>(

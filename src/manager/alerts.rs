@@ -81,8 +81,11 @@ impl Manager {
                 ..Unwritten::default()
             });
         }
-        self.write_unwritten().await;
+        // Ids are derived, so the host need not wait for our disk; the session
+        // gets its turn before the log is written.
         self.deliver().await;
+        tokio::task::yield_now().await;
+        self.write_unwritten().await;
     }
 
     fn line(&mut self, index: usize, line: &Line, plan: &mut Plan) {
