@@ -8,7 +8,9 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::contract::request::Message;
 use crate::contract::target;
-use crate::executor::{self, Decision, End, Limits, Mode, Outcome, Progress, Run, RunId};
+use crate::executor::{
+    self, Decision, End, Limits, Mode, Outcome, Planned, Progress, Run, RunId, Turn,
+};
 use crate::journal::Ticket;
 use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
 use crate::model::bundled::Effect;
@@ -43,18 +45,20 @@ impl Agent {
         let run = RunId(self.next_run);
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
-        let executable = &entry.action.executable;
-        match entry.step {
+        let turn = match (entry.step, kind) {
             // Another action that waits in this lane may wait for its outcome.
-            Step::Adding | Step::Undoing | Step::Redoing => {
-                self.slots
-                    .submit_next(run, lane, executable, is_script, mode(kind));
-            }
-            Step::Waiting | Step::InForce | Step::Reverting | Step::Ended => {
-                self.slots
-                    .submit(run, lane, executable, is_script, mode(kind));
-            }
-        }
+            (Step::Adding | Step::Undoing | Step::Redoing, _) => Turn::Next,
+            (Step::InForce, RunKind::Add) => Turn::Last,
+            (Step::Waiting | Step::InForce | Step::Reverting | Step::Ended, _) => Turn::Usual,
+        };
+        let planned = Planned {
+            id: run,
+            lane,
+            exe: &entry.action.executable,
+            is_script,
+            mode: mode(kind),
+        };
+        self.slots.submit(planned, turn);
     }
 
     /// Starts what may start within the bounds.

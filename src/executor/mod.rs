@@ -30,7 +30,7 @@ use crate::sys::process::{self, Child, Pipes, ProcessId, StartError};
 
 pub use crate::contract::request::Decision;
 pub use killed::log_killed;
-pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Slots};
+pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Planned, Slots, Turn};
 
 /// The run within this life of the daemon; drawn by whoever plans it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

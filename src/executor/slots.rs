@@ -20,6 +20,31 @@ pub const MAX_OF_SCRIPT: usize = 16;
 /// Numbers above it are given in the order of submission; those below go first.
 const FIRST: u64 = 1 << 63;
 
+/// Numbers above it go after all others of their mode.
+const LAST: u64 = FIRST + FIRST / 2;
+
+/// A run that is to wait for its turn.
+#[derive(Debug)]
+pub struct Planned<'a> {
+    pub id: RunId,
+    pub lane: String,
+    pub exe: &'a ExeName,
+    pub is_script: bool,
+    pub mode: Mode,
+}
+
+/// When a run goes, among those of its mode.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Turn {
+    /// It follows from the one that runs in its lane: it goes next there, and
+    /// before other lanes. What waits behind it may wait for its outcome, so the
+    /// other order would never end.
+    Next,
+    Usual,
+    /// It looks up what is in force: nobody waits for that, but for new blocks.
+    Last,
+}
+
 /// What shares a bound: each script its own, all bundled executables none.
 type Class = Option<ExeName>;
 
@@ -60,42 +85,20 @@ pub struct Slots {
 impl Slots {
     /// Lets a run wait for its turn. Runs of one lane (an executable and its
     /// keys, or whatever else must not overtake itself) go one after the other.
-    pub fn submit(&mut self, id: RunId, lane: String, exe: &ExeName, is_script: bool, mode: Mode) {
+    pub fn submit(&mut self, planned: Planned<'_>, turn: Turn) {
         self.submitted += 1;
-        let number = FIRST + self.submitted;
-        self.line_up(
-            lane,
-            Waiting {
-                id,
-                number,
-                class: is_script.then(|| exe.clone()),
-                mode,
-            },
-        );
-    }
-
-    /// As [`Slots::submit`], but for a run that follows from the one that runs
-    /// in the lane: it goes next there, and before other lanes. What waits behind
-    /// it may wait for its outcome, so the other order would never end.
-    pub fn submit_next(
-        &mut self,
-        id: RunId,
-        lane: String,
-        exe: &ExeName,
-        is_script: bool,
-        mode: Mode,
-    ) {
-        self.submitted += 1;
-        let number = FIRST - self.submitted;
-        self.line_up(
-            lane,
-            Waiting {
-                id,
-                number,
-                class: is_script.then(|| exe.clone()),
-                mode,
-            },
-        );
+        let number = match turn {
+            Turn::Next => FIRST - self.submitted,
+            Turn::Usual => FIRST + self.submitted,
+            Turn::Last => LAST + self.submitted,
+        };
+        let waiting = Waiting {
+            id: planned.id,
+            number,
+            class: planned.is_script.then(|| planned.exe.clone()),
+            mode: planned.mode,
+        };
+        self.line_up(planned.lane, waiting);
     }
 
     fn line_up(&mut self, lane: String, waiting: Waiting) {
@@ -219,8 +222,30 @@ mod tests {
         ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest,
     };
 
-    use super::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Mode, RunId, Slots};
+    use super::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Mode, Planned, RunId, Slots, Turn};
     use crate::model::ExeName;
+
+    fn planned<'a>(
+        id: u64,
+        lane: &str,
+        exe: &'a ExeName,
+        is_script: bool,
+        mode: Mode,
+    ) -> Planned<'a> {
+        Planned {
+            id: RunId(id),
+            lane: lane.to_owned(),
+            exe,
+            is_script,
+            mode,
+        }
+    }
+
+    /// Executables whose name ends in `.sh` are scripts here.
+    fn submit(slots: &mut Slots, id: u64, lane: &str, exe: &ExeName, mode: Mode) {
+        let is_script = exe.as_str().ends_with(".sh");
+        slots.submit(planned(id, lane, exe, is_script, mode), Turn::Usual);
+    }
 
     fn exe(name: &str) -> ExeName {
         ExeName::parse(name).unwrap()
@@ -237,10 +262,10 @@ mod tests {
         let mut slots = Slots::default();
         let bundled = exe("firewall-drop");
         for id in 0..200 {
-            slots.submit(RunId(id), id.to_string(), &bundled, false, Mode::Add);
+            submit(&mut slots, id, &id.to_string(), &bundled, Mode::Add);
         }
         for id in 200..400 {
-            slots.submit(RunId(id), id.to_string(), &bundled, false, Mode::Delete);
+            submit(&mut slots, id, &id.to_string(), &bundled, Mode::Delete);
         }
         let mut running = VecDeque::from(started(&mut slots));
         assert!(running.iter().copied().eq(200..264));
@@ -258,21 +283,15 @@ mod tests {
     fn a_script_that_hangs_leaves_slots_for_the_others() {
         let mut slots = Slots::default();
         for id in 0..100 {
-            slots.submit(
-                RunId(id),
-                id.to_string(),
+            submit(
+                &mut slots,
+                id,
+                &id.to_string(),
                 &exe("hangs.sh"),
-                true,
                 Mode::Delete,
             );
         }
-        slots.submit(
-            RunId(100),
-            "x".to_owned(),
-            &exe("other.sh"),
-            true,
-            Mode::Add,
-        );
+        submit(&mut slots, 100, "x", &exe("other.sh"), Mode::Add);
         let running = started(&mut slots);
         assert_eq!(running.len(), MAX_OF_SCRIPT + 1);
         assert_eq!(running.last(), Some(&100));
@@ -282,7 +301,7 @@ mod tests {
     fn a_lane_keeps_its_order_even_where_reverts_go_first() {
         let mut slots = Slots::default();
         for (id, mode) in [(1, Mode::Add), (2, Mode::Delete), (3, Mode::Add)] {
-            slots.submit(RunId(id), "a".to_owned(), &exe("x"), false, mode);
+            submit(&mut slots, id, "a", &exe("x"), mode);
         }
         for id in 1..=3 {
             assert_eq!(started(&mut slots), [id]);
@@ -302,14 +321,27 @@ mod tests {
             } else {
                 id.to_string()
             };
-            slots.submit(RunId(id), lane, &script, true, Mode::Add);
+            submit(&mut slots, id, &lane, &script, Mode::Add);
         }
         assert_eq!(started(&mut slots).len(), MAX_OF_SCRIPT);
-        slots.submit_next(RunId(90), "a".to_owned(), &script, true, Mode::Add);
+        slots.submit(planned(90, "a", &script, true, Mode::Add), Turn::Next);
         slots.finished(RunId(0));
         assert_eq!(started(&mut slots), [90]);
         slots.finished(RunId(90));
         assert_eq!(started(&mut slots), [1]);
+    }
+
+    #[test]
+    fn what_is_only_looked_up_lets_new_blocks_go_first_and_reverts_before_both() {
+        let mut slots = Slots::default();
+        let bundled = exe("firewall-drop");
+        for id in 0..100 {
+            let lane = id.to_string();
+            slots.submit(planned(id, &lane, &bundled, false, Mode::Add), Turn::Last);
+        }
+        submit(&mut slots, 200, "new", &bundled, Mode::Add);
+        submit(&mut slots, 300, "over", &bundled, Mode::Delete);
+        assert_eq!(started(&mut slots)[..3], [300, 200, 0]);
     }
 
     #[derive(Clone, Debug)]
@@ -395,7 +427,7 @@ mod tests {
                 for (at, job) in jobs.iter().enumerate().skip(submitted).take(burst) {
                     let (exe, is_script) = exe_of(job);
                     let lane = format!("lane {}", job.lane);
-                    slots.submit(RunId(at as u64), lane, &exe, is_script, job.mode);
+                    slots.submit(planned(at as u64, &lane, &exe, is_script, job.mode), Turn::Usual);
                     model.waiting.push(at);
                     submitted += 1;
                 }
