@@ -9,6 +9,7 @@
 mod guards;
 mod inbox;
 mod link;
+mod memory;
 mod outbox;
 mod recover;
 mod requests;
@@ -39,6 +40,7 @@ use guards::Guards;
 use inbox::Event;
 pub use inbox::{Inbox, Steer};
 pub use link::dial;
+use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
 
@@ -99,7 +101,7 @@ pub struct Agent {
     ledger: Ledger,
     journal: Journal<AgentSchema>,
     reader: AgentReader,
-    ended: HashSet<ActionId>,
+    memory: Memory,
     guards: Guards,
     slots: Slots,
     next_run: u64,
@@ -136,7 +138,7 @@ impl Agent {
             ledger: Ledger::new(parts.boot_id.clone()),
             boot_id: parts.boot_id,
             reader,
-            ended: loaded.ended.into_iter().collect(),
+            memory: Memory::new(journal.written()),
             slots: Slots::default(),
             next_run: 0,
             planned: HashMap::new(),
@@ -264,7 +266,7 @@ impl Agent {
     /// Takes in an action, once.
     async fn act(&mut self, action: Action, alert: Vec<u8>, left: Option<Duration>) {
         let id = action.id;
-        if self.ledger.entry(id).is_some() || self.ended.contains(&id) {
+        if self.ledger.entry(id).is_some() || self.has_ended(id) {
             self.remind(id).await;
             return;
         }
@@ -331,6 +333,15 @@ impl Agent {
         }
     }
 
+    /// Should the journal not answer, nothing is carried out that may have been
+    /// before: the manager, who hears nothing, sends it again.
+    fn has_ended(&self, id: ActionId) -> bool {
+        self.memory.has(id, &self.reader).unwrap_or_else(|error| {
+            log::error!(action:% = id, error:% = error; "cannot look up whether an action has ended");
+            true
+        })
+    }
+
     /// Tells the manager again where an action stands, unless it is about to
     /// hear of it anyway.
     async fn remind(&mut self, id: ActionId) {
@@ -394,11 +405,12 @@ impl Agent {
             let action = entry.action.clone();
             ops.push(self.outbox.push(action, record, self.journal.next()));
         }
+        let write = self.journal.next();
         let ticket = self.journal.write(ops).await;
         for id in &changes.changed {
             match self.ledger.entry(*id).map(|entry| entry.step) {
                 Some(Step::Ended) => {
-                    self.ended.insert(*id);
+                    self.memory.ended(*id, write);
                     self.alerts.remove(id);
                     self.ledger.remove_ended(*id);
                 }

@@ -73,7 +73,7 @@ impl Agent {
             .into_iter()
             .partition(|id| self.ledger.entry(*id).is_some());
         if known.is_empty() {
-            let ended = unknown.iter().copied().find(|id| self.ended.contains(id));
+            let ended = unknown.iter().copied().find(|id| self.has_ended(*id));
             let mut outcomes = Vec::new();
             if let Some(id) = ended {
                 // Its last state is on its way, or goes out again.
@@ -181,6 +181,16 @@ impl Agent {
         if failing > 0 {
             problems.push(format!(
                 "{failing} reverts are not confirmed and are tried again (ripostctl responses shows them)"
+            ));
+        }
+        let missing = self
+            .ledger
+            .entries()
+            .filter(|entry| entry.must_restore && entry.attempts > 0);
+        let missing = missing.count();
+        if missing > 0 {
+            problems.push(format!(
+                "{missing} effects could not be put back after a start and are tried again (the log says why)"
             ));
         }
         if !self.guards.has_white_list() {

@@ -140,8 +140,6 @@ pub struct Loaded {
     pub live: Vec<Entry>,
     /// Rows of such actions that are not valid. They are left where they are.
     pub unreadable: Vec<JournalError>,
-    /// The ids of those that have, as far back as they are remembered.
-    pub ended: Vec<ActionId>,
     /// What the manager has not confirmed, in order.
     pub updates: Vec<(u64, Action, Record)>,
     pub white_list: Option<String>,
@@ -163,9 +161,6 @@ impl AgentReader {
         Ok(Loaded {
             live: live.into_iter().flatten().collect(),
             unreadable: unreadable.into_iter().filter_map(Result::err).collect(),
-            ended: self
-                .0
-                .ids("SELECT id FROM actions WHERE ended_ms IS NOT NULL")?,
             updates: self.updates()?,
             white_list: self
                 .0
@@ -187,6 +182,11 @@ impl AgentReader {
     /// The alert of an action that has not ended.
     pub fn alert(&self, id: ActionId) -> Result<Option<Vec<u8>>, JournalError> {
         self.0.alert(id)
+    }
+
+    /// Whether this action has been accepted here, ended or not.
+    pub fn knows(&self, id: ActionId) -> Result<bool, JournalError> {
+        self.0.has_action(id)
     }
 
     /// An action that has ended, and the last record of it.

@@ -175,9 +175,7 @@ impl ManagerReader {
 
     /// Whether this action is stored.
     pub fn knows(&self, id: ActionId) -> Result<bool, JournalError> {
-        let query = "SELECT 1 FROM actions WHERE id = ?1";
-        let found: Option<i64> = self.0.one(query, [id.to_string()])?;
-        Ok(found.is_some())
+        self.0.has_action(id)
     }
 
     /// The last record of an action.

@@ -89,17 +89,10 @@ impl Reader {
             .map_err(|error| self.failed(error))
     }
 
-    /// The action ids that a query gives. Text that is none is passed over.
-    pub(super) fn ids(&self, query: &str) -> Result<Vec<ActionId>, JournalError> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut query = self.connection.prepare(query)?;
-            query.query_map([], |row| row.get(0))?.collect()
-        };
-        let texts = read().map_err(|error| self.failed(error))?;
-        Ok(texts
-            .iter()
-            .filter_map(|text| ActionId::parse(text).ok())
-            .collect())
+    pub(super) fn has_action(&self, id: ActionId) -> Result<bool, JournalError> {
+        let query = "SELECT 1 FROM actions WHERE id = ?1";
+        let found: Option<i64> = self.one(query, [id.to_string()])?;
+        Ok(found.is_some())
     }
 
     /// The alert of an action that has not ended.

@@ -153,6 +153,12 @@ impl<S: Schema> Journal<S> {
         self.last + 1
     }
 
+    /// The number up to which every write survives the death of this process and
+    /// can be read.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.clone()
+    }
+
     /// The number up to which every write is synced, to be waited on.
     pub fn synced(&self) -> watch::Receiver<u64> {
         self.synced.clone()
