@@ -12,6 +12,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 
 programs    := ripost-manager ripost-agentd ripostctl
 executables := $(basename $(notdir $(wildcard src/bin/ar/*.rs)))
+target      := $(or $(CARGO_TARGET_DIR),target)
 libexec     := $(PREFIX)/libexec/ripost
 units       := $(wildcard etc/systemd/*.service)
 
@@ -58,7 +59,7 @@ bench: setup
 install: setup
 	cargo build --locked --release --bins
 	install -d $(DESTDIR)$(libexec) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 0755 $(addprefix target/release/,$(programs) $(executables)) $(DESTDIR)$(libexec)
+	install -m 0755 $(addprefix $(target)/release/,$(programs) $(executables)) $(DESTDIR)$(libexec)
 	for program in $(programs); do \
 		ln -sf ../libexec/ripost/$$program $(DESTDIR)$(PREFIX)/sbin/$$program || exit; \
 	done
