@@ -13,7 +13,7 @@ use crate::executor::{
 };
 use crate::journal::Ticket;
 use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
-use crate::model::bundled::Effect;
+use crate::model::bundled::{Bundled, Effect};
 use crate::model::{ActionId, ActionState, Target};
 
 use super::{Agent, HeldKeys};
@@ -268,7 +268,8 @@ impl Agent {
             // The next start decides, as after a crash.
             return;
         }
-        let finished = finished(outcome);
+        let entry = self.ledger.entry(running.action);
+        let finished = finished(outcome, entry.and_then(Entry::bundled));
         self.conclude(run, running.action, running.kind, &finished)
             .await;
         self.start_planned().await;
@@ -355,7 +356,7 @@ impl Waits {
     }
 }
 
-fn finished(outcome: Outcome) -> Finished {
+fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
     let exit_code = match outcome.end {
         End::Exited(status) => Some(status),
         End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled => None,
@@ -368,7 +369,14 @@ fn finished(outcome: Outcome) -> Finished {
         (None, End::NotStarted(why)) => Ending::Broke(why),
         (None, End::Cancelled) => Ending::Broke("was cancelled".to_owned()),
     };
-    let notes: Vec<_> = [outcome.detail, outcome.output_note]
+    let missing = bundled
+        .zip(exit_code)
+        .and_then(|(row, status)| row.missing_library(status, &outcome.stderr))
+        .map(|library| {
+            let (file, package) = (library.file, library.package);
+            format!("the library {file} is missing (Debian and Ubuntu: apt install {package})")
+        });
+    let notes: Vec<_> = [missing, outcome.detail, outcome.output_note]
         .into_iter()
         .flatten()
         .collect();

@@ -77,6 +77,35 @@ fn an_executable_that_cannot_be_trusted_is_not_run() {
     });
 }
 
+/// Where the loader finds a library of a program (ldd(1)).
+fn library(program: &Path, name: &str) -> String {
+    let output = std::process::Command::new("ldd").arg(program).output();
+    let text = String::from_utf8(output.unwrap().stdout).unwrap();
+    let line = text.lines().find(|line| line.contains(name));
+    let path = line.and_then(|line| line.split_whitespace().nth(2));
+    path.expect("the executable is linked with it").to_owned()
+}
+
+#[test]
+fn a_library_that_is_missing_is_named_with_its_package() {
+    isolated(|| {
+        let (net, home) = (Net::new(), Home::new());
+        home.configure(&[&response("firewall-drop", "5763", "600")]);
+        let executable = home.file("active-response/bin/firewall-drop");
+        mount(&[
+            "--bind",
+            "/dev/null",
+            &library(&executable, "libnftnl.so.11"),
+        ]);
+        let _pair = Pair::start(&net, &home);
+        home.alert(&[Alert::sshd("203.0.113.9")]);
+        let failed = home.wait_record("failed", |record| record["state"] == "failed");
+        let detail = text(&failed, "detail");
+        assert!(detail.contains("apt install libnftnl11"), "{failed}");
+        assert!(net.arrives("203.0.113.9"));
+    });
+}
+
 #[test]
 fn a_command_cannot_name_a_path() {
     isolated(|| {
