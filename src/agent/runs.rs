@@ -167,6 +167,7 @@ impl Agent {
             mode: mode(kind),
             message,
             limits,
+            alone: entry.is_bundled && self.running.is_empty(),
         })
     }
 

@@ -97,6 +97,7 @@ impl Place {
             exe,
             bundled: false,
             mode,
+            alone: false,
             limits: Limits {
                 execution: Duration::from_secs(20),
                 handshake: Duration::from_secs(15),
