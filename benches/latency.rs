@@ -10,7 +10,7 @@
     reason = "a benchmark starts programs, looks at the time, and fails by panicking"
 )]
 
-#[allow(dead_code, reason = "shared with the tests, which use all of it")]
+#[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
 

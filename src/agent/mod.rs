@@ -28,9 +28,9 @@ use crate::contract::target;
 use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
-use crate::ledger::agent::{Changes, Ledger, RunKind, Step};
+use crate::ledger::agent::{Changes, Ledger, Step};
 use crate::ledger::reverts::Waiters;
-use crate::model::{Action, ActionId, ActionState, Keys, Target};
+use crate::model::{Action, ActionId, ActionState, Keys, Mode, Target};
 use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::exe::Home;
 use crate::wire::control::Answer;
@@ -105,7 +105,7 @@ pub struct Agent {
     guards: Guards,
     slots: Slots,
     next_run: u64,
-    planned: HashMap<RunId, (ActionId, RunKind)>,
+    planned: HashMap<RunId, (ActionId, Mode)>,
     /// Those of the planned actions that have not begun.
     fresh: HashSet<ActionId>,
     running: HashMap<RunId, Running>,
@@ -308,7 +308,7 @@ impl Agent {
             None => self.unguarded.push_back(id),
             Some(Ok(())) => {
                 self.fresh.insert(id);
-                self.plan(id, RunKind::Add, wanted.as_ref());
+                self.plan(id, Mode::Add, wanted.as_ref());
                 self.start_planned().await;
             }
             Some(Err(why)) => {

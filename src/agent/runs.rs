@@ -8,13 +8,11 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::contract::request::Message;
 use crate::contract::target;
-use crate::executor::{
-    self, Decision, End, Limits, Mode, Outcome, Planned, Progress, Run, RunId, Turn,
-};
+use crate::executor::{self, Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
 use crate::journal::Ticket;
-use crate::ledger::agent::{Ending, Entry, Finished, RunKind, Step, Verdict};
+use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict};
 use crate::model::bundled::{Bundled, Effect};
-use crate::model::{ActionId, ActionState, Target};
+use crate::model::{ActionId, ActionState, Mode, Target};
 
 use super::{Agent, HeldKeys};
 
@@ -28,14 +26,14 @@ const REVERT_WAITS: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) action: ActionId,
-    pub(super) kind: RunKind,
+    pub(super) kind: Mode,
     /// Dropped or set, it kills the run.
     cancel: watch::Sender<bool>,
 }
 
 impl Agent {
     /// Lines a run up behind the others of its lane.
-    pub(super) fn plan(&mut self, id: ActionId, kind: RunKind, target: Option<&Target>) {
+    pub(super) fn plan(&mut self, id: ActionId, kind: Mode, target: Option<&Target>) {
         let Some((lane, is_script)) = self.lane(id, target) else {
             return;
         };
@@ -48,7 +46,7 @@ impl Agent {
         let turn = match (entry.step, kind) {
             // Another action that waits in this lane may wait for its outcome.
             (Step::Adding | Step::Undoing | Step::Redoing, _) => Turn::Next,
-            (Step::InForce, RunKind::Add) => Turn::Last,
+            (Step::InForce, Mode::Add) => Turn::Last,
             (Step::Waiting | Step::InForce | Step::Reverting | Step::Ended, _) => Turn::Usual,
         };
         let planned = Planned {
@@ -56,7 +54,7 @@ impl Agent {
             lane,
             exe: &entry.action.executable,
             is_script,
-            mode: mode(kind),
+            mode: kind,
         };
         self.slots.submit(planned, turn);
     }
@@ -74,7 +72,7 @@ impl Agent {
         }
     }
 
-    async fn start_run(&mut self, run: RunId, id: ActionId, kind: RunKind) {
+    async fn start_run(&mut self, run: RunId, id: ActionId, kind: Mode) {
         if let Some(why) = self.objection(id, kind) {
             let now = clock::now();
             let changes = self.ledger.refuse(id, ActionState::Refused, why, now);
@@ -132,9 +130,9 @@ impl Agent {
 
     /// Why an action that has waited for its turn may not run any more: white
     /// list and configuration may be others than when it was lined up.
-    fn objection(&mut self, id: ActionId, kind: RunKind) -> Option<String> {
+    fn objection(&mut self, id: ActionId, kind: Mode) -> Option<String> {
         let waiting = self.ledger.entry(id)?.step == Step::Waiting;
-        if kind == RunKind::Delete || !waiting {
+        if kind == Mode::Delete || !waiting {
             return None;
         }
         let target = target::address(&self.alert(id)?).ok();
@@ -145,7 +143,7 @@ impl Agent {
         &self,
         id: RunId,
         entry: &Entry,
-        kind: RunKind,
+        kind: Mode,
         alert: &Arc<[u8]>,
     ) -> Result<Run, String> {
         let action = &entry.action;
@@ -164,14 +162,14 @@ impl Agent {
             home: self.home.clone(),
             exe: action.executable.clone(),
             bundled: entry.is_bundled,
-            mode: mode(kind),
+            mode: kind,
             message,
             limits,
             alone: entry.is_bundled && self.running.is_empty(),
         })
     }
 
-    async fn not_started(&mut self, run: RunId, id: ActionId, kind: RunKind, why: String) {
+    async fn not_started(&mut self, run: RunId, id: ActionId, kind: Mode, why: String) {
         let finished = Finished {
             ending: Ending::Broke(why),
             exit_code: None,
@@ -195,8 +193,8 @@ impl Agent {
                 // here only its process is new.
                 let waits = match (self.ledger.entry(id), kind) {
                     (Some(entry), _) if entry.is_bundled => Waits::before(kind, entry),
-                    (_, RunKind::Add) => Waits::Written,
-                    (_, RunKind::Delete) => Waits::Briefly,
+                    (_, Mode::Add) => Waits::Written,
+                    (_, Mode::Delete) => Waits::Briefly,
                 };
                 self.answer_after(ticket, waits, go, ());
             }
@@ -276,7 +274,7 @@ impl Agent {
         self.start_planned().await;
     }
 
-    async fn conclude(&mut self, run: RunId, id: ActionId, kind: RunKind, finished: &Finished) {
+    async fn conclude(&mut self, run: RunId, id: ActionId, kind: Mode, finished: &Finished) {
         let before = self.ledger.entry(id).map(|entry| entry.step);
         let changes = self.ledger.finish(id, kind, finished, clock::now());
         self.report(id, kind, before, finished);
@@ -288,22 +286,22 @@ impl Agent {
         }
     }
 
-    fn report(&self, id: ActionId, kind: RunKind, before: Option<Step>, run: &Finished) {
+    fn report(&self, id: ActionId, kind: Mode, before: Option<Step>, run: &Finished) {
         let problem = match &run.ending {
             Ending::Broke(why) => why.clone(),
             Ending::Exited(status) if *status != 0 => format!("status {status}"),
             Ending::Exited(_) => return,
             Ending::Reported(result) => {
                 let in_place = result.detail.as_deref() == Some(crate::contract::reply::IN_PLACE);
-                if before == Some(Step::InForce) && !in_place && kind == RunKind::Add {
+                if before == Some(Step::InForce) && !in_place && kind == Mode::Add {
                     log::warn!(action:% = id; "an effect was missing and has been put back");
                 }
                 return;
             }
         };
         let what = match kind {
-            RunKind::Add => "add",
-            RunKind::Delete => "delete",
+            Mode::Add => "add",
+            Mode::Delete => "delete",
         };
         log::warn!(action:% = id, run = what, problem = problem.as_str(); "an executable did not succeed");
     }
@@ -332,11 +330,11 @@ enum Waits {
 impl Waits {
     /// Kernel state is gone after a power cut, so its intent need only survive
     /// a crash of the process; files and accounts are not.
-    fn before(kind: RunKind, entry: &Entry) -> Self {
+    fn before(kind: Mode, entry: &Entry) -> Self {
         match (kind, entry.bundled().map(|row| row.effect)) {
-            (RunKind::Delete, _) => Self::Briefly,
-            (RunKind::Add, Some(Effect::Kernel)) => Self::Written,
-            (RunKind::Add, Some(Effect::File) | None) => Self::Synced,
+            (Mode::Delete, _) => Self::Briefly,
+            (Mode::Add, Some(Effect::Kernel)) => Self::Written,
+            (Mode::Add, Some(Effect::File) | None) => Self::Synced,
         }
     }
 
@@ -387,12 +385,5 @@ fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
         stderr: (!outcome.stderr.is_empty()).then_some(outcome.stderr),
         detail: (!notes.is_empty()).then(|| notes.join("; ")),
         duration_ms: Some(outcome.duration.as_secs_f64() * 1_000.0),
-    }
-}
-
-fn mode(kind: RunKind) -> Mode {
-    match kind {
-        RunKind::Add => Mode::Add,
-        RunKind::Delete => Mode::Delete,
     }
 }

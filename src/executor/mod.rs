@@ -29,6 +29,7 @@ use crate::sys::exe::{Home, VerifiedExe};
 use crate::sys::process::{self, Child, Pipes, ProcessId, StartError};
 
 pub use crate::contract::request::Decision;
+pub use crate::model::Mode;
 pub use killed::log_killed;
 pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Planned, Slots, Turn};
 
@@ -36,14 +37,6 @@ pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Planned, Slots, Turn};
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct RunId(pub u64);
-
-/// Whether an effect is made or taken back.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Add,
-    Delete,
-}
 
 /// How long things may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -96,6 +96,14 @@ impl Location {
     }
 }
 
+/// Whether an effect is made or taken back.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Add,
+    Delete,
+}
+
 /// How the executable is spoken to.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]

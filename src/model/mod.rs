@@ -15,7 +15,7 @@ pub mod record;
 pub mod span;
 mod target;
 
-pub use action::{Action, ActionState, AgentRef, Location, RuleRef};
+pub use action::{Action, ActionState, AgentRef, Location, Mode, RuleRef};
 pub use ids::{ActionId, AgentId, CommandName, ExeName, GroupName, InvalidName, RuleId};
 pub use keys::{InvalidKeys, Keys};
 pub use level::{InvalidLevel, Level};

@@ -3,9 +3,9 @@
 use crate::clock::Now;
 use crate::contract::reply::{RunResult, Status};
 use crate::ledger::end::End;
-use crate::model::{ActionId, ActionState, Record};
+use crate::model::{ActionId, ActionState, Mode, Record};
 
-use super::{Changes, Entry, Failure, Ledger, RunKind, Step};
+use super::{Changes, Entry, Failure, Ledger, Step};
 
 /// How a run ended, as far as the ledger cares.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,7 @@ impl Finished {
 
 impl Ledger {
     /// Takes in the end of a run.
-    pub fn finish(&mut self, id: ActionId, kind: RunKind, run: &Finished, now: Now) -> Changes {
+    pub fn finish(&mut self, id: ActionId, kind: Mode, run: &Finished, now: Now) -> Changes {
         let mut changes = Changes::default();
         let Some(entry) = self.entries.get_mut(&id) else {
             return changes;
@@ -74,11 +74,11 @@ impl Ledger {
         changes.change(id);
         let (step, repeat_of) = (entry.step, entry.repeat_of.take());
         changes.merge(match (kind, step, repeat_of) {
-            (RunKind::Add, Step::InForce, _) => self.finish_restore(id, run, now),
-            (RunKind::Add, _, Some(holder)) => self.finish_repeat(id, holder, run, now),
-            (RunKind::Add, _, None) => self.finish_add(id, run, now),
-            (RunKind::Delete, Step::Redoing, _) => self.finish_redo(id, run, now),
-            (RunKind::Delete, _, _) => self.finish_delete(id, run, now),
+            (Mode::Add, Step::InForce, _) => self.finish_restore(id, run, now),
+            (Mode::Add, _, Some(holder)) => self.finish_repeat(id, holder, run, now),
+            (Mode::Add, _, None) => self.finish_add(id, run, now),
+            (Mode::Delete, Step::Redoing, _) => self.finish_redo(id, run, now),
+            (Mode::Delete, _, _) => self.finish_delete(id, run, now),
         });
         changes
     }
@@ -148,7 +148,7 @@ impl Ledger {
         record.detail = Some(format!("{why}; taking back what it may have done"));
         let mut changes = Changes::default();
         changes.records.push(record);
-        changes.runs.push((id, RunKind::Delete));
+        changes.runs.push((id, Mode::Delete));
         changes
     }
 
@@ -246,7 +246,7 @@ impl Ledger {
         entry.step = Step::Adding;
         entry.printed_keys = false;
         let mut changes = Changes::default();
-        changes.runs.push((id, RunKind::Add));
+        changes.runs.push((id, Mode::Add));
         changes
     }
 

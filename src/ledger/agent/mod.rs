@@ -17,7 +17,7 @@ use std::time::Duration;
 use crate::clock::BootId;
 use crate::clock::{Boot, Now};
 use crate::ledger::end::End;
-use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Record};
+use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Mode, Record};
 use crate::sys::process::ProcessId;
 
 pub use entry::{Entry, Failure, Started, Step};
@@ -38,20 +38,13 @@ const RETRIES: [Duration; 4] = [
     Duration::from_secs(300),
 ];
 
-/// What a run of an executable is for.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum RunKind {
-    Add,
-    Delete,
-}
-
 /// What follows from an event, in the order in which it is to be done: journal
 /// `changed` together with `records`, then start `runs`.
 #[derive(Debug, Default)]
 pub struct Changes {
     pub changed: Vec<ActionId>,
     pub records: Vec<Record>,
-    pub runs: Vec<(ActionId, RunKind)>,
+    pub runs: Vec<(ActionId, Mode)>,
     /// The ids in `changed`: a hundred thousand ends may be due at one start.
     seen: HashSet<ActionId>,
 }
@@ -175,12 +168,12 @@ impl Ledger {
     /// Marks an action whose executable is about to be started. `None` if it
     /// does not want that run any more. An add whose time is over before it
     /// began is expired instead.
-    pub fn start(&mut self, id: ActionId, kind: RunKind, now: Now) -> Option<Changes> {
+    pub fn start(&mut self, id: ActionId, kind: Mode, now: Now) -> Option<Changes> {
         let boot_id = self.boot_id.clone();
         let entry = self.entries.get_mut(&id)?;
         let mut changes = Changes::default();
         match (kind, entry.step) {
-            (RunKind::Add, Step::Waiting) => {
+            (Mode::Add, Step::Waiting) => {
                 if entry.left(now, &boot_id) == Some(Duration::ZERO) {
                     let detail = "its timeout was over before it could start".to_owned();
                     return Some(self.refuse(id, ActionState::Expired, detail, now));
@@ -190,9 +183,9 @@ impl Ledger {
                     .records
                     .push(Record::new(&entry.action, ActionState::Running, now.wall));
             }
-            (RunKind::Add, Step::Adding | Step::InForce)
-            | (RunKind::Delete, Step::Reverting | Step::Undoing | Step::Redoing) => {}
-            (RunKind::Add, _) | (RunKind::Delete, _) => return None,
+            (Mode::Add, Step::Adding | Step::InForce)
+            | (Mode::Delete, Step::Reverting | Step::Undoing | Step::Redoing) => {}
+            (Mode::Add, _) | (Mode::Delete, _) => return None,
         }
         entry.running = true;
         changes.change(id);
@@ -338,13 +331,13 @@ impl Ledger {
                     return self.begin_revert(id, now);
                 }
                 if entry.must_restore {
-                    changes.runs.push((id, RunKind::Add));
+                    changes.runs.push((id, Mode::Add));
                 }
                 if !over {
                     self.arm(id);
                 }
             }
-            Step::Reverting | Step::Undoing => changes.runs.push((id, RunKind::Delete)),
+            Step::Reverting | Step::Undoing => changes.runs.push((id, Mode::Delete)),
             Step::Waiting | Step::Adding | Step::Redoing | Step::Ended => {}
         }
         changes
@@ -366,7 +359,7 @@ impl Ledger {
         record.since = entry.since;
         changes.change(id);
         changes.records.push(record);
-        changes.runs.push((id, RunKind::Delete));
+        changes.runs.push((id, Mode::Delete));
         changes
     }
 
@@ -397,7 +390,7 @@ impl Ledger {
                 if !entry.running {
                     // Do not wait for the next retry.
                     self.disarm(id);
-                    changes.runs.push((id, RunKind::Delete));
+                    changes.runs.push((id, Mode::Delete));
                 }
                 Some(changes)
             }

@@ -3,9 +3,9 @@
 //! ended before.
 
 use crate::clock::Now;
-use crate::model::{ActionId, ActionState};
+use crate::model::{ActionId, ActionState, Mode};
 
-use super::{Changes, Entry, Ledger, RunKind, Step};
+use super::{Changes, Entry, Ledger, Step};
 
 impl Ledger {
     /// Takes in an entry of the journal. Called for all of them before
@@ -80,20 +80,20 @@ impl Ledger {
         match step {
             Step::Waiting | Step::Ended => {}
             Step::Reverting | Step::Undoing | Step::Redoing => {
-                changes.runs.push((id, RunKind::Delete));
+                changes.runs.push((id, Mode::Delete));
             }
             Step::InForce if over || asked => return self.begin_revert(id, now),
             Step::InForce => {
                 self.arm(id);
                 if bundled {
                     self.entry_mut(id).must_restore = true;
-                    changes.runs.push((id, RunKind::Add));
+                    changes.runs.push((id, Mode::Add));
                 }
             }
             Step::Adding if (over || asked) && holder && reverts => {
                 return self.begin_revert(id, now);
             }
-            Step::Adding if bundled => changes.runs.push((id, RunKind::Add)),
+            Step::Adding if bundled => changes.runs.push((id, Mode::Add)),
             Step::Adding if !holder => {
                 // It had been told to abort, and its holder's end had been moved.
                 let detail = "in force through an earlier action; interrupted".to_owned();
@@ -102,7 +102,7 @@ impl Ledger {
             Step::Adding if reverts => {
                 self.entry_mut(id).step = Step::Redoing;
                 changes.change(id);
-                changes.runs.push((id, RunKind::Delete));
+                changes.runs.push((id, Mode::Delete));
             }
             Step::Adding => {
                 let detail = "interrupted: outcome unknown".to_owned();

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use crate::clock::{Boot, BootId, Now, Wall};
 use crate::contract::reply::{RunResult, Status};
-use crate::ledger::agent::{Changes, Ending, Entry, Finished, Ledger, RunKind, Step, Verdict};
-use crate::model::{Action, ActionId, ActionState, Keys, Record};
+use crate::ledger::agent::{Changes, Ending, Entry, Finished, Ledger, Step, Verdict};
+use crate::model::{Action, ActionId, ActionState, Keys, Mode, Record};
 
 pub(super) fn keys(target: u8) -> Keys {
     Keys::new(vec![format!("192.0.2.{target}")]).unwrap()
@@ -21,7 +21,7 @@ pub(super) struct Host {
     pub(super) effects: BTreeMap<(String, u8), u32>,
     pub(super) records: Vec<Record>,
     pub(super) stored: HashMap<ActionId, Entry>,
-    pub(super) runs: VecDeque<(ActionId, RunKind)>,
+    pub(super) runs: VecDeque<(ActionId, Mode)>,
     /// Bundled executables answer `failed` to a delete.
     pub(super) broken: bool,
 }
@@ -61,7 +61,7 @@ impl Host {
         self.targets.insert(id, target);
         let changes = self.ledger.accept(action, bundled, left, self.now);
         self.take(changes);
-        self.runs.push_back((id, RunKind::Add));
+        self.runs.push_back((id, Mode::Add));
         self.work();
     }
 
@@ -72,7 +72,7 @@ impl Host {
         }
     }
 
-    pub(super) fn run(&mut self, id: ActionId, kind: RunKind) {
+    pub(super) fn run(&mut self, id: ActionId, kind: Mode) {
         let Some(changes) = self.ledger.start(id, kind, self.now) else {
             return;
         };
@@ -89,7 +89,7 @@ impl Host {
         let executable = self.ledger.entry(id).unwrap().action.executable.to_string();
         let place = (executable, target);
         let status = match kind {
-            RunKind::Add => {
+            Mode::Add => {
                 let (verdict, changes) = self.ledger.keys(id, &keys(target), self.now);
                 self.take(changes);
                 match verdict {
@@ -103,8 +103,8 @@ impl Host {
                     Verdict::Wait => panic!("runs of one target follow each other here"),
                 }
             }
-            RunKind::Delete if self.broken && bundled => Status::Failed,
-            RunKind::Delete => match self.effects.remove(&place) {
+            Mode::Delete if self.broken && bundled => Status::Failed,
+            Mode::Delete => match self.effects.remove(&place) {
                 Some(_) => Status::Reverted,
                 None => Status::Absent,
             },
@@ -121,7 +121,7 @@ impl Host {
         self.finish(id, kind, ending);
     }
 
-    pub(super) fn finish(&mut self, id: ActionId, kind: RunKind, ending: Ending) {
+    pub(super) fn finish(&mut self, id: ActionId, kind: Mode, ending: Ending) {
         let finished = Finished {
             exit_code: None,
             ending,
@@ -180,7 +180,7 @@ impl Host {
             .ledger
             .entries()
             .filter(|entry| entry.step == Step::Waiting)
-            .map(|entry| (entry.action.id, RunKind::Add))
+            .map(|entry| (entry.action.id, Mode::Add))
             .collect();
         let changes = self.ledger.recover(self.now);
         self.take(changes);

@@ -7,11 +7,11 @@ use proptest::prelude::{
     ProptestConfig, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest,
 };
 
-use super::{Ending, Finished, Ledger, RunKind, Step, Verdict};
+use super::{Ending, Finished, Ledger, Step, Verdict};
 use crate::clock::{BootId, Wall};
 use crate::contract::reply::{RunResult, Status};
 use crate::model::action::sample::action;
-use crate::model::{Action, ActionId, ActionState};
+use crate::model::{Action, ActionId, ActionState, Mode};
 use host::{Host, keys};
 
 use ActionState::{Already, Applied, Done, Failed, Reverted, Reverting, Running};
@@ -150,14 +150,14 @@ fn an_add_that_breaks_off_is_taken_back_and_then_failed() {
         .ledger
         .accept(broken, false, Some(Duration::from_secs(60)), host.now);
     host.take(changes);
-    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
     host.take(changes);
     host.effects.insert(("block.sh".to_owned(), 9), 1);
     host.finish(
         id,
-        RunKind::Add,
+        Mode::Add,
         Ending::Broke("ran into its time limit".to_owned()),
     );
     host.work();
@@ -179,13 +179,13 @@ fn a_failed_repeat_leaves_the_block_of_the_first_alone() {
         .ledger
         .accept(repeat, true, Some(Duration::from_secs(600)), host.now);
     host.take(changes);
-    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
     host.take(changes);
     host.finish(
         id,
-        RunKind::Add,
+        Mode::Add,
         Ending::Broke("was ended by signal 9".to_owned()),
     );
     host.work();
@@ -230,7 +230,7 @@ fn an_interrupted_add_is_repeated_only_where_that_does_no_harm() {
             .ledger
             .accept(started, bundled, Some(Duration::from_secs(60)), host.now);
         host.take(changes);
-        let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+        let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
         host.take(changes);
         if *named_keys {
             let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
@@ -261,7 +261,7 @@ fn a_script_that_was_told_to_abort_does_not_undo_its_holder_after_a_crash() {
         .ledger
         .accept(repeat, false, Some(Duration::from_secs(60)), host.now);
     host.take(changes);
-    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (verdict, changes) = host.ledger.keys(id, &keys(9), host.now);
     assert_eq!(verdict, Verdict::Abort);
@@ -382,17 +382,17 @@ proptest! {
 
 /// Keys are decided on, and the run ends as told.
 fn add_ends(host: &mut Host, id: ActionId, target: u8, ending: Ending) -> Verdict {
-    let changes = host.ledger.start(id, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (verdict, changes) = host.ledger.keys(id, &keys(target), host.now);
     host.take(changes);
     if verdict != Verdict::Wait {
-        ends(host, id, RunKind::Add, ending);
+        ends(host, id, Mode::Add, ending);
     }
     verdict
 }
 
-fn ends(host: &mut Host, id: ActionId, kind: RunKind, ending: Ending) {
+fn ends(host: &mut Host, id: ActionId, kind: Mode, ending: Ending) {
     let finished = Finished {
         ending,
         exit_code: None,
@@ -424,9 +424,9 @@ fn a_bundled_repeat_does_not_wait_for_the_retries_of_an_undoing() {
     let mut host = Host::new();
     let first = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
     add_ends(&mut host, first, 7, Ending::Broke("killed".to_owned()));
-    let changes = host.ledger.start(first, RunKind::Delete, host.now).unwrap();
+    let changes = host.ledger.start(first, Mode::Delete, host.now).unwrap();
     host.take(changes);
-    ends(&mut host, first, RunKind::Delete, reported(Status::Failed));
+    ends(&mut host, first, Mode::Delete, reported(Status::Failed));
     assert_eq!(host.ledger.entry(first).unwrap().step, Step::Undoing);
 
     let second = taken_in(&mut host, action(2, "firewall-drop", Some(600)), true);
@@ -446,7 +446,7 @@ fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
     let mut notifier = action(1, "notify.sh", Some(60));
     notifier.revert = Some(false);
     let first = taken_in(&mut host, notifier, false);
-    let changes = host.ledger.start(first, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(first, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
     host.take(changes);
@@ -468,16 +468,16 @@ fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
 fn a_wish_to_revert_does_not_outlive_the_revert_it_began() {
     let mut host = Host::new();
     let first = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
-    let changes = host.ledger.start(first, RunKind::Add, host.now).unwrap();
+    let changes = host.ledger.start(first, Mode::Add, host.now).unwrap();
     host.take(changes);
     let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
     host.take(changes);
     let changes = host.ledger.ask_revert(first, host.now).unwrap();
     host.take(changes);
-    ends(&mut host, first, RunKind::Add, reported(Status::Applied));
-    let changes = host.ledger.start(first, RunKind::Delete, host.now).unwrap();
+    ends(&mut host, first, Mode::Add, reported(Status::Applied));
+    let changes = host.ledger.start(first, Mode::Delete, host.now).unwrap();
     host.take(changes);
-    ends(&mut host, first, RunKind::Delete, reported(Status::Failed));
+    ends(&mut host, first, Mode::Delete, reported(Status::Failed));
 
     let second = taken_in(&mut host, action(2, "firewall-drop", Some(600)), true);
     add_ends(&mut host, second, 7, reported(Status::Applied));
