@@ -43,6 +43,11 @@ pub struct NotEnded {
 /// How long a killed process may take to be gone.
 const KILL_WAIT: Duration = Duration::from_secs(2);
 
+/// How often, and with what pause, a process is looked at that may be in the
+/// middle of an execve(2); loading a program takes a few milliseconds.
+const EXEC_LOOKS: u32 = 20;
+const EXEC_PAUSE: Duration = Duration::from_millis(2);
+
 impl ProcessId {
     /// The process with this number now, also if it is a zombie.
     pub fn of(pid: i32) -> Option<Self> {
@@ -198,9 +203,25 @@ impl Group<'_> {
     fn names_home(&self, pid: i32) -> bool {
         let mut wanted = format!("{RIPOST_HOME}=").into_bytes();
         wanted.extend_from_slice(self.home.as_os_str().as_bytes());
-        fs::read(format!("/proc/{pid}/environ"))
-            .is_ok_and(|environment| environment.split(|b| *b == 0).any(|entry| entry == wanted))
+        environment(pid)
+            .split(|byte| *byte == 0)
+            .any(|entry| entry == wanted)
     }
+}
+
+/// The environment that a process was started with. In the middle of an
+/// execve(2) the kernel shows none (proc_pid_environ(5)), so an empty one is
+/// looked at again: what has cleared its environment still has none then.
+fn environment(pid: i32) -> Vec<u8> {
+    for _ in 0..EXEC_LOOKS {
+        match fs::read(format!("/proc/{pid}/environ")) {
+            Ok(environment) if environment.is_empty() => std::thread::sleep(EXEC_PAUSE),
+            Ok(environment) => return environment,
+            // It has ended, or it is a stranger's.
+            Err(_) => break,
+        }
+    }
+    Vec::new()
 }
 
 /// Waits until one of them has ended, and no longer than `time`.
