@@ -281,6 +281,7 @@ fn a_daemon_that_lets_nobody_in_says_why() {
     let newer = Greeting::Welcome {
         daemon: Daemon::Manager,
         protocol: PROTOCOL + 1,
+        journal: None,
         version: "9.8.7".to_owned(),
     };
     for (greeting, wanted, text) in [
@@ -303,7 +304,7 @@ fn a_reader_that_has_seen_enough_is_no_failure_but_a_full_disk_is() {
     let fake = FakeDaemon::start(
         home.path(),
         Daemon::Manager,
-        &Greeting::welcome(Daemon::Manager),
+        &Greeting::welcome(Daemon::Manager, None),
         bytes(
             &Frame::new(&Part {
                 answer: status(Daemon::Manager),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock::BootId;
-use crate::model::AgentId;
-use crate::transport::local;
-use crate::wire::{Frame, Hello, ToAgent};
+use crate::model::{AgentId, Instance, JournalId};
+use crate::transport::{local, session};
+use crate::wire::{AgentHello, Frame, Hello, PROTOCOL, ToAgent};
 
 /// Messages under way to the manager.
 const OUTGOING: usize = 256;
@@ -26,20 +26,26 @@ pub(super) enum LinkEvent {
 
 /// Dials the manager's socket for ever. Ends when nobody listens to it.
 pub async fn dial(socket: PathBuf, boot_id: BootId, reports: Reports) {
-    let hello = Hello::agent(AgentId::MANAGER, boot_id.0);
+    let hello = Hello::Agent(AgentHello {
+        protocol: PROTOCOL,
+        id: AgentId::MANAGER,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: boot_id.0,
+        journal: JournalId::from_bytes([0; 16]),
+        instance: Instance::from_bytes([0; 8]),
+        host: String::new(),
+    });
     let mut reported = false;
     while !reports.0.is_closed() {
         match local::dial(&socket, &hello).await {
-            Ok(connection) => {
+            Ok((connection, _)) => {
                 reported = false;
                 log::info!(socket:% = socket.display(); "connected to the manager");
                 let (outgoing, queue) = mpsc::channel(OUTGOING);
                 if reports.0.send(LinkEvent::Up(outgoing)).await.is_err() {
                     return;
                 }
-                let ended = local::exchange(connection, queue, &reports.0, |frame| {
-                    ToAgent::from_frame(frame).map(LinkEvent::Told)
-                });
+                let ended = session::attend(connection, queue, &reports.0, LinkEvent::Told);
                 let problem = ended.await.err().map(|error| error.to_string());
                 log::warn!(problem = problem.as_deref().unwrap_or("it was closed"); "lost the connection to the manager; responses in force stay and end in time");
                 if reports.0.send(LinkEvent::Down).await.is_err() {

@@ -33,8 +33,8 @@ use crate::ledger::reverts::Waiters;
 use crate::model::{Action, ActionId, ActionState, Keys, Mode, Target};
 use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::exe::Home;
+use crate::wire::ToAgent;
 use crate::wire::control::Answer;
-use crate::wire::{ToAgent, ToManager};
 
 use guards::Guards;
 use inbox::Event;
@@ -230,7 +230,7 @@ impl Agent {
 
     async fn told(&mut self, message: ToAgent) {
         match message {
-            ToAgent::WhiteList { networks } => {
+            ToAgent::WhiteList { networks, more: _ } => {
                 if let Some(stored) = self.guards.set_white_list(networks) {
                     self.journal.write(vec![Op::WhiteList(stored)]).await;
                 }
@@ -259,12 +259,13 @@ impl Agent {
                 self.outbox.stored(up_to);
                 self.journal.write(vec![Op::Confirmed { up_to }]).await;
             }
-            ToAgent::Ping => self.outbox.answer(ToManager::Pong),
+            // The session answers pings.
+            ToAgent::Ping | ToAgent::Pong | ToAgent::Renewed { .. } => {}
         }
     }
 
     /// Takes in an action, once.
-    async fn act(&mut self, action: Action, alert: Vec<u8>, left: Option<Duration>) {
+    async fn act(&mut self, action: Action, alert: Arc<[u8]>, left: Option<Duration>) {
         let id = action.id;
         if self.ledger.entry(id).is_some() || self.has_ended(id) {
             self.remind(id).await;
@@ -290,7 +291,7 @@ impl Agent {
         if let Some((state, detail)) = problem {
             changes.merge(self.ledger.refuse(id, state, detail, now));
         } else {
-            self.alerts.insert(id, alert.into());
+            self.alerts.insert(id, alert);
         }
         self.commit(changes).await;
         if !refused {

@@ -206,7 +206,12 @@ mod tests {
         frames
             .filter_map(|frame| match ToManager::from_frame(&frame).unwrap() {
                 ToManager::Update { seq, .. } => Some(seq),
-                ToManager::Reverted { .. } | ToManager::Pong => None,
+                ToManager::Capabilities { .. }
+                | ToManager::Taken { .. }
+                | ToManager::Reverted { .. }
+                | ToManager::Renew { .. }
+                | ToManager::Ping
+                | ToManager::Pong => None,
             })
             .collect()
     }

@@ -39,6 +39,13 @@ impl Agent {
                 ErrorKind::Invalid,
                 "an agent knows no other agents (ask the manager)",
             ),
+            Request::Run(_)
+            | Request::EnrollToken(_)
+            | Request::Import { .. }
+            | Request::Revoke { .. } => Answer::error(
+                ErrorKind::Invalid,
+                "only a manager can do that (run it on the manager's host)",
+            ),
             Request::Reload => {
                 control::pass_on(asked.answer, &self.reloads);
                 return;

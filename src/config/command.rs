@@ -224,7 +224,7 @@ fn command_name(value: Value<'_>, report: &mut Report<'_>) -> Option<CommandName
                 | InvalidName::Character(_)
                 | InvalidName::Start(_)
                 | InvalidName::NotAnAgentId
-                | InvalidName::NotAnActionId => "write a short name, such as firewall-drop",
+                | InvalidName::NotHex(_) => "write a short name, such as firewall-drop",
             };
             report.error(value.node.text_at, message, hint);
             None

@@ -2,29 +2,21 @@
 
 use crate::config::block::Value;
 use crate::config::report::Report;
-use crate::model::Location;
+use crate::model::{Location, Selector};
 
-/// Where a response runs: at least one place.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Locations {
-    local: bool,
-    server: bool,
-}
-
-impl Locations {
-    pub fn iter(self) -> impl Iterator<Item = Location> {
-        let local = self.local.then_some(Location::Local);
-        local
-            .into_iter()
-            .chain(self.server.then_some(Location::Server))
-    }
-
-    pub fn contains(self, location: Location) -> bool {
-        match location {
-            Location::Local => self.local,
-            Location::Server => self.server,
-        }
-    }
+/// Where a response runs: the union of what is named here, less `exclude`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Where {
+    /// On the agent the alert came from.
+    pub local: bool,
+    /// On the manager's own host.
+    pub server: bool,
+    /// On every agent, the manager's host included.
+    pub all: bool,
+    /// On these agents (`defined-agent`).
+    pub agents: Vec<Selector>,
+    /// On none of these, whatever names them.
+    pub exclude: Vec<Selector>,
 }
 
 const WORDS: [(&str, Option<Location>); 8] = [
@@ -40,11 +32,8 @@ const WORDS: [(&str, Option<Location>); 8] = [
 
 /// Words between blanks or commas; `off`: the block is switched off. Wazuh looks for them anywhere in the text,
 /// so that `last` is the server there (`as`) and `company` every agent (`any`).
-pub(crate) fn read(value: Value<'_>, off: bool, report: &mut Report<'_>) -> Option<Locations> {
-    let mut found = Locations {
-        local: false,
-        server: false,
-    };
+pub(crate) fn read(value: Value<'_>, off: bool, report: &mut Report<'_>) -> Option<Where> {
+    let mut found = Where::default();
     let mut wrong = false;
     let words = value.text.split(|c: char| c.is_whitespace() || c == ',');
     for word in words.filter(|word| !word.is_empty()) {
@@ -52,8 +41,8 @@ pub(crate) fn read(value: Value<'_>, off: bool, report: &mut Report<'_>) -> Opti
         match WORDS.iter().find(|(known, _)| *known == folded) {
             Some((_, Some(Location::Local))) => found.local = true,
             Some((_, Some(Location::Server))) => found.server = true,
-            Some((_, None)) if off => {}
-            Some((_, None)) => {
+            Some((_, None | Some(Location::DefinedAgent | Location::All))) if off => {}
+            Some((_, None | Some(Location::DefinedAgent | Location::All))) => {
                 let message = format!("the location {word} is not in this version");
                 let hint = "write local or server; this version serves one host";
                 report.error(value.place_of(word), message, hint);

@@ -28,7 +28,7 @@ use crate::diag::Diagnostics;
 pub use agent::AgentConfig;
 pub use command::Command;
 pub use load::{AnyConfig, agent, check_any, load_agent, load_any, load_manager, manager};
-pub use location::Locations;
+pub use location::Where;
 pub use manager::ManagerConfig;
 pub use response::Response;
 pub use source::{AlertSource, Format, StartAt};

@@ -7,20 +7,20 @@ use std::time::Duration;
 
 use crate::config::block::{Block, Reported, Unbuilt, Value};
 use crate::config::command::{Command, Commands, Lookup};
-use crate::config::location::{self, Locations};
+use crate::config::location::{self, Where};
 use crate::config::report::Report;
 use crate::config::schema::{Daemon, Parent};
 use crate::config::value::{self, Origin};
 use crate::config::when::{self, When};
 use crate::config::xml::Node;
-use crate::model::RuleId;
 use crate::model::action::Contract;
+use crate::model::{Location, RuleId};
 
 /// A response that is switched on.
 #[derive(Clone, Debug)]
 pub struct Response {
     pub command: Arc<Command>,
-    pub location: Locations,
+    pub location: Where,
     pub when: When,
     /// How long it stays in force. `None`: stateless.
     pub timeout: Option<Duration>,
@@ -67,7 +67,7 @@ pub(crate) fn read(node: &Node, commands: &Commands, report: &mut Report<'_>) ->
         (Some(command), Some(location), Some(when), Ok(timeout)) => {
             let timeout = timeout.and_then(|timeout| allowed(timeout, &command, report));
             Read::Response(Box::new(Response {
-                text: canonical(&command, location, &when, timeout),
+                text: canonical(&command, &location, &when, timeout),
                 command,
                 location,
                 when,
@@ -82,7 +82,7 @@ pub(crate) fn read(node: &Node, commands: &Commands, report: &mut Report<'_>) ->
 /// What a block says; what is wrong or missing has been reported.
 struct Settings<'a> {
     command: Option<Value<'a>>,
-    location: Option<Locations>,
+    location: Option<Where>,
     when: Option<When>,
     timeout: Result<Option<(Value<'a>, Duration)>, Reported>,
 }
@@ -176,7 +176,7 @@ fn allowed(
 
 fn canonical(
     command: &Command,
-    location: Locations,
+    location: &Where,
     when: &When,
     timeout: Option<Duration>,
 ) -> String {
@@ -214,9 +214,13 @@ fn canonical(
     let each = |key, text: &str| (key, Some(text.to_owned()));
     fields.extend(extra_args.iter().map(|arg| each("extra_arg", arg)));
     fields.extend(
-        location
-            .iter()
-            .map(|place| each("location", place.as_str())),
+        [
+            (location.local, Location::Local),
+            (location.server, Location::Server),
+        ]
+        .into_iter()
+        .filter(|(wanted, _)| *wanted)
+        .map(|(_, place)| each("location", place.as_str())),
     );
     fields.extend(ids.into_iter().map(|id| each("rules_id", id)));
     let mut text = String::new();

@@ -127,6 +127,7 @@ impl Connection {
                 daemon,
                 protocol,
                 version,
+                ..
             } => {
                 return Err(Failure::Version {
                     daemon,
@@ -168,7 +169,9 @@ impl Connection {
             | Answer::Agents { .. }
             | Answer::Records { .. }
             | Answer::Reverted { .. }
-            | Answer::Reloaded { .. } => Ok(answer),
+            | Answer::Reloaded { .. }
+            | Answer::Tokens { .. }
+            | Answer::Done { .. } => Ok(answer),
         }
     }
 

@@ -55,7 +55,7 @@ impl Failure {
             Self::Denied { denial, .. } => match denial {
                 Denial::NotPermitted => exit::NOT_PERMITTED,
                 Denial::Version => exit::UNAVAILABLE,
-                Denial::Busy => exit::TRY_AGAIN,
+                Denial::Busy | Denial::Twice => exit::TRY_AGAIN,
             },
             Self::Broken { .. } | Self::WrongAnswer(_) => exit::INTERNAL,
         }

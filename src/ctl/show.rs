@@ -76,7 +76,10 @@ pub(super) fn responses(records: &[Record], now: Wall) -> String {
                 record.command.to_string(),
                 agent(&record.agent),
                 keys(record.keys.as_ref()),
-                record.rule.id.to_string(),
+                record
+                    .rule
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), |rule| rule.id.to_string()),
                 moment(record.since),
                 left,
                 record.detail.clone().unwrap_or_default(),
@@ -101,7 +104,10 @@ pub(super) fn history(records: &[Record]) -> String {
                 record.command.to_string(),
                 agent(&record.agent),
                 keys(record.keys.as_ref()),
-                record.rule.id.to_string(),
+                record
+                    .rule
+                    .as_ref()
+                    .map_or_else(|| "-".to_owned(), |rule| rule.id.to_string()),
                 record.action.to_string(),
                 record.detail.clone().unwrap_or_default(),
             ]

@@ -53,7 +53,7 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     let door = Door {
         daemon: Daemon::Manager,
         requests: senders.asked,
-        agents: Some(senders.agents),
+        agents: Some(senders.reception),
     };
     let mut is_open = false;
     loop {

@@ -137,10 +137,10 @@ impl Manager {
         alert: &Alert<'_>,
         place: &Place<'_>,
     ) -> Option<Location> {
-        let wants = response.location;
+        let wants = &response.location;
         let stranger = match &alert.origin {
             Origin::Agent { id, .. } if *id == AgentId::MANAGER => {
-                if wants.contains(Location::Local) {
+                if wants.local {
                     return Some(Location::Local);
                 }
                 None
@@ -149,7 +149,7 @@ impl Manager {
             Origin::Absent => Some("no agent".to_owned()),
             Origin::Unreadable => Some("an agent without a valid id".to_owned()),
         };
-        if wants.contains(Location::Server) {
+        if wants.server {
             return Some(Location::Server);
         }
         let stranger = stranger?;
@@ -178,11 +178,11 @@ impl Manager {
             executable: command.executable.clone(),
             location,
             agent,
-            rule: RuleRef {
+            rule: Some(RuleRef {
                 id: alert.rule.id.clone(),
                 level: alert.rule.level,
                 groups: alert.rule.groups.clone(),
-            },
+            }),
             alert: alert.id.clone(),
             timeout: response.timeout,
             extra_args: command.extra_args.clone(),

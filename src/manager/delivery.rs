@@ -8,13 +8,12 @@ use tokio::sync::{mpsc, watch};
 use crate::clock::{self, Wall};
 use crate::journal::Journal;
 use crate::journal::manager::ManagerSchema;
-use crate::model::{ActionId, ActionState};
-use crate::transport::local::{self, AgentConnection};
-use crate::wire::{Frame, ToAgent, ToManager};
+use crate::model::{ActionId, ActionState, JournalId};
+use crate::transport::{Admission, Arrival};
+use crate::wire::{Frame, ToAgent};
 
 use super::Manager;
 use super::alerts::PATIENCE;
-use super::inbox::SessionEvent;
 
 /// Messages under way to the agent.
 const OUTGOING: usize = 256;
@@ -162,10 +161,11 @@ impl AgentState {
 impl Manager {
     /// A session begins: the agent gets the white list, then everything it has
     /// not confirmed to have.
-    pub(super) async fn agent_connected(&mut self, agent: AgentConnection) {
+    pub(super) async fn agent_connected(&mut self, arrival: Arrival) {
         let (outgoing, queue) = mpsc::channel(OUTGOING);
         self.agent.sessions += 1;
         let number = self.agent.sessions;
+        let agent = arrival.hello;
         log::info!(agent:% = agent.id, version = agent.version.as_str(); "an agent has connected");
         self.agent.session = Some(Session { number, outgoing });
         self.agent.since = Some(clock::wall());
@@ -178,17 +178,13 @@ impl Manager {
         for unwritten in &mut self.unwritten {
             unwritten.update = None;
         }
-        let events = self.session_events.clone();
-        tokio::spawn(async move {
-            let ended = local::exchange(agent.connection, queue, &events, |frame| {
-                ToManager::from_frame(&frame).map(|message| SessionEvent::Told(number, message))
-            });
-            if let Err(error) = ended.await {
-                log::warn!(error:% = error; "the session with an agent broke");
-            }
-            // A manager that is stopping does not care.
-            let _ = events.send(SessionEvent::Gone(number)).await;
-        });
+        let admission = Admission::Welcome {
+            session: number,
+            journal: JournalId::from_bytes([0; 16]),
+            outgoing: queue,
+        };
+        // An agent that has gone reports nothing; the next one replaces it.
+        let _ = arrival.admit.send(admission);
         self.send_white_list();
         let mut undelivered: Vec<_> = self
             .live
@@ -212,7 +208,10 @@ impl Manager {
 
     pub(super) fn send_white_list(&mut self) {
         let networks = self.settings.networks.clone();
-        self.agent.send_first(ToAgent::WhiteList { networks });
+        self.agent.send_first(ToAgent::WhiteList {
+            networks,
+            more: false,
+        });
     }
 
     /// Sends as much as there is room for.
@@ -263,7 +262,7 @@ impl Manager {
         let whole = dispatch.action.timeout;
         let message = ToAgent::Act {
             action: Box::new(dispatch.action.clone()),
-            alert: alert.to_vec(),
+            alert,
             remaining_ms: whole.map(|_| millis(left)),
             age_ms: millis(whole.unwrap_or(PATIENCE).saturating_sub(left)),
         };

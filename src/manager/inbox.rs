@@ -7,7 +7,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::config::ManagerConfig;
 use crate::source;
-use crate::transport::local::AgentConnection;
+use crate::transport::{Arrival, Reception, Report};
 use crate::wire::ToManager;
 use crate::wire::control::Asked;
 
@@ -37,7 +37,7 @@ pub(super) enum Event {
     Steer(Steer),
     Source(usize, source::Event),
     Asked(Asked),
-    Agent(AgentConnection),
+    Agent(Arrival),
     FromAgent(u64, ToManager),
     AgentGone(u64),
     /// There is room in the agent's outbox.
@@ -47,21 +47,13 @@ pub(super) enum Event {
     Prune,
 }
 
-/// What a session with an agent reports.
-#[derive(Debug)]
-pub(super) enum SessionEvent {
-    Told(u64, ToManager),
-    Gone(u64),
-}
-
 /// The receiving ends. The sending ends are handed out before the manager runs.
 #[derive(Debug)]
 pub struct Inbox {
     steer: mpsc::Receiver<Steer>,
     asked: mpsc::Receiver<Asked>,
-    agents: mpsc::Receiver<AgentConnection>,
-    sessions: mpsc::Receiver<SessionEvent>,
-    session_sender: mpsc::Sender<SessionEvent>,
+    agents: mpsc::Receiver<Arrival>,
+    sessions: mpsc::Receiver<Report>,
     sources: mpsc::Receiver<(usize, source::Event)>,
     source_sender: mpsc::Sender<(usize, source::Event)>,
     tick: Interval,
@@ -73,7 +65,7 @@ pub struct Inbox {
 pub struct Senders {
     pub steer: mpsc::Sender<Steer>,
     pub asked: mpsc::Sender<Asked>,
-    pub agents: mpsc::Sender<AgentConnection>,
+    pub reception: Reception,
 }
 
 impl Inbox {
@@ -81,8 +73,8 @@ impl Inbox {
     pub fn new() -> (Self, Senders) {
         let (steer_sender, steer) = mpsc::channel(8);
         let (asked_sender, asked) = mpsc::channel(QUEUE);
-        let (agents_sender, agents) = mpsc::channel(8);
-        let (session_sender, sessions) = mpsc::channel(QUEUE);
+        let (arrivals, agents) = mpsc::channel(8);
+        let (reports, sessions) = mpsc::channel(QUEUE);
         let (source_sender, sources) = mpsc::channel(SOURCE_QUEUE);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -93,7 +85,6 @@ impl Inbox {
             asked,
             agents,
             sessions,
-            session_sender,
             sources,
             source_sender,
             tick,
@@ -102,17 +93,13 @@ impl Inbox {
         let senders = Senders {
             steer: steer_sender,
             asked: asked_sender,
-            agents: agents_sender,
+            reception: Reception { arrivals, reports },
         };
         (inbox, senders)
     }
 
     pub(super) fn source_events(&self) -> mpsc::Sender<(usize, source::Event)> {
         self.source_sender.clone()
-    }
-
-    pub(super) fn session_events(&self) -> mpsc::Sender<SessionEvent> {
-        self.session_sender.clone()
     }
 
     /// The next event. Results come before alerts, so that a flood of alerts
@@ -131,8 +118,8 @@ impl Inbox {
             Some(steer) = self.steer.recv() => Event::Steer(steer),
             Some(agent) = self.agents.recv() => Event::Agent(agent),
             Some(event) = self.sessions.recv() => match event {
-                SessionEvent::Told(session, message) => Event::FromAgent(session, message),
-                SessionEvent::Gone(session) => Event::AgentGone(session),
+                Report::Told(session, message) => Event::FromAgent(session, message),
+                Report::Gone(session) => Event::AgentGone(session),
             },
             Some(chore) = manager.chores.join_next() => {
                 chore.expect("a chore neither panics nor is it aborted");

@@ -37,7 +37,7 @@ use crate::wire::control::Answer;
 
 use alerts::Counts;
 use delivery::AgentState;
-use inbox::{Event, SessionEvent};
+use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
 pub use sources::SourceError;
 use sources::Sources;
@@ -135,7 +135,6 @@ pub struct Manager {
     counts: Counts,
     limiter: Limiter,
     reverts: Waiters<Asker>,
-    session_events: mpsc::Sender<SessionEvent>,
     chores: JoinSet<()>,
     ready: Option<oneshot::Sender<()>>,
     reloads: mpsc::Sender<Asker>,
@@ -185,7 +184,6 @@ impl Manager {
             counts: Counts::default(),
             limiter: Limiter::default(),
             reverts: Waiters::default(),
-            session_events: inbox.session_events(),
             chores: JoinSet::new(),
             ready: Some(ready),
             reloads,

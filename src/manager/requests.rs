@@ -38,6 +38,12 @@ impl Manager {
                 self.revert(&which, asked.answer).await;
                 return;
             }
+            Request::Run(_)
+            | Request::EnrollToken(_)
+            | Request::Import { .. }
+            | Request::Revoke { .. } => {
+                Answer::error(ErrorKind::Invalid, "this is not in this version")
+            }
             Request::Reload => {
                 control::pass_on(asked.answer, &self.reloads);
                 return;
@@ -152,6 +158,8 @@ impl Manager {
             since: self.agent.since,
             version: self.agent.version.clone(),
             groups: Vec::new(),
+            address: None,
+            gaps: Vec::new(),
             pending: count(false),
             in_force: count(true),
         }

@@ -31,7 +31,11 @@ impl Manager {
                     }
                 }
             }
-            ToManager::Pong => {}
+            ToManager::Taken { .. }
+            | ToManager::Capabilities { .. }
+            | ToManager::Renew { .. }
+            | ToManager::Ping
+            | ToManager::Pong => {}
         }
     }
 
@@ -174,7 +178,6 @@ mod tests {
     use std::time::Duration;
 
     use tempfile::TempDir;
-    use tokio::net::UnixStream;
     use tokio::sync::{mpsc, oneshot};
 
     use crate::clock::{BootId, Wall};
@@ -183,13 +186,13 @@ mod tests {
     use crate::manager::{Inbox, Manager, Parts};
     use crate::model::action::sample;
     use crate::model::position::{Checkpoint, FileIdentity, Generation};
-    use crate::model::{Action, ActionState, AgentId, Record};
+    use crate::model::{Action, ActionState, AgentId, Instance, JournalId, Record};
     use crate::source::Line;
     use crate::sys::exe::Home;
-    use crate::transport::local::{AgentConnection, Connection};
+    use crate::transport::{Admission, Arrival, Origin};
     use crate::wire::control::{Answer, Asked, Request, Which};
     use crate::wire::message::Reverted;
-    use crate::wire::{FrameReader, ToManager};
+    use crate::wire::{AgentHello, Frame, PROTOCOL, ToManager};
 
     const CONFIG: &str = "<ripost_config>
       <command><name>block</name><executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
@@ -200,7 +203,7 @@ mod tests {
         folder: TempDir,
         manager: Manager,
         _inbox: Inbox,
-        agents: Vec<UnixStream>,
+        agents: Vec<mpsc::Receiver<Frame>>,
     }
 
     impl Scene {
@@ -253,19 +256,30 @@ mod tests {
         }
 
         async fn connect(&mut self) -> u64 {
-            let (near, far) = UnixStream::pair().unwrap();
-            let (reader, writer) = near.into_split();
-            let agent = AgentConnection {
+            let (admit, admission) = oneshot::channel();
+            let hello = AgentHello {
+                protocol: PROTOCOL,
                 id: AgentId::MANAGER,
                 version: "1".to_owned(),
-                connection: Connection {
-                    reader: FrameReader::new(reader),
-                    writer,
-                },
+                boot_id: "b".to_owned(),
+                journal: JournalId::from_bytes([1; 16]),
+                instance: Instance::from_bytes([1; 8]),
+                host: "host".to_owned(),
             };
-            self.agents.push(far);
-            self.manager.agent_connected(agent).await;
-            u64::try_from(self.agents.len()).unwrap()
+            let arrival = Arrival {
+                origin: Origin::Local,
+                hello,
+                admit,
+            };
+            self.manager.agent_connected(arrival).await;
+            let Ok(Admission::Welcome {
+                session, outgoing, ..
+            }) = admission.await
+            else {
+                panic!("not let in");
+            };
+            self.agents.push(outgoing);
+            session
         }
 
         async fn told(&mut self, session: u64, seq: u64, state: ActionState) {

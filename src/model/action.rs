@@ -85,6 +85,10 @@ pub enum Location {
     Local,
     /// On the manager's own host, agent `000`.
     Server,
+    /// On agents that are named by id, range, name or group.
+    DefinedAgent,
+    /// On every agent, the manager's host included.
+    All,
 }
 
 impl Location {
@@ -92,6 +96,8 @@ impl Location {
         match self {
             Self::Local => "local",
             Self::Server => "server",
+            Self::DefinedAgent => "defined-agent",
+            Self::All => "all",
         }
     }
 }
@@ -137,7 +143,9 @@ pub struct Action {
     pub executable: ExeName,
     pub location: Location,
     pub agent: AgentRef,
-    pub rule: RuleRef,
+    /// None if a person asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleRef>,
     /// The id of the alert, where it has one.
     pub alert: Option<String>,
     /// How long it stays in force, from the moment the manager read the alert.
@@ -199,11 +207,11 @@ pub(crate) mod sample {
                 id: AgentId::MANAGER,
                 name: "host".to_owned(),
             },
-            rule: RuleRef {
+            rule: Some(RuleRef {
                 id: RuleId::parse("5763").unwrap(),
                 level: Level::parse("10").unwrap(),
                 groups: vec![GroupName::parse("sshd").unwrap()],
-            },
+            }),
             alert: Some("1772600767.41231".to_owned()),
             timeout: timeout.map(Duration::from_secs),
             extra_args: Vec::new(),

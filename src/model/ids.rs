@@ -18,8 +18,8 @@ pub enum InvalidName {
     Start(char),
     #[error("is not an agent id (digits, such as 007)")]
     NotAnAgentId,
-    #[error("is not an action id (32 hexadecimal digits)")]
-    NotAnActionId,
+    #[error("is not {0} bytes in hexadecimal digits")]
+    NotHex(usize),
 }
 
 const MAX_NAME: usize = 256;
@@ -116,6 +116,38 @@ text_newtype!(
     }
 );
 
+/// Letters, digits, `.`, `_` and `-`: what Wazuh allows in names of agents and
+/// groups (Wazuh 4.14 shared/validate_op.c OS_IsValidName).
+fn plain(text: &str) -> Result<(), InvalidName> {
+    printable(text, 128)?;
+    match text
+        .chars()
+        .find(|c| !c.is_ascii_alphanumeric() && !"._-".contains(*c))
+    {
+        Some(c) => Err(InvalidName::Character(c)),
+        None => Ok(()),
+    }
+}
+
+text_newtype!(
+    /// The name of an agent. It starts with a letter, so that it is never
+    /// taken for an id or a range of them.
+    AgentName,
+    |text| {
+        plain(text)?;
+        match text.chars().next() {
+            Some(c) if !c.is_ascii_alphabetic() => Err(InvalidName::Start(c)),
+            _ => Ok(()),
+        }
+    }
+);
+
+text_newtype!(
+    /// A group of agents.
+    AgentGroup,
+    plain
+);
+
 text_newtype!(
     /// One group of a rule. Wazuh keeps leading blanks (`" attack"`), so they stay.
     GroupName,
@@ -132,6 +164,15 @@ pub struct AgentId(u32);
 impl AgentId {
     /// The agent on the manager's own host.
     pub const MANAGER: AgentId = AgentId(0);
+
+    /// The agent with this number; `None` beyond nine digits.
+    pub fn from_number(number: u32) -> Option<Self> {
+        (number <= 999_999_999).then_some(Self(number))
+    }
+
+    pub fn number(&self) -> u32 {
+        self.0
+    }
 
     pub fn parse(text: &str) -> Result<Self, InvalidName> {
         if text.is_empty() || text.len() > 9 || !text.bytes().all(|b| b.is_ascii_digit()) {
@@ -163,63 +204,111 @@ impl From<AgentId> for String {
     }
 }
 
-/// The id of an action: 128 bits derived from where its alert stands, from the
-/// response's own text and from the agent, written as 32 hexadecimal digits.
-/// The same alert read twice gives the same id.
-#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ActionId([u8; 16]);
+macro_rules! hex_newtype {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name([u8; $bytes]);
 
-impl ActionId {
-    pub fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+        impl $name {
+            pub fn from_bytes(bytes: [u8; $bytes]) -> Self {
+                Self(bytes)
+            }
 
-    pub fn parse(text: &str) -> Result<Self, InvalidName> {
-        if text.len() != 32 || !text.is_ascii() {
-            return Err(InvalidName::NotAnActionId);
+            pub fn bytes(&self) -> &[u8; $bytes] {
+                &self.0
+            }
+
+            pub fn parse(text: &str) -> Result<Self, InvalidName> {
+                let mut bytes = [0; $bytes];
+                hex(text, &mut bytes)?;
+                Ok(Self(bytes))
+            }
         }
-        let mut bytes = [0; 16];
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            let digit = |b: u8| char::from(b).to_digit(16);
-            let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
-                return Err(InvalidName::NotAnActionId);
-            };
-            *byte = u8::try_from(high * 16 + low).expect("two hexadecimal digits fit a byte");
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
         }
-        Ok(Self(bytes))
-    }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+    };
 }
 
-impl fmt::Display for ActionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+fn hex(text: &str, bytes: &mut [u8]) -> Result<(), InvalidName> {
+    let wrong = InvalidName::NotHex(bytes.len());
+    if text.len() != 2 * bytes.len() || !text.is_ascii() {
+        return Err(wrong);
     }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let digit = |b: u8| char::from(b).to_digit(16);
+        let (Some(high), Some(low)) = (digit(pair[0]), digit(pair[1])) else {
+            return Err(wrong);
+        };
+        *byte = u8::try_from(high * 16 + low).expect("two hexadecimal digits fit a byte");
+    }
+    Ok(())
 }
 
-impl fmt::Debug for ActionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+hex_newtype!(
+    /// The id of an action: 128 bits derived from where its alert stands, from
+    /// the response's own text and from the agent, written as 32 hexadecimal
+    /// digits. The same alert read twice gives the same id.
+    ActionId,
+    16
+);
 
-impl TryFrom<String> for ActionId {
-    type Error = InvalidName;
+hex_newtype!(
+    /// Names one journal for as long as it lives: made at random with it, so
+    /// that whoever remembers one notices that it was removed and begun anew.
+    JournalId,
+    16
+);
 
-    fn try_from(text: String) -> Result<Self, InvalidName> {
-        Self::parse(&text)
-    }
-}
+hex_newtype!(
+    /// Names one run of an agentd: made at random at each start.
+    Instance,
+    8
+);
 
-impl From<ActionId> for String {
-    fn from(id: ActionId) -> Self {
-        id.to_string()
-    }
-}
+hex_newtype!(
+    /// The SHA-256 of a certificate (of its DER form, as `openssl x509
+    /// -fingerprint -sha256` shows it). It is what tells agents apart.
+    Fingerprint,
+    32
+);
+
+hex_newtype!(
+    /// The SHA-256 of the public key of a manager's CA (of its
+    /// SubjectPublicKeyInfo, RFC 5280 4.1.2.7): what an agent is told of its
+    /// manager before it has ever spoken to it.
+    Pin,
+    32
+);
 
 #[cfg(test)]
 mod tests {
-    use super::{ActionId, AgentId, CommandName, ExeName, InvalidName};
+    use super::{ActionId, AgentId, AgentName, CommandName, ExeName, InvalidName};
 
     #[test]
     fn an_executable_name_is_one_visible_path_component() {
@@ -238,6 +327,16 @@ mod tests {
         assert_eq!(AgentId::parse("12345").unwrap().to_string(), "12345");
         for bad in ["", "-1", "1,2", "web", "1 ", "9999999999"] {
             assert!(AgentId::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_name_is_never_an_id_or_a_range() {
+        for good in ["web-7", "db.example.org", "A_1"] {
+            assert!(AgentName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "7", "1-3", "-x", "a b", "a:b", "a,b", "ü"] {
+            assert!(AgentName::parse(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -6,18 +6,27 @@
 
 pub mod action;
 pub mod bundled;
+pub mod capabilities;
 mod ids;
 mod keys;
 mod level;
 pub mod os_regex;
 pub mod position;
 pub mod record;
+mod selector;
+pub mod server;
 pub mod span;
 mod target;
 
 pub use action::{Action, ActionState, AgentRef, Location, Mode, RuleRef};
-pub use ids::{ActionId, AgentId, CommandName, ExeName, GroupName, InvalidName, RuleId};
+pub use capabilities::{Ability, Capabilities};
+pub use ids::{
+    ActionId, AgentGroup, AgentId, AgentName, CommandName, ExeName, Fingerprint, GroupName,
+    Instance, InvalidName, JournalId, Pin, RuleId,
+};
 pub use keys::{InvalidKeys, Keys};
 pub use level::{InvalidLevel, Level};
 pub use record::Record;
+pub use selector::{InvalidSelector, Selector};
+pub use server::ServerAddress;
 pub use target::{InvalidTarget, Target};

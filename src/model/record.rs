@@ -23,7 +23,8 @@ pub struct Record {
     pub agent: AgentRef,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
-    pub rule: RuleRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alert: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

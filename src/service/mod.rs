@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::transport::local::{self, AgentConnection, Peer};
+use crate::transport::local::{self, LocalConnection, Peer};
+use crate::transport::{Origin, Reception};
 use crate::wire::hello::Daemon;
 use crate::wire::parts;
 
@@ -30,7 +31,7 @@ pub struct Door {
     pub daemon: Daemon,
     pub requests: mpsc::Sender<Asked>,
     /// Only a manager takes agents.
-    pub agents: Option<mpsc::Sender<AgentConnection>>,
+    pub agents: Option<Reception>,
 }
 
 /// Serves the socket until it cannot be served any more. Somebody who removes
@@ -81,10 +82,12 @@ async fn admit(stream: UnixStream, door: Door) {
     let takes_agents = door.agents.is_some();
     match local::welcome(stream, door.daemon, takes_agents).await {
         Ok(Peer::Ctl(connection)) => answer(connection, &door.requests).await,
-        Ok(Peer::Agent(agent)) => {
+        Ok(Peer::Agent(hello, connection)) => {
             if let Some(agents) = door.agents {
-                // A closed channel means that the daemon is stopping.
-                drop(agents.send(agent).await);
+                let ended = agents.serve(connection, Origin::Local, hello).await;
+                if let Err(error) = ended {
+                    log::warn!(error:% = error; "the session with agent 000 broke");
+                }
             }
         }
         Err(error) => log::debug!(error:% = error; "a connection was refused"),
@@ -94,7 +97,7 @@ async fn admit(stream: UnixStream, door: Door) {
 /// Requests of one connection, one after the other. Every request is open to
 /// root and to the user the daemon runs as, whom [`local::welcome`] has told
 /// from everybody else.
-async fn answer(mut connection: local::Connection, requests: &mpsc::Sender<Asked>) {
+async fn answer(mut connection: LocalConnection, requests: &mpsc::Sender<Asked>) {
     while let Ok(Some(frame)) = connection.reader.next().await {
         let answer = match frame.message::<Request>() {
             Ok(request) => ask(request, requests).await,

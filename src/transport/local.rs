@@ -6,14 +6,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
 
-use crate::model::AgentId;
-use crate::wire::hello::{Daemon, Denial, Greeting, Hello};
-use crate::wire::{Frame, FrameError, FrameReader, stream};
+use crate::model::{AgentId, JournalId};
+use crate::transport::session::Connection;
+use crate::wire::FrameError;
+use crate::wire::hello::{AgentHello, Daemon, Denial, Greeting, Hello};
 
 /// How long a peer may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,41 +40,21 @@ pub enum LocalError {
     Credentials(io::Error),
 }
 
-/// A connection whose hello is done.
-#[derive(Debug)]
-pub struct Connection {
-    pub reader: FrameReader<OwnedReadHalf>,
-    pub writer: OwnedWriteHalf,
-}
+/// A connection over a Unix socket.
+pub type LocalConnection = Connection<OwnedReadHalf, OwnedWriteHalf>;
 
-impl Connection {
-    fn new(stream: UnixStream) -> Self {
-        let (reader, writer) = stream.into_split();
-        Self {
-            reader: FrameReader::new(reader),
-            writer,
-        }
-    }
-
-    /// Sends one message without body.
-    pub async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), FrameError> {
-        stream::write(&mut self.writer, &Frame::new(message)?).await
-    }
-}
-
-/// An agent that has said hello.
-#[derive(Debug)]
-pub struct AgentConnection {
-    pub id: AgentId,
-    pub version: String,
-    pub connection: Connection,
+fn connection(stream: UnixStream) -> LocalConnection {
+    let (reader, writer) = stream.into_split();
+    Connection::new(reader, writer)
 }
 
 /// Who is on the other side.
 #[derive(Debug)]
 pub enum Peer {
-    Ctl(Connection),
-    Agent(AgentConnection),
+    /// Has been greeted.
+    Ctl(LocalConnection),
+    /// The agent of this host. It is greeted once it is let in.
+    Agent(AgentHello, LocalConnection),
 }
 
 /// Makes the socket at `path`, mode 0600. One left behind by a killed
@@ -108,7 +87,7 @@ pub async fn welcome(
 ) -> Result<Peer, LocalError> {
     let peer = stream.peer_cred().map_err(LocalError::Credentials)?.uid();
     let own = rustix::process::geteuid().as_raw();
-    let mut connection = Connection::new(stream);
+    let mut connection = connection(stream);
     if peer != 0 && peer != own {
         let text = format!("user {peer} may not speak to this daemon (run it as root)");
         deny(&mut connection, Denial::NotPermitted, text).await;
@@ -123,47 +102,45 @@ pub async fn welcome(
         connection.send(&denial).await?;
         return Err(LocalError::Denied("another protocol".to_owned()));
     }
-    let agent = match hello {
-        Hello::Ctl { .. } => None,
-        Hello::Agent { .. } if !takes_agents => {
+    match hello {
+        Hello::Ctl { .. } => {
+            connection.send(&Greeting::welcome(daemon, None)).await?;
+            Ok(Peer::Ctl(connection))
+        }
+        Hello::Agent(_) if !takes_agents => {
             let text = format!("{daemon} takes no agents");
             deny(&mut connection, Denial::NotPermitted, text).await;
-            return Err(LocalError::Denied("an agent dialled an agent".to_owned()));
+            Err(LocalError::Denied("an agent dialled an agent".to_owned()))
         }
-        Hello::Agent { id, .. } if id != AgentId::MANAGER => {
+        Hello::Agent(hello) if hello.id != AgentId::MANAGER => {
             let text = "only agent 000 connects here".to_owned();
             deny(&mut connection, Denial::NotPermitted, text).await;
-            return Err(LocalError::Denied(format!(
-                "agent {id} on the local socket"
-            )));
+            Err(LocalError::Denied(format!(
+                "agent {} on the local socket",
+                hello.id
+            )))
         }
-        Hello::Agent { id, version, .. } => Some((id, version)),
-    };
-    connection.send(&Greeting::welcome(daemon)).await?;
-    Ok(match agent {
-        None => Peer::Ctl(connection),
-        Some((id, version)) => Peer::Agent(AgentConnection {
-            id,
-            version,
-            connection,
-        }),
-    })
+        Hello::Agent(hello) => Ok(Peer::Agent(hello, connection)),
+    }
 }
 
-async fn deny(connection: &mut Connection, denial: Denial, text: String) {
+async fn deny(connection: &mut LocalConnection, denial: Denial, text: String) {
     // The peer is turned away whether or not it hears why.
     drop(connection.send(&Greeting::Denied { denial, text }).await);
 }
 
 /// Connects to the daemon at `path` and says hello.
-pub async fn dial(path: &Path, hello: &Hello) -> Result<Connection, LocalError> {
+pub async fn dial(
+    path: &Path,
+    hello: &Hello,
+) -> Result<(LocalConnection, Option<JournalId>), LocalError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| LocalError::Dial {
             path: path.to_owned(),
             source,
         })?;
-    let mut connection = Connection::new(stream);
+    let mut connection = connection(stream);
     connection.send(hello).await?;
     let greeting: Greeting = tokio::time::timeout(HELLO_TIMEOUT, connection.reader.next())
         .await
@@ -171,41 +148,7 @@ pub async fn dial(path: &Path, hello: &Hello) -> Result<Connection, LocalError> 
         .ok_or(LocalError::Closed)?
         .message()?;
     match greeting {
-        Greeting::Welcome { .. } => Ok(connection),
+        Greeting::Welcome { journal, .. } => Ok((connection, journal)),
         Greeting::Denied { text, .. } => Err(LocalError::Denied(text)),
-    }
-}
-
-/// Moves messages both ways until either side is done: what comes out of
-/// `outgoing` is written, what is read goes through `take` into `incoming`,
-/// whose capacity is the back-pressure. Returns why it ended, if it was not
-/// that the other side or the owner had finished.
-pub async fn exchange<T>(
-    connection: Connection,
-    mut outgoing: mpsc::Receiver<Frame>,
-    incoming: &mpsc::Sender<T>,
-    take: impl Fn(Frame) -> Result<T, FrameError>,
-) -> Result<(), FrameError> {
-    let Connection {
-        mut reader,
-        mut writer,
-    } = connection;
-    let write = async {
-        while let Some(frame) = outgoing.recv().await {
-            stream::write(&mut writer, &frame).await?;
-        }
-        Ok(())
-    };
-    let read = async {
-        while let Some(frame) = reader.next().await? {
-            if incoming.send(take(frame)?).await.is_err() {
-                break;
-            }
-        }
-        Ok(())
-    };
-    tokio::select! {
-        written = write => written,
-        read = read => read,
     }
 }

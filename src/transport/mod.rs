@@ -2,3 +2,6 @@
 //! socket whose peer the kernel names.
 
 pub mod local;
+pub mod session;
+
+pub use session::{Admission, Arrival, Connection, Origin, Reception, Report};

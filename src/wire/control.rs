@@ -10,7 +10,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::clock::Wall;
-use crate::model::{ActionId, ActionState, AgentId, Keys, Record, Target};
+use crate::model::{
+    ActionId, ActionState, AgentGroup, AgentId, AgentName, CommandName, Keys, Record, Target,
+};
 
 /// A request on its way to the daemon's owner of the state, who answers it.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub struct Asked {
 
 /// What a person can ask of a daemon.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "request")]
+#[serde(rename_all = "kebab-case", tag = "request")]
 pub enum Request {
     /// Answered with [`Answer::Status`].
     Status,
@@ -35,6 +37,72 @@ pub enum Request {
     Revert { which: Which },
     /// Applies the configuration on disk; answered with [`Answer::Reloaded`].
     Reload,
+    /// Starts a command by hand; answered with [`Answer::Records`], one for
+    /// each host, once each has an outcome or the patience is over.
+    Run(Run),
+    /// Makes an enrollment token; answered with [`Answer::Tokens`].
+    EnrollToken(TokenWish),
+    /// Takes in agents that are known elsewhere, with their ids and names;
+    /// answered with [`Answer::Tokens`], one for each that is new here.
+    Import {
+        agents: Vec<KnownAgent>,
+        /// How long their tokens are valid, in seconds.
+        ttl: u64,
+    },
+    /// Shuts an agent out at once; answered with [`Answer::Done`].
+    Revoke { agent: AgentId },
+}
+
+/// A command that a person starts.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Run {
+    pub command: CommandName,
+    /// Selectors ([`crate::model::Selector`]), or `all`.
+    pub agents: Vec<String>,
+    /// An address, or what else the executable acts on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Seconds; none for one that is not taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+}
+
+/// What an enrollment token is to be good for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct TokenWish {
+    /// The one agent it is for, which may be enrolled already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AgentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AgentName>,
+    pub groups: Vec<AgentGroup>,
+    /// How many hosts may enroll with it.
+    pub uses: u32,
+    /// How long it is valid, in seconds.
+    pub ttl: u64,
+}
+
+/// An agent of OSSEC or Wazuh, a line of `client.keys`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct KnownAgent {
+    pub id: AgentId,
+    pub name: AgentName,
+    /// It was removed there: its id must not be used again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub removed: bool,
+}
+
+/// A token that was made.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct IssuedToken {
+    /// The one agent it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AgentId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AgentName>,
+    pub token: String,
+    pub uses: u32,
+    pub expires: Wall,
 }
 
 /// Which actions to revert.
@@ -119,6 +187,15 @@ pub enum Answer {
         applied: bool,
         text: String,
     },
+    /// Tokens that were made, and what is to be said of the rest.
+    Tokens {
+        tokens: Vec<IssuedToken>,
+        notes: Vec<String>,
+    },
+    /// The text of what was done.
+    Done {
+        text: String,
+    },
     /// The request could not be carried out.
     Error {
         kind: ErrorKind,
@@ -167,10 +244,16 @@ pub struct Agent {
     pub since: Option<Wall>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Where it connects from, or did the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     pub groups: Vec<String>,
     /// Actions that wait or run.
     pub pending: u64,
     pub in_force: u64,
+    /// Which of its executables cannot work there, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -2,6 +2,7 @@
 //! for bytes that are only announced.
 
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,8 @@ pub enum FrameError {
     Json(#[source] serde_json::Error),
     #[error("a frame with a body of {0} bytes, where none belongs")]
     UnexpectedBody(usize),
+    #[error("the other side has been silent for too long")]
+    Silent,
     #[error("the connection failed")]
     Io(#[source] io::Error),
 }
@@ -31,18 +34,21 @@ pub enum FrameError {
 /// A header, which is one JSON value, and the bytes that go with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame {
-    header: Vec<u8>,
-    body: Vec<u8>,
+    header: Box<[u8]>,
+    /// Shared: the same alert goes to thousands of agents.
+    body: Arc<[u8]>,
 }
 
 impl Frame {
     /// A frame without body.
     pub fn new<T: Serialize>(message: &T) -> Result<Self, FrameError> {
-        Self::with_body(message, Vec::new())
+        Self::with_body(message, Arc::default())
     }
 
-    pub fn with_body<T: Serialize>(message: &T, body: Vec<u8>) -> Result<Self, FrameError> {
-        let header = serde_json::to_vec(message).map_err(FrameError::Json)?;
+    pub fn with_body<T: Serialize>(message: &T, body: Arc<[u8]>) -> Result<Self, FrameError> {
+        let header = serde_json::to_vec(message)
+            .map_err(FrameError::Json)?
+            .into_boxed_slice();
         Ok(Self { header, body })
     }
 
@@ -55,7 +61,7 @@ impl Frame {
     }
 
     /// The message and the body.
-    pub fn into_parts<T: DeserializeOwned>(self) -> Result<(T, Vec<u8>), FrameError> {
+    pub fn into_parts<T: DeserializeOwned>(self) -> Result<(T, Arc<[u8]>), FrameError> {
         let message = serde_json::from_slice(&self.header).map_err(FrameError::Json)?;
         Ok((message, self.body))
     }
@@ -72,8 +78,8 @@ impl Frame {
         let mut bytes = Vec::with_capacity(LENGTH + length);
         bytes.extend(number(length));
         bytes.extend(number(self.header.len()));
-        bytes.extend(&self.header);
-        bytes.extend(&self.body);
+        bytes.extend_from_slice(&self.header);
+        bytes.extend_from_slice(&self.body);
         Ok(bytes)
     }
 }
@@ -108,8 +114,8 @@ pub fn decode(bytes: &[u8], limit: usize) -> Result<Option<(Frame, usize)>, Fram
     };
     let (header, body) = content.split_at(header);
     let frame = Frame {
-        header: header.to_vec(),
-        body: body.to_vec(),
+        header: header.into(),
+        body: body.into(),
     };
     Ok(Some((frame, LENGTH + length)))
 }
@@ -168,7 +174,7 @@ mod tests {
     use crate::wire::{MAX_FRAME, MAX_HELLO};
 
     fn frame(text: &str, body: &[u8]) -> Frame {
-        Frame::with_body(&text, body.to_vec()).unwrap()
+        Frame::with_body(&text, body.into()).unwrap()
     }
 
     /// A reader that gives one byte at a time and counts them.
@@ -278,7 +284,7 @@ mod tests {
             prop_assert_eq!(used, length);
             let (message, received_body): (String, _) = received.into_parts().unwrap();
             prop_assert_eq!(message, text);
-            prop_assert_eq!(received_body, body);
+            prop_assert_eq!(&*received_body, &*body);
         }
 
         #[test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::AgentId;
+use crate::model::{AgentId, Instance, JournalId};
 use crate::wire::PROTOCOL;
 
 /// Who dials.
@@ -16,14 +16,26 @@ pub enum Hello {
         /// For people: the version of the package.
         version: String,
     },
-    Agent {
-        protocol: u32,
-        id: AgentId,
-        version: String,
-        /// As the kernel writes it; another one means that the host has been
-        /// started anew since.
-        boot_id: String,
-    },
+    Agent(AgentHello),
+}
+
+/// An agent that dials.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct AgentHello {
+    pub protocol: u32,
+    pub id: AgentId,
+    /// For people: the version of the package.
+    pub version: String,
+    /// As the kernel writes it; another one means that the host has been
+    /// started anew since.
+    pub boot_id: String,
+    /// Another one means that the agent has lost what it knew; the numbers of
+    /// its updates begin anew with it.
+    pub journal: JournalId,
+    /// Tells a host that comes back from another one with the same certificate.
+    pub instance: Instance,
+    /// The name of the host, for people.
+    pub host: String,
 }
 
 impl Hello {
@@ -35,22 +47,12 @@ impl Hello {
         }
     }
 
-    /// What this agentd says.
-    pub fn agent(id: AgentId, boot_id: String) -> Self {
-        Self::Agent {
-            protocol: PROTOCOL,
-            id,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot_id,
-        }
-    }
-
     /// The answer to a peer that speaks another protocol than we do.
     pub fn mismatch(&self, daemon: Daemon) -> Option<Greeting> {
         let (Self::Ctl { protocol, version }
-        | Self::Agent {
+        | Self::Agent(AgentHello {
             protocol, version, ..
-        }) = self;
+        })) = self;
         (*protocol != PROTOCOL).then(|| Greeting::Denied {
             denial: Denial::Version,
             text: format!(
@@ -69,6 +71,10 @@ pub enum Greeting {
         daemon: Daemon,
         protocol: u32,
         version: String,
+        /// The manager's journal. Another one than before means that the
+        /// manager has lost what it knew of this agent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        journal: Option<JournalId>,
     },
     Denied {
         denial: Denial,
@@ -79,11 +85,12 @@ pub enum Greeting {
 
 impl Greeting {
     /// What this daemon answers to a peer that it accepts.
-    pub fn welcome(daemon: Daemon) -> Self {
+    pub fn welcome(daemon: Daemon, journal: Option<JournalId>) -> Self {
         Self::Welcome {
             daemon,
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            journal,
         }
     }
 }
@@ -98,6 +105,8 @@ pub enum Denial {
     Version,
     /// Not now: too many connections, or the daemon is stopping.
     Busy,
+    /// Another host is connected with the same certificate.
+    Twice,
 }
 
 /// Which daemon speaks.
@@ -127,8 +136,8 @@ impl fmt::Display for Daemon {
 
 #[cfg(test)]
 mod tests {
-    use super::{Daemon, Denial, Greeting, Hello};
-    use crate::model::AgentId;
+    use super::{AgentHello, Daemon, Denial, Greeting, Hello};
+    use crate::model::{AgentId, Instance, JournalId};
     use crate::wire::{Frame, PROTOCOL};
 
     #[test]
@@ -142,7 +151,15 @@ mod tests {
         };
         assert_eq!(denial, Denial::Version);
         assert!(text.contains("9.8.7") && text.contains("ripost-manager"));
-        let agent = Hello::agent(AgentId::MANAGER, "b".to_owned());
+        let agent = Hello::Agent(AgentHello {
+            protocol: PROTOCOL,
+            id: AgentId::MANAGER,
+            version: "0.1.0".to_owned(),
+            boot_id: "b".to_owned(),
+            journal: JournalId::from_bytes([1; 16]),
+            instance: Instance::from_bytes([2; 8]),
+            host: "web-7".to_owned(),
+        });
         assert_eq!(agent.mismatch(Daemon::Manager), None);
     }
 
@@ -157,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_greeting_names_the_program() {
-        let text = serde_json::to_string(&Greeting::welcome(Daemon::Agentd)).unwrap();
+        let text = serde_json::to_string(&Greeting::welcome(Daemon::Agentd, None)).unwrap();
         assert!(text.starts_with(r#"{"welcome":{"daemon":"ripost-agentd","protocol":1,"#));
     }
 }

@@ -1,9 +1,12 @@
 //! What manager and agent tell each other once the hello is done.
 
+use std::sync::Arc;
+
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, ActionId, ActionState, Keys, Record};
+use crate::model::{Action, ActionId, ActionState, Capabilities, Keys, Record};
+use crate::wire::enroll::PublicKey;
 use crate::wire::{Frame, FrameError};
 
 /// From the manager to an agent.
@@ -11,17 +14,20 @@ use crate::wire::{Frame, FrameError};
 #[serde(rename_all = "snake_case")]
 pub enum ToAgent {
     /// The whole white list of the manager, which replaces the one before. An
-    /// agent starts no new action until it has had one.
+    /// agent starts no new action until it has had one. A long list comes in
+    /// several messages, all but the last with `more`.
     WhiteList {
         #[serde(with = "networks")]
         networks: Vec<IpNetwork>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        more: bool,
     },
-    /// Carry this action out.
+    /// Carry this action out. Answered with [`ToManager::Taken`].
     Act {
         action: Box<Action>,
         /// The alert's bytes as the source wrote them: the body of the frame.
         #[serde(skip)]
-        alert: Vec<u8>,
+        alert: Arc<[u8]>,
         /// What is left of the timeout, in milliseconds; none if it has none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         remaining_ms: Option<u64>,
@@ -33,7 +39,13 @@ pub enum ToAgent {
     /// Updates with a `seq` up to this one are on the manager's disk: the agent
     /// may drop them.
     Stored { up_to: u64 },
-    /// Answered with [`ToManager::Pong`].
+    /// The answer to [`ToManager::Renew`]: a new certificate, and the CA, as PEM.
+    Renewed { certificate: String, ca: String },
+    /// The answer to [`ToManager::Ping`]. Sent by the session, not by the
+    /// manager's own task.
+    Pong,
+    /// Answered with [`ToManager::Pong`]: asked before another connection with
+    /// the same certificate is let in.
     Ping,
 }
 
@@ -41,9 +53,12 @@ impl ToAgent {
     pub fn into_frame(mut self) -> Result<Frame, FrameError> {
         let body = match &mut self {
             Self::Act { alert, .. } => std::mem::take(alert),
-            Self::WhiteList { .. } | Self::Revert { .. } | Self::Stored { .. } | Self::Ping => {
-                Vec::new()
-            }
+            Self::WhiteList { .. }
+            | Self::Revert { .. }
+            | Self::Stored { .. }
+            | Self::Renewed { .. }
+            | Self::Pong
+            | Self::Ping => Arc::default(),
         };
         Frame::with_body(&self, body)
     }
@@ -52,7 +67,12 @@ impl ToAgent {
         let (mut message, body) = frame.into_parts()?;
         match &mut message {
             Self::Act { alert, .. } => *alert = body,
-            Self::WhiteList { .. } | Self::Revert { .. } | Self::Stored { .. } | Self::Ping => {
+            Self::WhiteList { .. }
+            | Self::Revert { .. }
+            | Self::Stored { .. }
+            | Self::Renewed { .. }
+            | Self::Pong
+            | Self::Ping => {
                 if !body.is_empty() {
                     return Err(FrameError::UnexpectedBody(body.len()));
                 }
@@ -66,10 +86,16 @@ impl ToAgent {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToManager {
+    /// What this host can do: the first message of each session, and again
+    /// whenever it changes.
+    Capabilities { capabilities: Box<Capabilities> },
+    /// These actions are in the agent's journal, on its disk: the manager need
+    /// not send them again.
+    Taken { actions: Vec<ActionId> },
     /// An action has come to a new state. The whole action comes along, so that
     /// a manager that has lost it can adopt it. Sent again after each hello
     /// until [`ToAgent::Stored`] covers its `seq`, which grows by one with each
-    /// update of this agent.
+    /// update of the agent's journal ([`crate::wire::hello::AgentHello::journal`]).
     Update {
         seq: u64,
         action: Box<Action>,
@@ -77,6 +103,11 @@ pub enum ToManager {
     },
     /// The answer to [`ToAgent::Revert`].
     Reverted { request: u64, outcome: Reverted },
+    /// Asks for a certificate for a new key, two thirds into the lifetime of
+    /// the present one.
+    Renew { key: PublicKey },
+    /// Answered with [`ToAgent::Pong`].
+    Ping,
     /// The answer to [`ToAgent::Ping`].
     Pong,
 }
@@ -140,6 +171,7 @@ mod tests {
     use crate::clock::Wall;
     use crate::model::action::sample;
     use crate::model::{Action, ActionId, ActionState, Keys, Record};
+    use crate::wire::enroll::PublicKey;
     use crate::wire::frame::decode;
     use crate::wire::{Frame, FrameError, MAX_FRAME};
 
@@ -157,8 +189,8 @@ mod tests {
             ipnetwork::IpNetwork::new(address, prefix % bits).unwrap()
         });
         prop_oneof![
-            proptest::collection::vec(network, 0..20)
-                .prop_map(|networks| ToAgent::WhiteList { networks }),
+            (proptest::collection::vec(network, 0..20), any::<bool>())
+                .prop_map(|(networks, more)| ToAgent::WhiteList { networks, more }),
             any::<(
                 [u8; 16],
                 Option<u32>,
@@ -170,7 +202,7 @@ mod tests {
             .prop_map(|(id, timeout, args, alert, remaining_ms, age_ms)| {
                 ToAgent::Act {
                     action: action(id, timeout.map(u64::from), args),
-                    alert,
+                    alert: alert.into(),
                     remaining_ms,
                     age_ms,
                 }
@@ -180,7 +212,10 @@ mod tests {
                 request,
             }),
             any::<u64>().prop_map(|up_to| ToAgent::Stored { up_to }),
+            any::<(String, String)>()
+                .prop_map(|(certificate, ca)| ToAgent::Renewed { certificate, ca }),
             Just(ToAgent::Ping),
+            Just(ToAgent::Pong),
         ]
     }
 
@@ -215,6 +250,15 @@ mod tests {
                 request,
                 outcome: Reverted::Failed { text },
             }),
+            proptest::collection::vec(any::<[u8; 16]>(), 0..20).prop_map(|ids| {
+                ToManager::Taken {
+                    actions: ids.into_iter().map(ActionId::from_bytes).collect(),
+                }
+            }),
+            Just(ToManager::Renew {
+                key: PublicKey::from_bytes([7; 65]),
+            }),
+            Just(ToManager::Ping),
             Just(ToManager::Pong),
         ]
     }
@@ -230,7 +274,7 @@ mod tests {
     fn an_alert_that_is_not_utf_8_arrives_byte_for_byte() {
         let sent = ToAgent::Act {
             action: action([1; 16], None, Vec::new()),
-            alert: b"{\"full_log\":\"\xff\xfe\\u0000\"}".to_vec(),
+            alert: b"{\"full_log\":\"\xff\xfe\\u0000\"}".as_slice().into(),
             remaining_ms: None,
             age_ms: 3,
         };
@@ -240,7 +284,7 @@ mod tests {
 
     #[test]
     fn only_an_action_has_a_body() {
-        let frame = Frame::with_body(&ToAgent::Ping, b"x".to_vec()).unwrap();
+        let frame = Frame::with_body(&ToAgent::Ping, b"x".as_slice().into()).unwrap();
         assert!(matches!(
             ToAgent::from_frame(frame),
             Err(FrameError::UnexpectedBody(1))

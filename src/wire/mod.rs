@@ -26,6 +26,7 @@
 //! fields it does not know.
 
 pub mod control;
+pub mod enroll;
 pub mod frame;
 pub mod hello;
 pub mod message;
@@ -33,7 +34,7 @@ pub mod parts;
 pub mod stream;
 
 pub use frame::{Frame, FrameError};
-pub use hello::{Daemon, Denial, Greeting, Hello};
+pub use hello::{AgentHello, Daemon, Denial, Greeting, Hello};
 pub use message::{Reverted, ToAgent, ToManager};
 pub use stream::FrameReader;
 

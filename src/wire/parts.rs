@@ -42,7 +42,16 @@ pub fn split(answer: Answer) -> Vec<Part> {
         Answer::Reverted { outcomes } => chunks(outcomes)
             .map(|outcomes| Answer::Reverted { outcomes })
             .collect(),
-        whole @ (Answer::Status(_) | Answer::Reloaded { .. } | Answer::Error { .. }) => {
+        Answer::Tokens { tokens, mut notes } => chunks(tokens)
+            .map(|tokens| Answer::Tokens {
+                tokens,
+                notes: std::mem::take(&mut notes),
+            })
+            .collect(),
+        whole @ (Answer::Status(_)
+        | Answer::Reloaded { .. }
+        | Answer::Done { .. }
+        | Answer::Error { .. }) => {
             vec![whole]
         }
     };
@@ -69,6 +78,16 @@ pub fn append(answer: &mut Answer, next: Answer) -> Result<(), DifferentKinds> {
         (Answer::Reverted { outcomes }, Answer::Reverted { outcomes: mut rows }) => {
             outcomes.append(&mut rows);
         }
+        (
+            Answer::Tokens { tokens, notes },
+            Answer::Tokens {
+                tokens: mut rows,
+                notes: mut said,
+            },
+        ) => {
+            tokens.append(&mut rows);
+            notes.append(&mut said);
+        }
         // An error may end any answer.
         (answer, error @ Answer::Error { .. }) => *answer = error,
         (
@@ -77,6 +96,8 @@ pub fn append(answer: &mut Answer, next: Answer) -> Result<(), DifferentKinds> {
             | Answer::Reverted { .. }
             | Answer::Status(_)
             | Answer::Reloaded { .. }
+            | Answer::Tokens { .. }
+            | Answer::Done { .. }
             | Answer::Error { .. },
             _,
         ) => return Err(DifferentKinds),

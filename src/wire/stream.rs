@@ -99,7 +99,7 @@ mod tests {
     use crate::wire::{Frame, FrameError, MAX_FRAME, MAX_HELLO};
 
     fn frame(text: &str, body: Vec<u8>) -> Frame {
-        Frame::with_body(&text, body).unwrap()
+        Frame::with_body(&text, body.into()).unwrap()
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ impl FakeDaemon {
 
     /// Greets, and replies with these bytes.
     pub fn replying(home: &Path, daemon: Daemon, reply: Vec<u8>) -> Self {
-        let fake = Self::start(home, daemon, &Greeting::welcome(daemon), reply);
+        let fake = Self::start(home, daemon, &Greeting::welcome(daemon, None), reply);
         fake.go_on();
         fake
     }

@@ -22,11 +22,11 @@ fn record(number: u8, state: ActionState) -> Record {
             id: AgentId::MANAGER,
             name: "web-7".to_owned(),
         },
-        rule: RuleRef {
+        rule: Some(RuleRef {
             id: RuleId::parse("5763").expect("valid"),
             level: Level::parse("10").expect("valid"),
             groups: vec![GroupName::parse("sshd").expect("valid")],
-        },
+        }),
         alert: Some("1772600767.41231".to_owned()),
         timeout: Some(std::time::Duration::from_secs(600)),
         extra_args: Vec::new(),
@@ -80,6 +80,8 @@ fn agents() -> Vec<Agent> {
             groups: vec!["web".to_owned(), "db".to_owned()],
             pending: 2,
             in_force: 5,
+            address: None,
+            gaps: Vec::new(),
         },
         Agent {
             id: AgentId::parse("7").expect("valid"),
@@ -90,6 +92,8 @@ fn agents() -> Vec<Agent> {
             groups: Vec::new(),
             pending: 0,
             in_force: 0,
+            address: None,
+            gaps: Vec::new(),
         },
     ]
 }

@@ -1,0 +1,255 @@
+//! A session with an agent: from the moment it is known who is there until
+//! one side goes. The same over TLS and over a Unix socket.
+//!
+//! The manager's own task sees whole messages only. Pings are answered here,
+//! and a peer that says nothing for [`SILENCE`] is taken for gone, so that ten
+//! thousand idle agents cost the manager nothing.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::model::{Fingerprint, JournalId};
+use crate::wire::{
+    AgentHello, Daemon, Denial, Frame, FrameError, FrameReader, Greeting, ToAgent, ToManager,
+    stream,
+};
+
+/// A connection whose peer has said nothing for so long is dead. Agents ping
+/// every 25 s, so this is three pings and some patience.
+pub const SILENCE: Duration = Duration::from_secs(90);
+
+/// The two halves of a connection.
+#[derive(Debug)]
+pub struct Connection<R, W> {
+    pub reader: FrameReader<R>,
+    pub writer: W,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
+    pub fn new(reader: R, writer: W) -> Self {
+        Self {
+            reader: FrameReader::new(reader),
+            writer,
+        }
+    }
+
+    /// Sends one message without body.
+    pub async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), FrameError> {
+        stream::write(&mut self.writer, &Frame::new(message)?).await
+    }
+}
+
+/// How an agent has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Origin {
+    /// Over the manager's Unix socket, as root or as the manager's own user.
+    Local,
+    /// Over TLS, with a certificate of the manager's CA that is valid now.
+    Remote {
+        address: SocketAddr,
+        fingerprint: Fingerprint,
+    },
+}
+
+/// An agent that has said hello and waits to be let in.
+#[derive(Debug)]
+pub struct Arrival {
+    pub origin: Origin,
+    pub hello: AgentHello,
+    pub admit: oneshot::Sender<Admission>,
+}
+
+/// Whether it is let in.
+#[derive(Debug)]
+pub enum Admission {
+    Welcome {
+        /// The number of the session, with which it reports.
+        session: u64,
+        /// The manager's journal.
+        journal: JournalId,
+        /// What the agent is to be sent. Closing it ends the session.
+        outgoing: mpsc::Receiver<Frame>,
+    },
+    Denied {
+        denial: Denial,
+        text: String,
+    },
+}
+
+/// What a session reports.
+#[derive(Debug)]
+pub enum Report {
+    Told(u64, ToManager),
+    /// It is over; the last report of a session.
+    Gone(u64),
+}
+
+/// Where agents are let in, and where their sessions report to.
+#[derive(Clone, Debug)]
+pub struct Reception {
+    pub arrivals: mpsc::Sender<Arrival>,
+    pub reports: mpsc::Sender<Report>,
+}
+
+impl Reception {
+    /// Asks for an agent to be let in, greets it, and moves messages both ways
+    /// until either side is done.
+    pub async fn serve<R, W>(
+        &self,
+        mut connection: Connection<R, W>,
+        origin: Origin,
+        hello: AgentHello,
+    ) -> Result<(), FrameError>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (admit, admission) = oneshot::channel();
+        let arrival = Arrival {
+            origin,
+            hello,
+            admit,
+        };
+        // A closed channel, here and below, is a manager that is stopping.
+        if self.arrivals.send(arrival).await.is_err() {
+            return Ok(());
+        }
+        match admission.await {
+            Err(_) => Ok(()),
+            Ok(Admission::Denied { denial, text }) => {
+                connection.send(&Greeting::Denied { denial, text }).await
+            }
+            Ok(Admission::Welcome {
+                session,
+                journal,
+                outgoing,
+            }) => {
+                let greeting = Greeting::welcome(Daemon::Manager, Some(journal));
+                let ended = match connection.send(&greeting).await {
+                    Ok(()) => self.exchange(connection, session, outgoing).await,
+                    Err(error) => Err(error),
+                };
+                let _ = self.reports.send(Report::Gone(session)).await;
+                ended
+            }
+        }
+    }
+
+    async fn exchange<R, W>(
+        &self,
+        connection: Connection<R, W>,
+        session: u64,
+        mut outgoing: mpsc::Receiver<Frame>,
+    ) -> Result<(), FrameError>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let Connection {
+            mut reader,
+            mut writer,
+        } = connection;
+        let pinged = Notify::new();
+        let write = async {
+            loop {
+                let frame = tokio::select! {
+                    frame = outgoing.recv() => match frame {
+                        Some(frame) => frame,
+                        None => return Ok(()),
+                    },
+                    () = pinged.notified() => ToAgent::Pong.into_frame()?,
+                };
+                stream::write(&mut writer, &frame).await?;
+            }
+        };
+        let read = async {
+            loop {
+                let next = tokio::time::timeout(SILENCE, reader.next()).await;
+                let Some(frame) = next.map_err(|_| FrameError::Silent)?? else {
+                    return Ok(());
+                };
+                let message = match ToManager::from_frame(&frame)? {
+                    ToManager::Ping => {
+                        pinged.notify_one();
+                        continue;
+                    }
+                    message => message,
+                };
+                let report = Report::Told(session, message);
+                if self.reports.send(report).await.is_err() {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::select! {
+            written = write => written,
+            read = read => read,
+        }
+    }
+}
+
+/// How often an agent pings, give or take a fifth: often enough for the NAT
+/// tables on the way.
+const PING_EVERY: Duration = Duration::from_secs(25);
+
+/// A manager that has not answered three pings is gone.
+const NO_ANSWER: Duration = Duration::from_secs(75);
+
+/// The agent's side of a session: moves messages both ways until either side
+/// is done. What comes out of `outgoing` is written, what is read goes through
+/// `take` into `incoming`, whose capacity is the back-pressure. Returns why it
+/// ended, if it was not that the other side or the owner had finished.
+pub async fn attend<R, W, T>(
+    connection: Connection<R, W>,
+    mut outgoing: mpsc::Receiver<Frame>,
+    incoming: &mpsc::Sender<T>,
+    take: impl Fn(ToAgent) -> T,
+) -> Result<(), FrameError>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let Connection {
+        mut reader,
+        mut writer,
+    } = connection;
+    let pinged = Notify::new();
+    let write = async {
+        loop {
+            let frame = tokio::select! {
+                frame = outgoing.recv() => match frame {
+                    Some(frame) => frame,
+                    None => return Ok(()),
+                },
+                () = pinged.notified() => ToManager::Pong.to_frame()?,
+                () = tokio::time::sleep(PING_EVERY) => ToManager::Ping.to_frame()?,
+            };
+            stream::write(&mut writer, &frame).await?;
+        }
+    };
+    let read = async {
+        loop {
+            let next = tokio::time::timeout(NO_ANSWER, reader.next()).await;
+            let Some(frame) = next.map_err(|_| FrameError::Silent)?? else {
+                return Ok(());
+            };
+            match ToAgent::from_frame(frame)? {
+                ToAgent::Ping => pinged.notify_one(),
+                ToAgent::Pong => {}
+                message => {
+                    if incoming.send(take(message)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        written = write => written,
+        read = read => read,
+    }
+}
