@@ -1,22 +1,27 @@
 //! What an agent must not forget: its actions, the alerts they came with, what
 //! the manager has not confirmed yet, and the last white list.
 //!
-//! Tables of version 1:
+//! Tables of version 2:
 //! - `actions(id, ended_ms, entry)`: a ledger entry as JSON; `ended_ms` (wall
 //!   time) is null while it lives;
 //! - `alerts(id, body)`: the alert's bytes, apart so that a start does not read them;
 //! - `records(id, time_ms, record)`: the last record of each action, for history;
 //! - `updates(seq, action, record)`: what the manager has not confirmed;
-//! - `meta(name, value)`: `white_list`.
+//! - `meta(name, value)`, values as JSON: `white_list`; `journal`, the id of this
+//!   journal; `manager`, that of the manager's; `confirmed`, the last update
+//!   that the manager has stored.
+//!
+//! Version 1 had of `meta` only `white_list`.
 
 use std::path::Path;
 
 use rusqlite::{Transaction, params};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::clock::Wall;
 use crate::ledger::agent::{Entry, Step};
-use crate::model::{Action, ActionId, Record};
+use crate::model::{Action, ActionId, JournalId, Record};
 
 use super::reader::Reader;
 use super::{JournalError, Schema};
@@ -46,6 +51,8 @@ pub enum Op {
         up_to: u64,
     },
     WhiteList(String),
+    /// The manager with this journal has been told everything.
+    Manager(JournalId),
     /// Forgets what ended before this moment and has been confirmed.
     Prune {
         before: Wall,
@@ -55,7 +62,7 @@ pub enum Op {
 impl Schema for AgentSchema {
     type Op = Op;
 
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     const CREATE: &'static str = "
         CREATE TABLE actions (id TEXT PRIMARY KEY, ended_ms INTEGER, entry TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -64,7 +71,11 @@ impl Schema for AgentSchema {
         CREATE TABLE records (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
         CREATE INDEX records_time ON records (time_ms);
         CREATE TABLE updates (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, record TEXT NOT NULL) STRICT;
-        CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;";
+        CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+        INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));";
+
+    const MIGRATE: &'static [&'static str] =
+        &["INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));"];
 
     fn apply(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         match op {
@@ -100,16 +111,25 @@ impl Schema for AgentSchema {
                     .prepare_cached("INSERT OR REPLACE INTO updates VALUES (?1, ?2, ?3)")?
                     .execute(params![i64_of(*seq), json(action), text])
             }
-            Op::Confirmed { up_to } => transaction
-                .prepare_cached("DELETE FROM updates WHERE seq <= ?1")?
-                .execute([i64_of(*up_to)]),
-            Op::WhiteList(text) => transaction
-                .prepare_cached("INSERT OR REPLACE INTO meta VALUES ('white_list', ?1)")?
-                .execute([text]),
+            Op::Confirmed { up_to } => {
+                transaction
+                    .prepare_cached("DELETE FROM updates WHERE seq <= ?1")?
+                    .execute([i64_of(*up_to)])?;
+                // Their numbers are not given again, also when none is left.
+                set_meta(transaction, "confirmed", &up_to.to_string())
+            }
+            Op::WhiteList(text) => set_meta(transaction, "white_list", text),
+            Op::Manager(journal) => set_meta(transaction, "manager", &json(journal)),
             Op::Prune { before } => prune(transaction, *before),
         }
         .map(drop)
     }
+}
+
+fn set_meta(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite::Result<usize> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?
+        .execute([name, value])
 }
 
 fn prune(transaction: &Transaction<'_>, before: Wall) -> rusqlite::Result<usize> {
@@ -143,7 +163,15 @@ pub struct Loaded {
     /// What the manager has not confirmed, in order.
     pub updates: Vec<(u64, Action, Record)>,
     pub white_list: Option<String>,
+    /// The id of this journal.
+    pub journal: JournalId,
+    /// That of the manager which was last told everything.
+    pub manager: Option<JournalId>,
+    /// The number of the next update.
+    pub next_seq: u64,
 }
+
+const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// Reads `queue/agentd.db` beside its writer.
 #[derive(Debug)]
@@ -158,14 +186,29 @@ impl AgentReader {
         let query = "SELECT id, entry FROM actions WHERE ended_ms IS NULL";
         let (live, unreadable): (Vec<_>, Vec<_>) =
             self.0.each(query, [])?.into_iter().partition(Result::is_ok);
+        let updates = self.updates()?;
+        let confirmed: Option<u64> = self.meta("confirmed")?;
+        let told = updates.last().map(|(seq, ..)| *seq);
         Ok(Loaded {
             live: live.into_iter().flatten().collect(),
             unreadable: unreadable.into_iter().filter_map(Result::err).collect(),
-            updates: self.updates()?,
-            white_list: self
-                .0
-                .one("SELECT value FROM meta WHERE name = 'white_list'", [])?,
+            updates,
+            white_list: self.0.one(META, ["white_list"])?,
+            journal: self.id()?,
+            manager: self.meta("manager")?,
+            next_seq: told.max(confirmed).unwrap_or(0) + 1,
         })
+    }
+
+    /// The id of this journal.
+    pub fn id(&self) -> Result<JournalId, JournalError> {
+        let text: Option<String> = self.0.one(META, ["journal"])?;
+        self.0.parse("journal", text.as_deref().unwrap_or_default())
+    }
+
+    fn meta<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, JournalError> {
+        let text: Option<String> = self.0.one(META, [name])?;
+        text.map(|text| self.0.parse(name, &text)).transpose()
     }
 
     fn updates(&self) -> Result<Vec<(u64, Action, Record)>, JournalError> {

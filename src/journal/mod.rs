@@ -36,6 +36,10 @@ pub trait Schema: Send + 'static {
     /// Creates the tables of `VERSION` in an empty database.
     const CREATE: &'static str;
 
+    /// What leads from each version to the next: the first makes version 2 of
+    /// version 1. A step, once released, is never changed.
+    const MIGRATE: &'static [&'static str];
+
     fn apply(transaction: &Transaction<'_>, op: &Self::Op) -> rusqlite::Result<()>;
 }
 
@@ -77,8 +81,8 @@ pub enum JournalError {
     },
 }
 
-/// Opens or creates the database of `S`, checks its version, and opens its log
-/// for syncing.
+/// Opens or creates the database of `S`, brings it to the version of this
+/// program, and opens its log for syncing.
 fn open<S: Schema>(path: &Path) -> Result<(Connection, File), JournalError> {
     let failed = |source| JournalError::Open {
         path: path.to_owned(),
@@ -110,19 +114,31 @@ fn open<S: Schema>(path: &Path) -> Result<(Connection, File), JournalError> {
             known: S::VERSION,
         });
     }
-    if found == 0 {
-        let transaction = connection.transaction().map_err(failed)?;
-        transaction.execute_batch(S::CREATE).map_err(failed)?;
-        transaction
-            .pragma_update(None, "user_version", S::VERSION)
-            .map_err(failed)?;
-        transaction.commit().map_err(failed)?;
-    }
+    bring_up::<S>(&mut connection, found).map_err(failed)?;
     let log = open_log(path).map_err(|source| JournalError::File {
         path: path.to_owned(),
         source,
     })?;
     Ok((connection, log))
+}
+
+/// Creates the tables, or takes the steps from version `found` to that of this
+/// program: all of them or none.
+fn bring_up<S: Schema>(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
+    if found == S::VERSION {
+        return Ok(());
+    }
+    let transaction = connection.transaction()?;
+    match usize::try_from(found).ok().and_then(|n| n.checked_sub(1)) {
+        None => transaction.execute_batch(S::CREATE)?,
+        Some(taken) => {
+            for step in S::MIGRATE.iter().skip(taken) {
+                transaction.execute_batch(step)?;
+            }
+        }
+    }
+    transaction.pragma_update(None, "user_version", S::VERSION)?;
+    transaction.commit()
 }
 
 /// The write-ahead log lives as long as the connection. SQLite's advisory locks

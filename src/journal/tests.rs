@@ -16,7 +16,7 @@ use crate::clock::{self, BootId, Now, Wall};
 use crate::ledger::agent::{Entry, Ledger};
 use crate::ledger::end::End;
 use crate::model::action::sample;
-use crate::model::{Action, ActionId, ActionState, Record};
+use crate::model::{Action, ActionId, ActionState, JournalId, Record};
 
 /// Numbers in the order in which they were written.
 #[derive(Debug)]
@@ -29,6 +29,12 @@ impl Schema for Numbers {
 
     const CREATE: &'static str =
         "CREATE TABLE numbers (place INTEGER PRIMARY KEY, number INTEGER NOT NULL) STRICT;";
+
+    /// Version 1 had another name for the table, version 2 for the column.
+    const MIGRATE: &'static [&'static str] = &[
+        "ALTER TABLE integers RENAME TO numbers;",
+        "ALTER TABLE numbers RENAME COLUMN value TO number;",
+    ];
 
     fn apply(transaction: &Transaction<'_>, op: &u64) -> rusqlite::Result<()> {
         transaction
@@ -230,6 +236,57 @@ async fn a_journal_of_a_newer_version_is_left_alone() {
     ));
 }
 
+#[tokio::test]
+async fn a_journal_of_any_older_version_is_brought_up_with_what_it_holds() {
+    for (version, table, column) in [(1, "integers", "value"), (2, "numbers", "value")] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = Connection::open(&path).unwrap();
+        connection
+            .execute_batch(&format!(
+                "CREATE TABLE {table} (place INTEGER PRIMARY KEY, {column} INTEGER NOT NULL) STRICT;
+                 INSERT INTO {table} ({column}) VALUES (7);
+                 PRAGMA user_version = {version};"
+            ))
+            .unwrap();
+        drop(connection);
+        for number in [8, 9] {
+            let mut journal = Journal::<Numbers>::open(&path).unwrap();
+            write(&mut journal, vec![number]).await;
+            journal.close();
+        }
+        assert_eq!(numbers(&path), [7, 8, 9], "version {version}");
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_brought_up_stays_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let connection = Connection::open(&path).unwrap();
+    // The first step can be taken, the second one cannot.
+    let old = "CREATE TABLE integers (other INTEGER) STRICT; PRAGMA user_version = 1;";
+    connection.execute_batch(old).unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let refused = Journal::<Numbers>::open(&path).unwrap_err();
+        assert!(matches!(refused, JournalError::Open { .. }));
+    }
+    let connection = Connection::open(&path).unwrap();
+    connection.prepare("SELECT other FROM integers").unwrap();
+}
+
+#[test]
+fn there_is_a_step_from_each_version_to_the_next() {
+    fn steps<S: Schema>() -> (usize, usize) {
+        let wanted = usize::try_from(S::VERSION - 1).unwrap();
+        (S::MIGRATE.len(), wanted)
+    }
+    for (have, want) in [steps::<AgentSchema>(), steps::<ManagerSchema>()] {
+        assert_eq!(have, want);
+    }
+}
+
 async fn agent_journal(folder: &TempDir) -> (Journal<AgentSchema>, AgentReader) {
     let path = folder.path().join("agentd.db");
     let journal = Journal::open(&path).unwrap();
@@ -278,6 +335,56 @@ async fn an_agent_finds_again_what_it_had_and_nothing_that_is_over() {
     let history: Vec<_> = reader.history(1).unwrap();
     assert_eq!(history.len(), 1);
     assert_eq!(history[0].action, action(1).id);
+}
+
+/// The tables of an agent before its journal had an id.
+const AGENT_1: &str = "
+    CREATE TABLE actions (id TEXT PRIMARY KEY, ended_ms INTEGER, entry TEXT NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX actions_ended ON actions (ended_ms);
+    CREATE TABLE alerts (id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+    CREATE TABLE records (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+    CREATE INDEX records_time ON records (time_ms);
+    CREATE TABLE updates (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, record TEXT NOT NULL) STRICT;
+    CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+    INSERT INTO meta VALUES ('white_list', '[]');
+    PRAGMA user_version = 1;";
+
+#[tokio::test]
+async fn each_journal_of_an_agent_has_an_id_that_stays() {
+    let mut ids = BTreeSet::new();
+    for old in [false, false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        if old {
+            let path = folder.path().join("agentd.db");
+            let connection = Connection::open(path).unwrap();
+            connection.execute_batch(AGENT_1).unwrap();
+        }
+        for _ in 0..2 {
+            let (journal, reader) = agent_journal(&folder).await;
+            let loaded = reader.load().unwrap();
+            assert_eq!(loaded.white_list.is_some(), old);
+            ids.insert(loaded.journal);
+            journal.close();
+        }
+    }
+    assert_eq!(ids.len(), 3, "{ids:?}");
+}
+
+#[tokio::test]
+async fn numbers_of_updates_are_not_given_again_and_the_manager_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal(&folder).await;
+    let told = JournalId::from_bytes([9; 16]);
+    assert_eq!(reader.load().unwrap().next_seq, 1);
+    assert_eq!(reader.load().unwrap().manager, None);
+    let ops = (1..=3).map(|seq| update(seq, 1, ActionState::Running, 5));
+    write(&mut journal, ops.collect()).await;
+    assert_eq!(reader.load().unwrap().next_seq, 4);
+    let ops = vec![Op::Confirmed { up_to: 3 }, Op::Manager(told)];
+    write(&mut journal, ops).await;
+    let loaded = reader.load().unwrap();
+    assert_eq!((loaded.next_seq, loaded.manager), (4, Some(told)));
+    assert!(loaded.updates.is_empty());
 }
 
 #[tokio::test]
