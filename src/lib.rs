@@ -18,6 +18,7 @@ pub mod manager;
 pub mod matcher;
 pub mod model;
 pub mod policy;
+pub mod roster;
 pub mod service;
 pub mod source;
 pub mod sys;

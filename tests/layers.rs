@@ -24,6 +24,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("matcher", 2),
     ("policy", 2),
     ("ledger", 2),
+    ("roster", 2),
     ("source", 3),
     ("journal", 3),
     ("transport", 3),
@@ -63,7 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// Modules without asynchronous code.
 const SYNC: &[&str] = &[
     "alert", "ar", "bin", "clock", "config", "contract", "diag", "ledger", "matcher", "model",
-    "policy",
+    "policy", "roster",
 ];
 
 const DOOR_LINES: usize = 10;

@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod manager;
 mod reader;
+pub mod roster;
 #[cfg(test)]
 mod tests;
 mod writer;
