@@ -6,7 +6,7 @@ use crate::model::{AgentGroup, AgentId, AgentName};
 
 /// One agent or several, as written in `<agent_id>`, `<exclude>` and behind
 /// `--agent`.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Selector {
     /// `007`
     Id(AgentId),
@@ -29,9 +29,16 @@ pub enum InvalidSelector {
     EmptyRange(String),
 }
 
+/// Stands for agent `000`, as the location of that name does.
+const SERVER: &str = "server";
+
 impl Selector {
+    /// Reads one of the forms above; `server` is the manager's own host, `000`.
     pub fn parse(text: &str) -> Result<Self, InvalidSelector> {
         let unknown = || InvalidSelector::Unknown(text.to_owned());
+        if text.eq_ignore_ascii_case(SERVER) {
+            return Ok(Self::Id(AgentId::MANAGER));
+        }
         if let Some(group) = text.strip_prefix("group:") {
             return AgentGroup::parse(group)
                 .map(Self::Group)
@@ -45,6 +52,9 @@ impl Selector {
         {
             if last < first {
                 return Err(InvalidSelector::EmptyRange(text.to_owned()));
+            }
+            if first == last {
+                return Ok(Self::Id(first));
             }
             return Ok(Self::Range(first, last));
         }
@@ -61,6 +71,36 @@ impl Selector {
             Self::Range(first, last) => (first..=last).contains(&id),
             Self::Name(wanted) => wanted.as_str().eq_ignore_ascii_case(name),
             Self::Group(wanted) => groups.contains(wanted),
+        }
+    }
+
+    /// Whether `other` means no agent that this does not mean, whatever the
+    /// agents are called and whatever groups they are in.
+    pub fn includes(&self, other: &Self) -> bool {
+        match (self.numbers(), other.numbers(), self, other) {
+            (Some((first, last)), Some((from, to)), _, _) => first <= from && to <= last,
+            (_, _, Self::Name(one), Self::Name(two)) => {
+                one.as_str().eq_ignore_ascii_case(two.as_str())
+            }
+            _ => self == other,
+        }
+    }
+
+    /// Whether an agent can be meant by both; names and groups may belong to
+    /// any id.
+    pub fn may_meet(&self, other: &Self) -> bool {
+        match (self.numbers(), other.numbers()) {
+            (Some((first, last)), Some((from, to))) => first <= to && from <= last,
+            _ => true,
+        }
+    }
+
+    /// The first and the last id, where ids are meant.
+    fn numbers(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Id(id) => Some((id.number(), id.number())),
+            Self::Range(first, last) => Some((first.number(), last.number())),
+            Self::Name(_) | Self::Group(_) => None,
         }
     }
 }
@@ -93,6 +133,41 @@ mod tests {
         assert!(is("5-7", "7") && is("007-009", "7") && !is("8-9", "7"));
         assert!(is("WEB-7", "7") && !is("web-70", "7"));
         assert!(is("group:web", "7") && !is("group:db", "7"));
+    }
+
+    #[test]
+    fn the_manager_s_host_is_called_server() {
+        for text in ["000", "0", "server", "SERVER", "0-0"] {
+            let selector = Selector::parse(text);
+            assert_eq!(selector, Ok(Selector::Id(AgentId::MANAGER)), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_selector_includes_or_meets_another() {
+        // wide, narrow, whether the first includes the second, whether they may meet
+        for (wide, narrow, includes, meets) in [
+            ("007", "7", true, true),
+            ("007", "008", false, false),
+            ("001-009", "007", true, true),
+            ("001-009", "009-010", false, true),
+            ("001-009", "010-012", false, false),
+            ("007", "001-009", false, true),
+            ("WEB-7", "web-7", true, true),
+            ("web-7", "web-8", false, true),
+            ("web-7", "007", false, true),
+            ("group:web", "group:web", true, true),
+            ("group:web", "group:WEB", false, true),
+            ("group:web", "web", false, true),
+        ] {
+            let (one, two) = (
+                Selector::parse(wide).unwrap(),
+                Selector::parse(narrow).unwrap(),
+            );
+            assert_eq!(one.includes(&two), includes, "{wide} includes {narrow}");
+            assert_eq!(one.may_meet(&two), meets, "{wide} meets {narrow}");
+            assert_eq!(two.may_meet(&one), meets, "{narrow} meets {wide}");
+        }
     }
 
     #[test]

@@ -48,6 +48,20 @@ impl ServerAddress {
         Ok(Self::new(host, port))
     }
 
+    /// From a host alone and a port that stands apart from it, as in
+    /// `<server>`; a bracketed IPv6 address is one, too.
+    pub fn at(host: &str, port: u16) -> Result<Self, InvalidServer> {
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let valid = match bare {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => is_host(host),
+        };
+        if port == 0 || !valid {
+            return Err(InvalidServer(host.to_owned()));
+        }
+        Ok(Self::new(bare.unwrap_or(host), port))
+    }
+
     fn new(host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
@@ -101,5 +115,22 @@ mod tests {
         ] {
             assert!(ServerAddress::parse(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_host_and_its_port_may_stand_apart() {
+        for (host, shown) in [
+            ("manager.example.org", "manager.example.org:9"),
+            ("192.0.2.1", "192.0.2.1:9"),
+            ("2001:db8::1", "[2001:db8::1]:9"),
+            ("[2001:db8::1]", "[2001:db8::1]:9"),
+        ] {
+            let server = ServerAddress::at(host, 9).map(|server| server.to_string());
+            assert_eq!(server.as_deref(), Ok(shown), "{host}");
+        }
+        for bad in ["", "a:1", "a b", "[a]", "[::1", "192.0.2.1:9", "-a"] {
+            assert!(ServerAddress::at(bad, 9).is_err(), "{bad:?}");
+        }
+        assert!(ServerAddress::at("a", 0).is_err());
     }
 }
