@@ -76,6 +76,9 @@ fn describe(config: &AnyConfig) -> String {
             for source in &manager.sources {
                 writeln!(out, "{source:?}").unwrap();
             }
+            if let Some(agents) = &manager.agents {
+                writeln!(out, "{agents:?}").unwrap();
+            }
         }
     }
     out
@@ -132,6 +135,7 @@ fn the_shipped_files_pass_without_a_word_and_block_nobody() {
 /// build, and faults that Wazuh or OSSEC would stop at, too.
 const EXPECTED: &[&str] = &[
     "not in this version",
+    "is a placeholder",
     "has no `>`",
     "is not closed",
     "is opened again",
@@ -217,11 +221,15 @@ fn children(path: &Path) -> BTreeSet<(String, String)> {
     }
 }
 
+fn is_of_agent(path: &Path) -> bool {
+    path.to_string_lossy().ends_with("agent.conf")
+}
+
 /// What stands in what, in all files of a kind and for a daemon.
 fn all_children(kind: &str, daemon: Daemon) -> BTreeSet<(String, String)> {
     files(&data(kind), "conf")
         .iter()
-        .filter(|path| path.ends_with("agent.conf") == (daemon == Daemon::Agent))
+        .filter(|path| is_of_agent(path) == (daemon == Daemon::Agent))
         .flat_map(|path| children(path))
         .collect()
 }
@@ -240,6 +248,8 @@ fn parent_tag(parent: Parent) -> &'static [&'static str] {
         Parent::ActiveResponse => &["active-response"],
         Parent::Global => &["global"],
         Parent::Client => &["client"],
+        Parent::Server => &["server"],
+        Parent::Agents => &["agents"],
         Parent::AlertSource => &["alert_source"],
     }
 }
@@ -343,6 +353,14 @@ fn files_without_measure_are_refused_and_cost_little() {
             ),
         ),
         (
+            "names more than 1000",
+            format!(
+                "<ossec_config><active-response><location>defined-agent</location>\
+                 <agent_id>{}</agent_id>",
+                (0..200_000).map(|id| format!("{id},")).collect::<String>()
+            ),
+        ),
+        (
             "no rule id",
             format!(
                 "<ossec_config><active-response><rules_id>{}</rules_id>",
@@ -379,6 +397,39 @@ fn the_text_of_a_response_does_not_depend_on_where_and_how_it_is_written() {
     };
     assert_eq!(first.responses[0].text, second[0].text);
     assert_ne!(second[0].text, second[1].text);
+}
+
+#[test]
+fn the_text_of_a_response_does_not_depend_on_how_its_agents_are_listed() {
+    let read = |lists: &str| {
+        let text = format!(
+            "<ripost_config><command><name>drop</name><executable>firewall-drop</executable>
+            </command><active-response><command>drop</command><level>3</level>
+            <location>defined-agent</location>{lists}</active-response></ripost_config>"
+        );
+        let read = manager(text.as_bytes(), Path::new("m.conf"), &Context::default());
+        let problems = read.problems();
+        read.value.expect(&problems).responses.remove(0).text
+    };
+    let first = read(
+        "<agent_id>7,web-9 010-019</agent_id><agent_group>db</agent_group>
+        <exclude>group:x 12</exclude>",
+    );
+    let again = read(
+        "<exclude>012</exclude><exclude>group:x</exclude><agent_group>db,db</agent_group>
+        <agent_id>10-19</agent_id><agent_id>WEB-9</agent_id><agent_id>007 007-007</agent_id>",
+    );
+    assert_eq!(first, again);
+    for other in [
+        "<agent_id>7,web-9 010-019</agent_id><agent_group>db</agent_group>",
+        "<agent_id>7,web-9 010-019 group-x</agent_id><agent_group>db</agent_group>
+        <exclude>12</exclude>",
+        "<agent_id>7,web-9 010-019 db</agent_id><exclude>group:x 12</exclude>",
+        "<agent_id>7,web-9 010-019</agent_id><agent_group>DB</agent_group>
+        <exclude>group:x 12</exclude>",
+    ] {
+        assert_ne!(first, read(other), "{other}");
+    }
 }
 
 fn fixtures() -> Vec<Vec<u8>> {

@@ -3,6 +3,7 @@
 use ipnetwork::IpNetwork;
 
 use crate::config::block::{Block, Unbuilt};
+use crate::config::client;
 use crate::config::report::Report;
 use crate::config::report::count;
 use crate::config::schema::{Daemon, Parent};
@@ -10,6 +11,7 @@ use crate::config::sections;
 use crate::config::value;
 use crate::config::white_list;
 use crate::config::xml::{Document, Node};
+use crate::model::ServerAddress;
 
 /// What an agent is told.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -18,6 +20,9 @@ pub struct AgentConfig {
     pub disabled: bool,
     /// Besides what the manager sends.
     pub white_list: Vec<IpNetwork>,
+    /// The managers to dial, in the order of the file, each once. None: the
+    /// one in its own home.
+    pub servers: Vec<ServerAddress>,
 }
 
 /// Reads a document; whether there were errors is in `report`.
@@ -25,31 +30,38 @@ pub(crate) fn read(document: &Document, report: &mut Report<'_>) -> (AgentConfig
     let sections = sections::find(document, Daemon::Agent, report);
     let mut config = AgentConfig::default();
     for node in sections.named("global") {
-        let block = Block::read(node, Parent::Global, Daemon::Agent, Unbuilt::Refuse, report);
+        let block = block(node, Parent::Global, report);
         white_list::read(&block, &mut config.white_list, report);
     }
     for node in sections.named("active-response") {
         warn_of_responses(node, report);
-        config.disabled |= switch(node, Parent::ActiveResponse, "disabled", report);
+        let block = block(node, Parent::ActiveResponse, report);
+        config.disabled |= switch(&block, "disabled", report);
     }
     for node in sections.named("client") {
-        config.disabled |= switch(node, Parent::Client, "disable-active-response", report);
+        let block = block(node, Parent::Client, report);
+        config.disabled |= switch(&block, "disable-active-response", report);
+        client::read(&block, &mut config.servers, report);
     }
     let state = if config.disabled {
         "disabled"
     } else {
         "enabled"
     };
+    let mut summary = format!("active response {state}, ");
+    if !config.servers.is_empty() {
+        summary.push_str(&count(config.servers.len(), "server, ", "servers, "));
+    }
     let entries = config.white_list.len();
-    let summary = format!(
-        "active response {state}, {}",
-        count(entries, "white list entry", "white list entries")
-    );
+    summary.push_str(&count(entries, "white list entry", "white list entries"));
     (config, summary)
 }
 
-fn switch(node: &Node, parent: Parent, name: &str, report: &mut Report<'_>) -> bool {
-    let block = Block::read(node, parent, Daemon::Agent, Unbuilt::Refuse, report);
+fn block<'a>(node: &'a Node, parent: Parent, report: &mut Report<'_>) -> Block<'a> {
+    Block::read(node, parent, Daemon::Agent, Unbuilt::Refuse, report)
+}
+
+fn switch(block: &Block<'_>, name: &str, report: &mut Report<'_>) -> bool {
     block
         .value(name, report)
         .and_then(|value| value::yes_or_no(value, report))

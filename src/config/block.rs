@@ -98,6 +98,14 @@ impl<'a> Block<'a> {
             .map(|(_, _, node)| *node)
     }
 
+    /// All elements with one of these names, in their order.
+    pub(crate) fn in_order(&self, names: &[&str]) -> impl Iterator<Item = &'a Node> {
+        self.settings
+            .iter()
+            .filter(move |(known, _, _)| names.contains(known))
+            .map(|(_, _, node)| *node)
+    }
+
     /// The element with this name; the last one, as in Wazuh, with a warning.
     pub(crate) fn one(&self, name: &str, report: &mut Report<'_>) -> Option<&'a Node> {
         let mut found = None;
@@ -130,7 +138,13 @@ impl<'a> Block<'a> {
     /// has been reported.
     pub(crate) fn value(&self, name: &str, report: &mut Report<'_>) -> Option<Value<'a>> {
         let node = self.one(name, report)?;
-        let (_, used, _) = self.settings.iter().find(|(known, _, _)| *known == name)?;
+        self.text(node, report)
+    }
+
+    /// The text of one of the elements of this block, as `value` gives it.
+    pub(crate) fn text(&self, node: &'a Node, report: &mut Report<'_>) -> Option<Value<'a>> {
+        let name = &node.name;
+        let (_, used, _) = self.settings.iter().find(|(known, _, _)| known == name)?;
         if node.entities && self.parent != Parent::AlertSource {
             let message = format!("the value of <{name}> is read as `{}`", node.text);
             let hint = "Wazuh 4.x knows no entities and takes &amp; for five characters";
@@ -167,7 +181,12 @@ impl Value<'_> {
 fn is_empty(node: &Node, parent: Parent) -> bool {
     let needs_settings = match parent {
         Parent::Command | Parent::ActiveResponse | Parent::AlertSource => true,
-        Parent::Top | Parent::Root | Parent::Global | Parent::Client => false,
+        Parent::Top
+        | Parent::Root
+        | Parent::Global
+        | Parent::Client
+        | Parent::Server
+        | Parent::Agents => false,
     };
     needs_settings && node.children.is_empty() && !node.broken
 }
@@ -245,7 +264,10 @@ fn unknown(
     let name = &node.name;
     let message = format!("unknown element <{name}> in {}", parent.tag());
     let other = schema::ELEMENTS.iter().find(|element| {
-        element.name == name && !matches!(element.parent, Parent::Top) && element.parent != parent
+        element.name == name
+            && !matches!(element.parent, Parent::Top)
+            && element.parent != parent
+            && element.used_by(daemon) != Use::Skipped
     });
     let meant = suggest(name, schema::names(parent));
     let hint = match (meant, other) {
@@ -257,6 +279,8 @@ fn unknown(
             | Parent::ActiveResponse
             | Parent::Global
             | Parent::Client
+            | Parent::Server
+            | Parent::Agents
             | Parent::AlertSource => format!("it belongs inside {}", element.parent.tag()),
         },
         (None, None) => {

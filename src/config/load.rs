@@ -160,7 +160,7 @@ fn daemon(document: &Document, file: &Path) -> Daemon {
     let sections = || roots.iter().flat_map(|root| &root.children);
     let has = |name: &str| sections().any(|section: &Node| section.name == name);
     let of_agents = roots.iter().any(|root| root.name == "agent_config") || has("client");
-    let of_managers = has("command") || has("alert_source");
+    let of_managers = has("command") || has("alert_source") || has("agents");
     if named || (of_agents && !of_managers) {
         Daemon::Agent
     } else {

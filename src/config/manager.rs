@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use crate::config::Context;
+use crate::config::agents::{self, AgentsConfig};
 use crate::config::block::{Block, Unbuilt, is_misplaced_block};
 use crate::config::command::{Command, Commands};
 use crate::config::report::Report;
@@ -26,6 +27,8 @@ pub struct ManagerConfig {
     pub white_list: Vec<IpNetwork>,
     /// At least one.
     pub sources: Vec<AlertSource>,
+    /// How it serves agents on other hosts. `None`: it opens no port.
+    pub agents: Option<AgentsConfig>,
 }
 
 /// Reads a document; whether there were errors is in `report`.
@@ -60,6 +63,7 @@ pub(crate) fn read(
         responses,
         white_list,
         sources,
+        agents: agents::read(&sections, report),
     };
     let summary = summary(&config, disabled);
     (config, summary)
@@ -135,5 +139,8 @@ fn summary(config: &ManagerConfig, disabled: usize) -> String {
     let entries = config.white_list.len();
     parts.push(count(entries, "white list entry", "white list entries"));
     parts.push(count(config.sources.len(), "alert source", "alert sources"));
+    if let Some(agents) = &config.agents {
+        parts.push(format!("agents at {}", agents.listen));
+    }
     parts.join(", ")
 }

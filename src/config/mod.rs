@@ -5,7 +5,9 @@
 //! has to be checked again by those who use it.
 
 mod agent;
+mod agents;
 mod block;
+mod client;
 mod command;
 mod contract;
 mod load;
@@ -15,6 +17,7 @@ mod report;
 mod response;
 pub mod schema;
 mod sections;
+mod selectors;
 mod source;
 mod value;
 mod when;
@@ -26,6 +29,7 @@ use std::path::PathBuf;
 use crate::diag::Diagnostics;
 
 pub use agent::AgentConfig;
+pub use agents::AgentsConfig;
 pub use command::Command;
 pub use load::{AnyConfig, agent, check_any, load_agent, load_any, load_manager, manager};
 pub use location::Where;

@@ -14,7 +14,7 @@ use crate::config::value::{self, Origin};
 use crate::config::when::{self, When};
 use crate::config::xml::Node;
 use crate::model::action::Contract;
-use crate::model::{Location, RuleId};
+use crate::model::{RuleId, Selector};
 
 /// A response that is switched on.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ fn settings<'a>(block: &Block<'a>, off: bool, report: &mut Report<'_>) -> Settin
     Settings {
         when: when::read(block, report),
         location: needed(block, "location", off, report)
-            .and_then(|v| location::read(v, off, report)),
+            .and_then(|value| location::read(value, block, off, report)),
         timeout: block.setting("timeout", report, |value, report| {
             value::duration(value, Origin::Wazuh, report).map(|span| (value, span))
         }),
@@ -196,6 +196,13 @@ fn canonical(
         rules_group,
         rules_id,
     } = when;
+    let Where {
+        local: _,
+        server: _,
+        all: _,
+        agents,
+        exclude,
+    } = location;
     let seconds = |span: Option<Duration>| span.map(|span| span.as_secs().to_string());
     let ids: BTreeSet<&str> = rules_id.iter().map(RuleId::as_str).collect();
     let group = rules_group.as_ref().map(|group| group.text.clone());
@@ -213,15 +220,21 @@ fn canonical(
     ];
     let each = |key, text: &str| (key, Some(text.to_owned()));
     fields.extend(extra_args.iter().map(|arg| each("extra_arg", arg)));
+    let named = |list: &[Selector]| -> BTreeSet<String> {
+        // Names are compared without regard to case, groups are not.
+        let folded = |selector: &Selector| match selector {
+            Selector::Name(name) => name.as_str().to_ascii_lowercase(),
+            Selector::Id(_) | Selector::Range(..) | Selector::Group(_) => selector.to_string(),
+        };
+        list.iter().map(folded).collect()
+    };
     fields.extend(
-        [
-            (location.local, Location::Local),
-            (location.server, Location::Server),
-        ]
-        .into_iter()
-        .filter(|(wanted, _)| *wanted)
-        .map(|(_, place)| each("location", place.as_str())),
+        location
+            .places()
+            .map(|place| each("location", place.as_str())),
     );
+    fields.extend(named(agents).iter().map(|agent| each("agent", agent)));
+    fields.extend(named(exclude).iter().map(|agent| each("exclude", agent)));
     fields.extend(ids.into_iter().map(|id| each("rules_id", id)));
     let mut text = String::new();
     for (key, value) in fields {

@@ -29,6 +29,9 @@ pub enum Parent {
     ActiveResponse,
     Global,
     Client,
+    /// A manager in `Client`.
+    Server,
+    Agents,
     AlertSource,
 }
 
@@ -42,6 +45,8 @@ impl Parent {
             Self::ActiveResponse => "<active-response>",
             Self::Global => "<global>",
             Self::Client => "<client>",
+            Self::Server => "<server>",
+            Self::Agents => "<agents>",
             Self::AlertSource => "<alert_source>",
         }
     }
@@ -128,7 +133,9 @@ const fn client(name: &'static str, agent: Use) -> Element {
     row(Parent::Client, name, Use::Skipped, agent)
 }
 
-const NO_REMOTE: &str = "this version serves one host: agentd finds the manager in its own home";
+const fn server(name: &'static str, agent: Use) -> Element {
+    row(Parent::Server, name, Use::Skipped, agent)
+}
 
 /// All of them.
 pub const ELEMENTS: &[Element] = &[
@@ -141,12 +148,7 @@ pub const ELEMENTS: &[Element] = &[
     both(Parent::Root, "global", Use::Section),
     row(Parent::Root, "alert_source", Use::Section, Use::Elsewhere),
     row(Parent::Root, "client", Use::Skipped, Use::Section),
-    row(
-        Parent::Root,
-        "agents",
-        Use::Later(NO_REMOTE),
-        Use::Elsewhere,
-    ),
+    row(Parent::Root, "agents", Use::Section, Use::Elsewhere),
     section("agent-key-polling"),
     section("agent-upgrade"),
     section("agentless"),
@@ -206,12 +208,14 @@ pub const ELEMENTS: &[Element] = &[
     ),
     row(Parent::ActiveResponse, "rules_id", Use::Exact, Use::Skipped),
     row(Parent::ActiveResponse, "timeout", Use::Value, Use::Skipped),
+    row(Parent::ActiveResponse, "agent_id", Use::Value, Use::Skipped),
     row(
         Parent::ActiveResponse,
-        "agent_id",
-        Use::Later("remove it; with <location>local</location> or server it has no effect"),
+        "agent_group",
+        Use::Value,
         Use::Skipped,
     ),
+    row(Parent::ActiveResponse, "exclude", Use::Value, Use::Skipped),
     both(
         Parent::ActiveResponse,
         "repeated_offenders",
@@ -288,9 +292,10 @@ pub const ELEMENTS: &[Element] = &[
     global("zeromq_output"),
     global("zeromq_server_cert"),
     global("zeromq_uri"),
-    client("server", Use::Later(NO_REMOTE)),
-    client("server-ip", Use::Later(NO_REMOTE)),
-    client("server-hostname", Use::Later(NO_REMOTE)),
+    client("server", Use::Section),
+    client("server-ip", Use::Exact),
+    client("server-hostname", Use::Exact),
+    client("port", Use::Exact),
     client("disable-active-response", Use::Exact),
     client("auto_restart", Use::Skipped),
     client("config-profile", Use::Skipped),
@@ -300,10 +305,17 @@ pub const ELEMENTS: &[Element] = &[
     client("ip_update_interval", Use::Skipped),
     client("local_ip", Use::Skipped),
     client("notify_time", Use::Skipped),
-    client("port", Use::Skipped),
     client("protocol", Use::Skipped),
     client("state_interval", Use::Skipped),
     client("time-reconnect", Use::Skipped),
+    server("address", Use::Exact),
+    server("port", Use::Exact),
+    server("interface_index", Use::Skipped),
+    server("max_retries", Use::Skipped),
+    server("protocol", Use::Skipped),
+    server("retry_interval", Use::Skipped),
+    manager(Parent::Agents, "listen", Use::Value),
+    manager(Parent::Agents, "certificate_lifetime", Use::Value),
     manager(Parent::AlertSource, "location", Use::Value),
     manager(Parent::AlertSource, "format", Use::Value),
     manager(Parent::AlertSource, "start_at", Use::Value),
