@@ -7,7 +7,7 @@
 mod agent;
 mod agents;
 mod block;
-mod client;
+pub mod client;
 mod command;
 mod contract;
 mod load;

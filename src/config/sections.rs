@@ -50,6 +50,12 @@ pub(crate) fn find<'a>(
     found
 }
 
+/// Whether the sections in it are read.
+pub(crate) fn is_root(node: &Node, daemon: Daemon) -> bool {
+    schema::find(Parent::Top, &node.name)
+        .is_some_and(|element| element.used_by(daemon) == Use::Section)
+}
+
 /// `<agent_config os="Windows">` concerns some agents only.
 fn filtered(root: &Node, daemon: Daemon, report: &mut Report<'_>) {
     let ours = |node: &Node| is_ours(node, daemon);

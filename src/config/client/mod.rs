@@ -1,6 +1,8 @@
 //! `<client>`: the managers of an agent, as Wazuh (`<server>`) and OSSEC
 //! (`<server-ip>`, `<server-hostname>`, `<port>`) write them.
 
+mod edit;
+
 use std::net::IpAddr;
 
 use crate::config::block::{Block, Reported, Unbuilt, Value};
@@ -9,6 +11,8 @@ use crate::config::schema::{Daemon, Parent};
 use crate::config::xml::Node;
 use crate::model::ServerAddress;
 use crate::model::server::PORT;
+
+pub use edit::{SetServerError, set_server};
 
 /// The elements that name a manager.
 const SERVERS: [&str; 3] = ["server", "server-ip", "server-hostname"];

@@ -25,6 +25,11 @@ const MAX_ELEMENTS: usize = 200_000;
 pub(crate) struct Node {
     pub(crate) name: String,
     pub(crate) name_at: Span,
+    /// The opening tag, or the only one.
+    pub(crate) tag_at: Span,
+    /// The closing tag; nothing behind the only one. Of no use if the element
+    /// is broken.
+    pub(crate) end_at: Span,
     /// Without blanks at its ends and without comments, entities resolved.
     pub(crate) text: String,
     /// Where the text stands; the name, if there is none.
@@ -89,11 +94,8 @@ pub(crate) fn parse(source: &str, report: &mut Report<'_>) -> Document {
             Ok(Event::End(tag)) => {
                 let name_start = at.start + 2;
                 let name = tag.name().as_ref().trim_end().to_owned();
-                tree.close(
-                    &name,
-                    Span::new(name_start, name_start + name.len()),
-                    report,
-                );
+                let name_at = Span::new(name_start, name_start + name.len());
+                tree.close(&name, (name_at, at), report);
             }
             Ok(Event::Text(_)) => tree.text(scanned.chars(at)),
             Ok(Event::CData(_)) => {
@@ -173,6 +175,8 @@ fn node(tag: &BytesStart<'_>, at: Span, report: &mut Report<'_>) -> Node {
     Node {
         name,
         name_at,
+        tag_at: at,
+        end_at: Span::new(at.end, at.end),
         text_at: name_at,
         attributes,
         ..Node::default()
@@ -226,6 +230,16 @@ mod tests {
         assert_eq!((b.text.as_str(), b.padded), ("x\ty", true));
         let at = roots[0].attributes[0].at;
         assert_eq!(&source[at.start..at.end], "a");
+        let tags = |node: &Node| {
+            let (tag, end) = (node.tag_at, node.end_at);
+            (
+                source[tag.start..tag.end].to_owned(),
+                source[end.start..end.end].to_owned(),
+            )
+        };
+        assert_eq!(tags(&roots[0]), ("<é a='1'>".into(), "</é>".into()));
+        assert_eq!(tags(b), ("<b>".into(), "</b>".into()));
+        assert_eq!(tags(&roots[0].children[1]), ("<c/>".into(), String::new()));
         assert_eq!((roots[1].text.as_str(), roots[1].entities), ("üA", true));
         assert_eq!(
             &source[roots[1].text_at.start..roots[1].text_at.end],

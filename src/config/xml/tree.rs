@@ -69,12 +69,16 @@ impl Tree {
         }
     }
 
-    pub(super) fn close(&mut self, name: &str, at: Span, report: &mut Report<'_>) {
+    /// `at` is where the name in the closing tag stands, `tag` the whole of it.
+    pub(super) fn close(&mut self, name: &str, (at, tag): (Span, Span), report: &mut Report<'_>) {
         let same = |open: &Open| open.node.name == name;
         if let Some(index) = self.open.iter().rposition(same) {
             while self.open.len() > index + 1 {
                 let line = report.line(at);
                 self.pop_unclosed(&format!("before </{name}> in line {line}"), report);
+            }
+            if let Some(open) = self.open.last_mut() {
+                open.node.end_at = tag;
             }
             self.pop();
             return;
