@@ -14,4 +14,7 @@ pub mod seldom;
 pub mod session;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use session::{Admission, Arrival, Connection, Origin, Reception, Report};

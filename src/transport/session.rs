@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::model::{Fingerprint, JournalId};
+use crate::transport::random;
 use crate::wire::{
     AgentHello, Daemon, Denial, Frame, FrameError, FrameReader, Greeting, ToAgent, ToManager,
     stream,
@@ -21,6 +22,12 @@ use crate::wire::{
 /// A connection whose peer has said nothing for so long is dead. Agents ping
 /// every 25 s, so this is three pings and some patience.
 pub const SILENCE: Duration = Duration::from_secs(90);
+
+/// A peer that takes not one frame for so long is as good as dead.
+const STUCK: Duration = Duration::from_secs(90);
+
+/// How long it may take to say good-bye.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// The two halves of a connection.
 #[derive(Debug)]
@@ -39,8 +46,20 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Connection<R, W> {
 
     /// Sends one message without body.
     pub async fn send<T: Serialize>(&mut self, message: &T) -> Result<(), FrameError> {
-        stream::write(&mut self.writer, &Frame::new(message)?).await
+        write(&mut self.writer, &Frame::new(message)?).await
     }
+
+    /// Says good-bye, so that the other side can tell the end from a cut.
+    pub async fn close(mut self) {
+        // It is over in either case.
+        let _ = tokio::time::timeout(CLOSING, self.writer.shutdown()).await;
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(writer: &mut W, frame: &Frame) -> Result<(), FrameError> {
+    tokio::time::timeout(STUCK, stream::write(writer, frame))
+        .await
+        .map_err(|_| FrameError::Silent)?
 }
 
 /// How an agent has come.
@@ -121,7 +140,9 @@ impl Reception {
         match admission.await {
             Err(_) => Ok(()),
             Ok(Admission::Denied { denial, text }) => {
-                connection.send(&Greeting::Denied { denial, text }).await
+                connection.send(&Greeting::Denied { denial, text }).await?;
+                connection.close().await;
+                Ok(())
             }
             Ok(Admission::Welcome {
                 session,
@@ -130,10 +151,11 @@ impl Reception {
             }) => {
                 let greeting = Greeting::welcome(Daemon::Manager, Some(journal));
                 let ended = match connection.send(&greeting).await {
-                    Ok(()) => self.exchange(connection, session, outgoing).await,
+                    Ok(()) => self.exchange(&mut connection, session, outgoing).await,
                     Err(error) => Err(error),
                 };
                 let _ = self.reports.send(Report::Gone(session)).await;
+                connection.close().await;
                 ended
             }
         }
@@ -141,7 +163,7 @@ impl Reception {
 
     async fn exchange<R, W>(
         &self,
-        connection: Connection<R, W>,
+        connection: &mut Connection<R, W>,
         session: u64,
         mut outgoing: mpsc::Receiver<Frame>,
     ) -> Result<(), FrameError>
@@ -149,10 +171,7 @@ impl Reception {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let Connection {
-            mut reader,
-            mut writer,
-        } = connection;
+        let Connection { reader, writer } = connection;
         let pinged = Notify::new();
         let write = async {
             loop {
@@ -163,7 +182,7 @@ impl Reception {
                     },
                     () = pinged.notified() => ToAgent::Pong.into_frame()?,
                 };
-                stream::write(&mut writer, &frame).await?;
+                write(writer, &frame).await?;
             }
         };
         let read = async {
@@ -193,8 +212,10 @@ impl Reception {
 }
 
 /// How often an agent pings, give or take a fifth: often enough for the NAT
-/// tables on the way.
-const PING_EVERY: Duration = Duration::from_secs(25);
+/// tables on the way, and not in step with the others.
+fn until_ping() -> Duration {
+    Duration::from_millis(20_000 + random::number() % 10_000)
+}
 
 /// A manager that has not answered three pings is gone.
 const NO_ANSWER: Duration = Duration::from_secs(75);
@@ -204,7 +225,7 @@ const NO_ANSWER: Duration = Duration::from_secs(75);
 /// `take` into `incoming`, whose capacity is the back-pressure. Returns why it
 /// ended, if it was not that the other side or the owner had finished.
 pub async fn attend<R, W, T>(
-    connection: Connection<R, W>,
+    mut connection: Connection<R, W>,
     mut outgoing: mpsc::Receiver<Frame>,
     incoming: &mpsc::Sender<T>,
     take: impl Fn(ToAgent) -> T,
@@ -213,12 +234,13 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Connection {
-        mut reader,
-        mut writer,
-    } = connection;
+    let Connection { reader, writer } = &mut connection;
     let pinged = Notify::new();
     let write = async {
+        // What is written meanwhile does not put it off: the answer is what
+        // tells that the manager is there.
+        let ping = tokio::time::sleep(until_ping());
+        tokio::pin!(ping);
         loop {
             let frame = tokio::select! {
                 frame = outgoing.recv() => match frame {
@@ -226,9 +248,12 @@ where
                     None => return Ok(()),
                 },
                 () = pinged.notified() => ToManager::Pong.to_frame()?,
-                () = tokio::time::sleep(PING_EVERY) => ToManager::Ping.to_frame()?,
+                () = &mut ping => {
+                    ping.set(tokio::time::sleep(until_ping()));
+                    ToManager::Ping.to_frame()?
+                }
             };
-            stream::write(&mut writer, &frame).await?;
+            write(writer, &frame).await?;
         }
     };
     let read = async {
@@ -248,8 +273,10 @@ where
             }
         }
     };
-    tokio::select! {
+    let ended = tokio::select! {
         written = write => written,
         read = read => read,
-    }
+    };
+    connection.close().await;
+    ended
 }

@@ -127,7 +127,7 @@ fn length_at(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// How many bytes are still missing before [`decode`] can say more, zero if it
 /// can already.
-pub(super) fn missing(bytes: &[u8]) -> usize {
+fn missing(bytes: &[u8]) -> usize {
     let wanted = length_at(bytes, 0).map_or(LENGTH, |length| LENGTH.saturating_add(length));
     wanted.saturating_sub(bytes.len())
 }

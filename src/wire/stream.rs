@@ -1,26 +1,31 @@
 //! Frames over an asynchronous connection.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use crate::wire::frame::{decode, missing};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use crate::wire::frame::decode;
 use crate::wire::{Frame, FrameError, MAX_FRAME, MAX_HELLO};
 
-/// Asked for while nothing is under way: most of a manager's connections are
-/// idle, and each waits with a buffer of this size.
-const IDLE_CHUNK: usize = 1024;
-/// Asked for while frames keep coming.
-const BUSY_CHUNK: usize = 64 * 1024;
+/// Taken from the connection at once: what one record of TLS can hold.
+const CHUNK: usize = 16 * 1024;
 
 /// Takes frames from a connection. The first may have [`MAX_HELLO`] bytes, all
-/// others [`MAX_FRAME`].
+/// others [`MAX_FRAME`]. While it waits between two frames it holds no buffer:
+/// most of a manager's connections are idle.
 #[derive(Debug)]
 pub struct FrameReader<R> {
     inner: R,
+    /// What has arrived: never more than twice as much room as that needs,
+    /// whatever is announced.
     bytes: Vec<u8>,
     /// Where in `bytes` the next frame starts.
     start: usize,
     limit: usize,
-    chunk: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -30,7 +35,6 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             bytes: Vec::new(),
             start: 0,
             limit: MAX_HELLO,
-            chunk: IDLE_CHUNK,
         }
     }
 
@@ -45,36 +49,33 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 self.limit = MAX_FRAME;
                 return Ok(Some(frame));
             }
-            self.make_room();
-            let taken = self
-                .inner
-                .read_buf(&mut self.bytes)
-                .await
-                .map_err(FrameError::Io)?;
-            if taken == 0 {
+            self.forget_used();
+            let taken = poll_fn(|context| self.poll_take(context)).await;
+            if taken.map_err(FrameError::Io)? == 0 {
                 return match self.bytes.len() {
                     0 => Ok(None),
                     _ => Err(FrameError::ClosedMidFrame),
                 };
             }
-            self.chunk = if self.bytes.len() == self.bytes.capacity() {
-                BUSY_CHUNK
-            } else {
-                IDLE_CHUNK
-            };
         }
     }
 
-    /// Drops what is used up, and makes room for the next read: never more than
-    /// twice what has arrived or one chunk beyond it, whatever is announced.
-    fn make_room(&mut self) {
+    /// Appends what has arrived, or waits. The bytes go through the stack, so
+    /// that waiting needs no buffer.
+    fn poll_take(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut chunk = [MaybeUninit::uninit(); CHUNK];
+        let mut chunk = ReadBuf::uninit(&mut chunk);
+        ready!(Pin::new(&mut self.inner).poll_read(context, &mut chunk))?;
+        self.bytes.extend_from_slice(chunk.filled());
+        Poll::Ready(Ok(chunk.filled().len()))
+    }
+
+    fn forget_used(&mut self) {
         self.bytes.drain(..self.start);
         self.start = 0;
-        let wanted = missing(&self.bytes).clamp(self.chunk, BUSY_CHUNK);
-        if self.bytes.is_empty() && self.bytes.capacity() > wanted {
+        if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }
-        self.bytes.reserve(wanted);
     }
 }
 
@@ -95,7 +96,7 @@ mod tests {
 
     use tokio::io::{AsyncWriteExt, duplex};
 
-    use super::{BUSY_CHUNK, FrameReader, IDLE_CHUNK, write};
+    use super::{CHUNK, FrameReader, write};
     use crate::wire::{Frame, FrameError, MAX_FRAME, MAX_HELLO};
 
     fn frame(text: &str, body: Vec<u8>) -> Frame {
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_idle_connection_keeps_a_small_buffer_after_a_long_frame() {
+    async fn an_idle_connection_keeps_no_buffer_after_a_long_frame() {
         let (mut near, far) = duplex(MAX_FRAME * 2);
         let mut reader = FrameReader::new(far);
         write(&mut near, &frame("hello", Vec::new())).await.unwrap();
@@ -172,7 +173,7 @@ mod tests {
         reader.next().await.unwrap();
         let waiting = tokio::time::timeout(Duration::ZERO, reader.next()).await;
         assert!(waiting.is_err());
-        assert!(reader.bytes.capacity() <= BUSY_CHUNK);
+        assert_eq!(reader.bytes.capacity(), 0);
     }
 
     #[tokio::test]
@@ -185,7 +186,7 @@ mod tests {
         near.write_all(&announced).await.unwrap();
         let waiting = tokio::time::timeout(Duration::ZERO, reader.next()).await;
         assert!(waiting.is_err());
-        assert!(reader.bytes.capacity() <= BUSY_CHUNK + IDLE_CHUNK);
+        assert!(reader.bytes.capacity() <= CHUNK);
     }
 
     #[tokio::test]

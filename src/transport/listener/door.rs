@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::AbortHandle;
@@ -253,7 +253,7 @@ impl Door {
         if let Some(answer) = answer
             && peer.send(&answer).await.is_ok()
         {
-            let _ = peer.writer.shutdown().await;
+            peer.close().await;
         }
     }
 
@@ -321,6 +321,7 @@ async fn agent(mut peer: Peer, fingerprint: Fingerprint) -> Result<Visitor, Refu
     let hello: Hello = frame.message()?;
     if let Some(denial) = hello.mismatch(Daemon::Manager) {
         peer.send(&denial).await?;
+        peer.close().await;
         return Err(Refusal::Version);
     }
     match hello {
@@ -331,6 +332,7 @@ async fn agent(mut peer: Peer, fingerprint: Fingerprint) -> Result<Visitor, Refu
             let text = "only agents of other hosts connect here".to_owned();
             let denial = Denial::NotPermitted;
             peer.send(&Greeting::Denied { denial, text }).await?;
+            peer.close().await;
             Err(Refusal::NotAnAgent)
         }
     }

@@ -133,15 +133,21 @@ impl Authority {
         self.renew_manager_at(clock::wall())
     }
 
-    pub(super) fn renew_manager_at(&self, now: Wall) -> Result<bool, PkiError> {
+    fn renew_manager_at(&self, now: Wall) -> Result<bool, PkiError> {
         if now < self.identity.read().1.renew_at() {
             return Ok(false);
         }
+        self.make_manager(now)?;
+        Ok(true)
+    }
+
+    /// Makes the manager's certificate as if it were `now`.
+    pub(in crate::transport) fn make_manager(&self, now: Wall) -> Result<(), PkiError> {
         let text = new_manager(&self.issuer, &self.ca_pem, now)?;
         files::replace(&self.directory, MANAGER_PEM, &text)?;
         let (certified, validity) = certify(text.as_bytes(), &self.ca)?;
         self.identity.replace(certified, validity);
-        Ok(true)
+        Ok(())
     }
 
     /// Gives an agent a certificate for its key: for clients only, and without
@@ -189,6 +195,11 @@ impl Authority {
 pub(in crate::transport) struct Identity(RwLock<(Arc<CertifiedKey>, Validity)>);
 
 impl Identity {
+    #[cfg(test)]
+    pub(in crate::transport) fn shown(&self) -> Arc<CertifiedKey> {
+        self.read().0
+    }
+
     fn read(&self) -> (Arc<CertifiedKey>, Validity) {
         let present = self.0.read().unwrap_or_else(PoisonError::into_inner);
         (Arc::clone(&present.0), present.1)
