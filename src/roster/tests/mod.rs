@@ -122,6 +122,17 @@ fn describing(capabilities: Capabilities) -> Sighting {
 }
 
 #[test]
+fn a_host_renamed_to_what_an_agent_is_named_takes_nothing_from_it() {
+    let mut roster = Roster::new("gate");
+    let (_, mut changes) = roster.issue(&wish(Some(1), None), random(1), NOW).unwrap();
+    changes.extend(roster.enroll(&request(random(1), "web-1"), NOW).unwrap().1);
+    let mut renamed = Roster::load("web-1", changes).unwrap();
+    renamed.seen(&AgentId::MANAGER, Sighting::default(), NOW);
+    let back = enroll(&mut renamed, &wish(Some(1), None), 2, "x");
+    assert_eq!(back.name, name("web-1"));
+}
+
+#[test]
 fn what_is_seen_of_an_agent_is_kept_until_something_else_is() {
     let mut roster = with_agent();
     let first = Sighting {
