@@ -20,12 +20,17 @@ mod error;
 mod import;
 mod member;
 mod problems;
+#[cfg(test)]
+mod properties;
 mod sessions;
 mod sightings;
+#[cfg(test)]
+mod tests;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use change::{AgentRow, CapabilitiesRow, CertificateRow, Change, Digest, Standing, TokenRow};
 pub use enroll::{EnrollError, Enrolled, TokenFault};
@@ -40,6 +45,11 @@ use crate::clock::Wall;
 use crate::model::{AgentId, AgentName, Capabilities, Fingerprint, Selector};
 use crate::wire::enroll::TokenId;
 use problems::Problems;
+
+/// How long what has expired is kept. A clock that was wrong for a while must
+/// not cost the fleet its certificates, and the log can tell an expired token
+/// from one that never was.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The agents of a manager.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,13 +154,14 @@ impl Roster {
         self.problems.sentences()
     }
 
-    /// Forgets tokens and certificates that have expired: they are refused with
-    /// and without their rows. To be called now and then.
+    /// Forgets tokens and certificates that expired long ago: they are refused
+    /// with and without their rows. To be called now and then.
     pub fn prune(&mut self, now: Wall) -> Vec<Change> {
-        let tokens = self.tokens.values().filter(|token| token.expires <= now);
+        let before = now.minus(KEPT);
+        let tokens = self.tokens.values().filter(|token| token.expires < before);
         let tokens = tokens.map(|token| Change::TokenGone(token.id));
         let certificates = self.members().flat_map(|member| &member.certificates);
-        let expired = certificates.filter(|certificate| certificate.not_after <= now);
+        let expired = certificates.filter(|certificate| certificate.not_after < before);
         let expired = expired.map(|certificate| Change::CertificateGone(certificate.fingerprint));
         let changes = tokens.chain(expired).collect();
         self.commit(changes)

@@ -205,7 +205,6 @@ impl Roster {
         })?;
         self.owners.insert(row.fingerprint, row.agent.clone());
         let list = &mut member.certificates;
-        list.retain(|one| one.fingerprint != row.fingerprint);
         let at = list.partition_point(|one| one.generation < row.generation);
         list.insert(at, row);
         Ok(())
