@@ -7,7 +7,9 @@ use crate::daemon::exit;
 use crate::journal::JournalError;
 use crate::sys::exe::ExeError;
 use crate::sys::fs::FsError;
+use crate::transport::listener::ListenError;
 use crate::transport::local::LocalError;
+use crate::transport::pki::PkiError;
 
 /// A text for people and a code for programs.
 #[derive(Debug)]
@@ -110,6 +112,22 @@ impl From<LocalError> for Failure {
     }
 }
 
+impl From<ListenError> for Failure {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Bind { ref source, .. } => Self::chain(code(source.kind()), &error),
+            ListenError::Start(_) => Self::chain(exit::TRY_AGAIN, &error),
+            ListenError::Pki(error) => error.into(),
+        }
+    }
+}
+
+impl From<PkiError> for Failure {
+    fn from(error: PkiError) -> Self {
+        Self::chain(exit::CONFIGURATION, &error)
+    }
+}
+
 impl From<crate::manager::OpenError> for Failure {
     fn from(error: crate::manager::OpenError) -> Self {
         match error {
@@ -117,6 +135,7 @@ impl From<crate::manager::OpenError> for Failure {
             crate::manager::OpenError::Responses { ref source, .. } => {
                 Self::new(code(source.kind()), &error)
             }
+            crate::manager::OpenError::Roster(_) => Self::new(exit::CONFIGURATION, &error),
             crate::manager::OpenError::Source(error) => Self::chain(exit::TRY_AGAIN, &error),
         }
     }

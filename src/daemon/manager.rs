@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config::{self, Checked, ManagerConfig};
 use crate::daemon::exit;
 use crate::daemon::failure::Failure;
+use crate::daemon::network::Network;
 use crate::daemon::notify::notify;
 use crate::daemon::options::Options;
 use crate::daemon::reload::{Order, Orders};
@@ -37,6 +38,10 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     let (mut orders, reloads) =
         Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
     let (inbox, senders) = Inbox::new();
+    let mut network = match &config.agents {
+        Some(agents) => Some(Network::open(agents, home.path(), &senders)?),
+        None => None,
+    };
     let (ready, mut is_ready) = oneshot::channel();
     let socket = home.path().join("queue/manager.sock");
     let parts = Parts {
@@ -47,6 +52,7 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
             .into_owned(),
         home,
         config,
+        fleet: network.as_ref().map(Network::fleet),
     };
     let manager = Manager::open(parts, &inbox, ready, reloads)?;
     let mut manager = tokio::spawn(manager.run(inbox));
@@ -64,8 +70,17 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
             }
             order = orders.next() => match order {
                 Order::Stop => break,
-                Order::Apply(config, reload) => reload.done(apply(config, &senders.steer).await),
+                Order::Apply(config, reload) => {
+                    let present = network.as_ref().map(Network::config);
+                    if config.agents.as_ref() != present {
+                        log::warn!("<agents> has changed; it is applied when ripost-manager is restarted");
+                    }
+                    reload.done(apply(config, &senders.steer).await);
+                }
             },
+            () = ended(network.as_mut()) => {
+                return Err(Failure::new(exit::INTERNAL, "the listener for agents ended without being asked to"));
+            }
             ended = &mut manager => {
                 ended.expect("the manager neither panics nor is it aborted");
                 return Err(Failure::new(exit::INTERNAL, "the manager ended without being asked to"));
@@ -74,6 +89,9 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     }
     notify("STOPPING=1");
     log::info!("stopping; responses in force stay");
+    if let Some(network) = network {
+        network.stop();
+    }
     // A manager that has ended needs no telling.
     let _ = senders.steer.send(Steer::Stop).await;
     manager
@@ -82,6 +100,14 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     // A socket that is left behind is taken over by the next start.
     let _ = std::fs::remove_file(&socket);
     Ok(())
+}
+
+/// Waits for the end of the listener, for ever if there is none.
+async fn ended(network: Option<&mut Network>) {
+    match network {
+        Some(network) => network.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn open_door(socket: &Path, door: Door) -> Result<(), Failure> {

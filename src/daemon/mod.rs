@@ -5,6 +5,7 @@ mod agentd;
 pub mod exit;
 mod failure;
 mod manager;
+mod network;
 mod notify;
 pub mod options;
 mod reload;

@@ -9,14 +9,14 @@ use rusqlite::{Connection, Transaction};
 use tempfile::TempDir;
 
 use super::agent::{AgentReader, AgentSchema, Op};
-use super::manager::{Dispatch, ManagerReader, ManagerSchema, Op as ManagerOp};
+use super::manager::{Dispatch, LiveCounts, ManagerReader, ManagerSchema, Op as ManagerOp, Rank};
 use super::{Journal, JournalError, Schema};
 use crate::clock::Boot;
 use crate::clock::{self, BootId, Now, Wall};
 use crate::ledger::agent::{Entry, Ledger};
 use crate::ledger::end::End;
 use crate::model::action::sample;
-use crate::model::{Action, ActionId, ActionState, JournalId, Record};
+use crate::model::{Action, ActionId, ActionState, AgentId, JournalId, Record};
 
 /// Numbers in the order in which they were written.
 #[derive(Debug)]
@@ -444,8 +444,17 @@ fn dispatch(number: u8) -> ManagerOp {
             action,
             end: End::after(whole, whole, NOW, &boot_id()),
         }),
-        body: vec![number; 3],
+        rank: Rank::Aimed,
+        number: number.into(),
+        alert: number.into(),
         record: Box::new(record),
+    }
+}
+
+fn alert(number: u8) -> ManagerOp {
+    ManagerOp::Alert {
+        number: number.into(),
+        body: vec![number; 3].into(),
     }
 }
 
@@ -459,7 +468,7 @@ async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     let path = folder.path().join("manager.db");
     let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
     let reader = ManagerReader::open(&path).unwrap();
-    let ops = (1..=4).map(dispatch).chain([
+    let ops = (1..=4).map(alert).chain((1..=4).map(dispatch)).chain([
         state(1, ActionState::Sent),
         state(2, ActionState::Applied),
         ManagerOp::Taken(action(2).id),
@@ -468,22 +477,164 @@ async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     ]);
     write(&mut journal, ops.collect()).await;
     let ids = |ids: Vec<ActionId>| ids.into_iter().collect::<BTreeSet<_>>();
-    let undelivered = reader.undelivered().unwrap();
-    assert_eq!(
-        ids(undelivered.iter().map(|sent| sent.action.id).collect()),
-        BTreeSet::from([action(1).id, action(4).id])
-    );
+    let waiting = reader.waiting(&AgentId::MANAGER, 10).unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|row| row.record.action).collect();
+    assert_eq!(waiting, [action(1).id, action(4).id]);
     let live = reader.live().unwrap();
     assert_eq!(
         ids(live.iter().map(|record| record.action).collect()),
         BTreeSet::from([action(1).id, action(2).id, action(4).id])
     );
-    assert_eq!(reader.alert(action(1).id).unwrap(), Some(vec![1; 3]));
-    assert_eq!(reader.alert(action(2).id).unwrap(), None);
+    assert_eq!(reader.alert(1).unwrap(), Some(vec![1; 3]));
+    assert_eq!(reader.alert(2).unwrap(), None);
     assert!(reader.knows(action(3).id).unwrap());
 
     let before = NOW.wall.plus(Duration::from_secs(1));
     write(&mut journal, vec![ManagerOp::Prune { before }]).await;
     assert!(!reader.knows(action(3).id).unwrap());
     assert_eq!(reader.live().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_alert_goes_with_the_last_action_that_has_to_be_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.db");
+    let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let reader = ManagerReader::open(&path).unwrap();
+    let shared = |number| match dispatch(number) {
+        ManagerOp::Dispatch {
+            dispatch,
+            rank,
+            number,
+            record,
+            ..
+        } => ManagerOp::Dispatch {
+            dispatch,
+            rank,
+            number,
+            alert: 1,
+            record,
+        },
+        other => other,
+    };
+    write(&mut journal, vec![alert(1), shared(1), shared(2)]).await;
+    write(&mut journal, vec![ManagerOp::Taken(action(1).id)]).await;
+    assert_eq!(reader.alert(1).unwrap(), Some(vec![1; 3]));
+    // What is to be taken back need not be sent either.
+    write(&mut journal, vec![ManagerOp::Revert(action(2).id)]).await;
+    assert_eq!(reader.alert(1).unwrap(), None);
+    let agent = AgentId::MANAGER;
+    assert_eq!(reader.to_revert(&agent, 9).unwrap(), [action(2).id]);
+    write(&mut journal, vec![state(2, ActionState::Reverting)]).await;
+    assert_eq!(reader.to_revert(&agent, 9).unwrap(), [action(2).id]);
+    write(&mut journal, vec![state(2, ActionState::Reverted)]).await;
+    assert_eq!(reader.to_revert(&agent, 9).unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_person_waits_for_goes_first_and_what_goes_to_all_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.db");
+    let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let reader = ManagerReader::open(&path).unwrap();
+    let ranks = [Rank::Bulk, Rank::Aimed, Rank::Aimed, Rank::ByHand];
+    let ops = (1..)
+        .zip(ranks)
+        .map(|(number, rank)| match dispatch(number) {
+            ManagerOp::Dispatch {
+                dispatch,
+                number,
+                alert,
+                record,
+                ..
+            } => ManagerOp::Dispatch {
+                dispatch,
+                rank,
+                number,
+                alert,
+                record,
+            },
+            other => other,
+        });
+    write(&mut journal, ops.collect()).await;
+    let waiting = reader.waiting(&AgentId::MANAGER, 10).unwrap();
+    let waiting: Vec<_> = waiting.iter().map(|row| row.record.action).collect();
+    assert_eq!(waiting, [4, 2, 3, 1].map(|number| action(number).id));
+    assert_eq!(reader.numbers().unwrap(), (4, 0));
+}
+
+#[tokio::test]
+async fn nobody_changes_the_action_of_another_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.db");
+    let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let reader = ManagerReader::open(&path).unwrap();
+    write(&mut journal, vec![alert(1), dispatch(1)]).await;
+    let mut foreign = Record::new(&action(1), ActionState::Reverted, NOW.wall);
+    foreign.agent.id = AgentId::parse("7").unwrap();
+    write(&mut journal, vec![ManagerOp::Record(Box::new(foreign))]).await;
+    let counts = reader.counts().unwrap();
+    let one = LiveCounts {
+        pending: 1,
+        ..LiveCounts::default()
+    };
+    assert_eq!(
+        counts.into_iter().collect::<Vec<_>>(),
+        [(AgentId::MANAGER, one)]
+    );
+}
+
+#[tokio::test]
+async fn a_journal_of_version_1_is_brought_up_with_what_waited_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("manager.db");
+    let end = End::after(
+        Duration::from_secs(60),
+        Duration::from_secs(60),
+        NOW,
+        &boot_id(),
+    );
+    let queued = Record::new(&action(1), ActionState::Queued, NOW.wall);
+    let dispatch = serde_json::json!({"action": action(1), "end": end});
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE sources (source TEXT PRIMARY KEY, checkpoint TEXT NOT NULL) STRICT;
+         CREATE TABLE actions (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, live INTEGER NOT NULL,
+                               dispatch TEXT, record TEXT NOT NULL) STRICT, WITHOUT ROWID;
+         CREATE INDEX actions_time ON actions (time_ms);
+         CREATE INDEX actions_live ON actions (id) WHERE live = 1;
+         CREATE TABLE alerts (id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
+         INSERT INTO sources VALUES ('x', 'null');
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    let id = action(1).id.to_string();
+    old.execute(
+        "INSERT INTO actions VALUES (?1, 5, 1, ?2, ?3)",
+        [
+            &id,
+            &dispatch.to_string(),
+            &serde_json::to_string(&queued).unwrap(),
+        ],
+    )
+    .unwrap();
+    old.execute("INSERT INTO alerts VALUES (?1, x'616c')", [&id])
+        .unwrap();
+    drop(old);
+
+    let _journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let reader = ManagerReader::open(&path).unwrap();
+    let waiting = reader.waiting(&AgentId::MANAGER, 10).unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(
+        (&waiting[0].record, &waiting[0].dispatch.end),
+        (&queued, &end)
+    );
+    assert_eq!(
+        reader.alert(waiting[0].alert).unwrap(),
+        Some(b"al".to_vec())
+    );
+    let overdue = reader.overdue(NOW.wall.plus(Duration::from_secs(61)));
+    assert_eq!(overdue.unwrap().len(), 1);
+    assert!(reader.id().is_ok());
 }

@@ -64,6 +64,11 @@ impl End {
         })
     }
 
+    /// The end in wall time as it was when it was set.
+    pub fn wall(&self) -> Wall {
+        Wall::from_millis(self.wall)
+    }
+
     /// When to wake up, for an end of this boot.
     pub fn boot(&self) -> Boot {
         self.boot

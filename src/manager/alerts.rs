@@ -1,25 +1,27 @@
 //! Lines become alerts, alerts become actions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::alert::{self, Alert, NotAnAlert, Origin};
 use crate::clock::{self, Now, Wall};
-use crate::config::Response;
+use crate::config::{Command, Response};
 use crate::contract::target;
-use crate::journal::manager::{Dispatch, Op};
+use crate::journal::manager::{Dispatch, Op, Rank};
 use crate::ledger::end::End;
 use crate::model::position::Checkpoint;
-use crate::model::{Action, ActionId, ActionState, AgentId, AgentRef, Location, Record, RuleRef};
+use crate::model::{
+    Action, ActionId, ActionState, AgentId, AgentRef, Location, Record, RuleRef, Target,
+};
 use crate::policy::{self, Verdict};
+use crate::roster::Member;
 use crate::source::{Line, Trouble};
 
-use super::{Live, Manager, Unwritten};
-
-/// How long a stateless action waits for a host that is offline.
-pub(super) const PATIENCE: Duration = policy::PATIENCE;
+use super::delivery::{Outgoing, PATIENCE, rank};
+use super::{Manager, Unwritten};
 
 /// What has come in, for `status`.
 #[derive(Debug, Default)]
@@ -39,17 +41,32 @@ pub(super) struct Counts {
     pub(super) trouble: BTreeMap<String, Trouble>,
 }
 
-/// What lines lead to: journal operations, and lines of `responses.json`.
+/// What lines or a person's wish lead to: journal operations, and lines of
+/// `responses.json`.
 #[derive(Default)]
-struct Plan {
+pub(super) struct Plan {
     ops: Vec<Op>,
-    records: Vec<Record>,
+    pub(super) records: Vec<Record>,
 }
 
 /// Where an alert stands.
 struct Place<'a> {
     source: &'a str,
     line: &'a Line,
+}
+
+/// What the actions of one alert have in common.
+pub(super) struct Cause {
+    pub(super) body: Arc<[u8]>,
+    pub(super) rule: Option<RuleRef>,
+    /// The id of the alert.
+    pub(super) alert: Option<String>,
+    pub(super) target: Option<Target>,
+    /// Why it is too old to be acted upon.
+    pub(super) stale: Option<String>,
+    pub(super) now: Now,
+    /// The number of the body in the journal, once it is to be there.
+    pub(super) number: Option<i64>,
 }
 
 impl Manager {
@@ -60,21 +77,32 @@ impl Manager {
         for line in lines {
             self.line(index, line, &mut plan);
         }
-        let Plan { mut ops, records } = plan;
-        if ops.is_empty() {
+        if plan.ops.is_empty() {
             self.note_position(index, checkpoint);
             return;
         }
-        ops.extend(self.position(index, checkpoint));
+        plan.ops.extend(self.position(index, checkpoint));
+        self.carry_out(plan).await;
+    }
+
+    /// Writes a plan down; what could be sent at once is on its way already.
+    pub(super) async fn carry_out(&mut self, plan: Plan) {
+        let Plan { mut ops, records } = plan;
         // The operations come with the last line, all at once: a position must
         // not be stored without the actions of the lines before it.
+        let mut agents = dispatched(&ops);
         let mut records = records.into_iter().peekable();
         while let Some(record) = records.next() {
             let is_last = records.peek().is_none();
-            self.unwritten.push_back(Unwritten {
+            self.push(Unwritten {
                 record: Some(Box::new(record)),
                 ops: if is_last {
                     std::mem::take(&mut ops)
+                } else {
+                    Vec::new()
+                },
+                agents: if is_last {
+                    std::mem::take(&mut agents)
                 } else {
                     Vec::new()
                 },
@@ -83,7 +111,6 @@ impl Manager {
         }
         // Ids are derived, so the host need not wait for our disk; the session
         // gets its turn before the log is written.
-        self.deliver().await;
         tokio::task::yield_now().await;
         self.write_unwritten().await;
     }
@@ -110,86 +137,82 @@ impl Manager {
         }
         self.counts.matched += 1;
         let now = clock::now();
-        let place = Place {
-            source: &name,
-            line,
-        };
-        for position in matched.iter() {
-            let response = self.settings.responses[*position].clone();
-            let Some(location) = self.location(&response, &alert, &place) else {
-                continue;
-            };
-            let action = self.action(&response, location, &alert, &place);
-            if self.is_known(action.id) {
-                continue;
-            }
-            self.counts.actions += 1;
-            let stale = stale(&alert, max_age, now.wall);
-            self.plan(action, &alert, stale, now, plan);
-        }
-    }
-
-    /// Which of the response's locations is this host, if any. An agent that is
-    /// not known here is counted and reported, not guessed.
-    fn location(
-        &mut self,
-        response: &Response,
-        alert: &Alert<'_>,
-        place: &Place<'_>,
-    ) -> Option<Location> {
-        let wants = &response.location;
-        let stranger = match &alert.origin {
-            Origin::Agent { id, .. } if *id == AgentId::MANAGER => {
-                if wants.local {
-                    return Some(Location::Local);
-                }
-                None
-            }
-            Origin::Agent { id, .. } => Some(format!("agent {id}")),
-            Origin::Absent => Some("no agent".to_owned()),
-            Origin::Unreadable => Some("an agent without a valid id".to_owned()),
-        };
-        if wants.server {
-            return Some(Location::Server);
-        }
-        let stranger = stranger?;
-        self.counts.strangers += 1;
-        if let Some(more) = self.limiter.pass("stranger", clock::boot()) {
-            log::warn!(source = place.source, offset = place.line.offset, origin = stranger.as_str(), command:% = response.command.name, more_since = more; "an alert asks for a local response on an agent that is not known here; nothing is done (this version acts for agent 000 alone)");
-        }
-        None
-    }
-
-    fn action(
-        &self,
-        response: &Response,
-        location: Location,
-        alert: &Alert<'_>,
-        place: &Place<'_>,
-    ) -> Action {
-        let command = &response.command;
-        let agent = AgentRef {
-            id: AgentId::MANAGER,
-            name: self.host.clone(),
-        };
-        Action {
-            id: action_id(place, &response.text, &agent.id),
-            command: command.name.clone(),
-            executable: command.executable.clone(),
-            location,
-            agent,
+        let mut cause = Cause {
+            body: alert.body.into(),
             rule: Some(RuleRef {
                 id: alert.rule.id.clone(),
                 level: alert.rule.level,
                 groups: alert.rule.groups.clone(),
             }),
             alert: alert.id.clone(),
-            timeout: response.timeout,
-            extra_args: command.extra_args.clone(),
-            contract: command.contract,
-            revert: command.revert,
-            execution_timeout: command.execution_timeout,
-            handshake_timeout: command.handshake_timeout,
+            target: target::address(alert.body).ok(),
+            stale: stale(&alert, max_age, now.wall),
+            now,
+            number: None,
+        };
+        let place = Place {
+            source: &name,
+            line,
+        };
+        for position in matched.iter() {
+            let response = self.settings.responses[*position].clone();
+            for (agent, location) in self.places(&response, &alert, &place) {
+                let action = Action {
+                    id: action_id(&place, &response.text, &agent.id),
+                    timeout: response.timeout,
+                    ..action(&response.command, agent, location, &cause)
+                };
+                if !self.is_known(action.id) {
+                    self.counts.actions += 1;
+                    self.plan(action, &mut cause, plan);
+                }
+            }
+        }
+    }
+
+    /// On which agents a response runs. An agent that is not known here is
+    /// counted and reported, not guessed.
+    fn places(
+        &mut self,
+        response: &Response,
+        alert: &Alert<'_>,
+        place: &Place<'_>,
+    ) -> Vec<(AgentRef, Location)> {
+        let wants = &response.location;
+        let origin = self.origin(alert);
+        let known = origin.as_ref().ok();
+        let at = |member: &Member| {
+            let is_origin = known == Some(member.id());
+            let location = wants.covers(member.id(), member.name(), member.groups(), is_origin)?;
+            Some((agent_ref(member), location))
+        };
+        let places = if wants.all || !wants.agents.is_empty() {
+            self.roster.enrolled().filter_map(at).collect()
+        } else {
+            // Most responses mean one host or two.
+            let server = Some(&AgentId::MANAGER).filter(|_| known != Some(&AgentId::MANAGER));
+            let ids = known.into_iter().chain(server);
+            let members = ids.filter_map(|id| self.roster.agent(id));
+            members.filter_map(at).collect()
+        };
+        if let (Err(stranger), true) = (origin, wants.local) {
+            self.counts.strangers += 1;
+            if let Some(more) = self.limiter.pass("stranger", clock::boot()) {
+                log::warn!(source = place.source, offset = place.line.offset, origin = stranger.as_str(), command:% = response.command.name, more_since = more; "an alert asks for a local response on an agent that is not known here; nothing is done there (ripostctl agents lists those that are)");
+            }
+        }
+        places
+    }
+
+    /// The agent an alert came from, or what it says instead.
+    fn origin(&self, alert: &Alert<'_>) -> Result<AgentId, String> {
+        match &alert.origin {
+            Origin::Agent { id, .. } => match self.roster.agent(id) {
+                Some(member) if member.is_enrolled() => Ok(id.clone()),
+                Some(_) | None => Err(format!("agent {id}")),
+            },
+            Origin::Absent => Err("no agent".to_owned()),
+            Origin::Unreadable => Err("an agent without a valid id".to_owned()),
         }
     }
 
@@ -197,62 +220,126 @@ impl Manager {
     /// second time after a crash. Should the journal not answer, the agent
     /// still knows what it has done.
     fn is_known(&self, id: ActionId) -> bool {
-        self.live.contains_key(&id)
+        self.fresh.has(id)
             || self.reader.knows(id).unwrap_or_else(|error| {
                 log::error!(error:% = error; "cannot look an action up");
                 false
             })
     }
 
-    fn plan(
-        &mut self,
-        action: Action,
-        alert: &Alert<'_>,
-        stale: Option<String>,
-        now: Now,
-        plan: &mut Plan,
-    ) {
-        let target = target::address(alert.body).ok();
-        let verdict = policy::judge_manager(target.as_ref(), &self.settings.white_list);
-        let refusal = match (stale, verdict) {
-            (Some(why), _) => Some((ActionState::Expired, why)),
+    /// Decides what becomes of an action, and sends it if its host can have it
+    /// at once.
+    pub(super) fn plan(&mut self, action: Action, cause: &mut Cause, plan: &mut Plan) {
+        self.fresh.insert(action.id);
+        let now = cause.now;
+        let verdict = policy::judge_manager(cause.target.as_ref(), &self.settings.white_list);
+        let refusal = match (&cause.stale, verdict) {
+            (Some(why), _) => Some((ActionState::Expired, why.clone())),
             (None, Verdict::Refuse(reason)) => Some((ActionState::Refused, reason.to_string())),
             (None, Verdict::Allow) => None,
         };
+        let span = action.timeout.unwrap_or(PATIENCE);
+        let dispatch = Box::new(Dispatch {
+            end: End::after(span, span, now, &self.boot_id),
+            action,
+        });
+        let agent = dispatch.action.agent.id.clone();
+        let is_connected = self.delivery.is_connected(&agent);
+        let refusal = refusal.or_else(|| {
+            let gap = self.gap(&agent, &dispatch).filter(|_| is_connected);
+            gap.map(|gap| (ActionState::Failed, gap))
+        });
         if let Some((state, detail)) = refusal {
-            let mut record = Record::new(&action, state, now.wall);
-            record.keys = target.map(|target| target.keys());
+            let mut record = Record::new(&dispatch.action, state, now.wall);
+            record.keys = cause.target.as_ref().map(Target::keys);
             record.detail = Some(detail);
             plan.ops.push(Op::Record(Box::new(record.clone())));
             plan.records.push(record);
             return;
         }
-        let state = if self.agent.is_connected() {
+        let state = if is_connected {
             ActionState::Sent
         } else {
+            self.delivery.may_expire = true;
             ActionState::Queued
         };
-        let span = action.timeout.unwrap_or(PATIENCE);
-        let record = Record::new(&action, state, now.wall);
-        let dispatch = Box::new(Dispatch {
-            end: End::after(span, span, now, &self.boot_id),
-            action,
+        let record = Record::new(&dispatch.action, state, now.wall);
+        let outgoing = Outgoing {
+            dispatch: &dispatch,
+            alert: &cause.body,
+            left: span,
+        };
+        if !self.send_directly(&outgoing) {
+            self.delivery.host(&agent).behind = true;
+            self.delivery.is_hungry(&agent);
+        }
+        let alert = *cause.number.get_or_insert_with(|| {
+            self.last_alert += 1;
+            plan.ops.push(Op::Alert {
+                number: self.last_alert,
+                body: Arc::clone(&cause.body),
+            });
+            self.last_alert
         });
+        self.last_dispatch += 1;
         plan.ops.push(Op::Dispatch {
-            dispatch: dispatch.clone(),
-            body: alert.body.to_vec(),
-            record: Box::new(record.clone()),
-        });
-        self.agent.queue(record.action);
-        self.live.insert(
-            record.action,
-            Live {
-                record: record.clone(),
-                dispatch: Some(dispatch),
-                alert: Some(alert.body.into()),
+            rank: match cause.rule {
+                Some(_) => rank(dispatch.action.location),
+                None => Rank::ByHand,
             },
-        );
+            number: self.last_dispatch,
+            alert,
+            record: Box::new(record.clone()),
+            dispatch,
+        });
         plan.records.push(record);
+    }
+}
+
+/// The agents that operations send something to.
+fn dispatched(ops: &[Op]) -> Vec<AgentId> {
+    let agents = ops.iter().filter_map(|op| match op {
+        Op::Dispatch { record, .. } => Some(record.agent.id.clone()),
+        Op::Checkpoint { .. }
+        | Op::Awaited { .. }
+        | Op::Alert { .. }
+        | Op::Record(_)
+        | Op::Taken(_)
+        | Op::Revert(_)
+        | Op::Heard { .. }
+        | Op::Prune { .. } => None,
+    });
+    agents.collect()
+}
+
+pub(super) fn agent_ref(member: &Member) -> AgentRef {
+    AgentRef {
+        id: member.id().clone(),
+        name: member.name().to_owned(),
+    }
+}
+
+/// An action of a command, without an id and without a timeout.
+pub(super) fn action(
+    command: &Command,
+    agent: AgentRef,
+    location: Location,
+    cause: &Cause,
+) -> Action {
+    Action {
+        id: ActionId::from_bytes([0; 16]),
+        command: command.name.clone(),
+        executable: command.executable.clone(),
+        location,
+        agent,
+        rule: cause.rule.clone(),
+        alert: cause.alert.clone(),
+        timeout: None,
+        extra_args: command.extra_args.clone(),
+        contract: command.contract,
+        revert: command.revert,
+        execution_timeout: command.execution_timeout,
+        handshake_timeout: command.handshake_timeout,
     }
 }
 
@@ -272,17 +359,22 @@ fn stale(alert: &Alert<'_>, max_age: Option<Duration>, now: Wall) -> Option<Stri
 /// The same line, response and agent always give the same id; see
 /// [`ActionId`]. The parts are delimited by their lengths.
 fn action_id(place: &Place<'_>, response: &str, agent: &AgentId) -> ActionId {
-    let mut hash = Sha256::new();
     let generation = place.line.generation.0.to_be_bytes();
     let offset = place.line.offset.to_be_bytes();
     let agent = agent.to_string();
-    for part in [
+    derived(&[
         place.source.as_bytes(),
         &generation,
         &offset,
         response.as_bytes(),
         agent.as_bytes(),
-    ] {
+    ])
+}
+
+/// An id derived from these parts.
+pub(super) fn derived(parts: &[&[u8]]) -> ActionId {
+    let mut hash = Sha256::new();
+    for part in parts {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }

@@ -1,320 +1,464 @@
-//! The agent on the manager's own host: its session, and what it is to be sent.
+//! What is sent to agents, and when there is room for it.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::clock::{self, Wall};
-use crate::journal::Journal;
-use crate::journal::manager::ManagerSchema;
-use crate::model::{ActionId, ActionState, JournalId};
-use crate::transport::{Admission, Arrival};
-use crate::wire::{Frame, ToAgent};
+use crate::clock::{self, Now};
+use crate::journal::manager::{Dispatch, Op, Rank, Waiting};
+use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::policy;
+use crate::wire::{Frame, FrameError, ToAgent};
 
+use super::host::{Host, WINDOW};
 use super::Manager;
-use super::alerts::PATIENCE;
 
-/// Messages under way to the agent.
-const OUTGOING: usize = 256;
+/// Bytes on their way to all agents together. Beyond it what waits stays in the
+/// journal until others have acknowledged theirs.
+const MAX_UNDER_WAY: usize = 64 * 1024 * 1024;
 
+/// How long a stateless action waits for a host that is offline.
+pub(super) const PATIENCE: Duration = policy::PATIENCE;
+
+/// The hosts, and what is on its way to them.
 #[derive(Debug)]
-pub(super) struct AgentState {
-    session: Option<Session>,
-    sessions: u64,
-    pub(super) since: Option<Wall>,
-    pub(super) version: Option<String>,
-    /// Actions to be sent, in order.
-    queue: VecDeque<ActionId>,
-    /// What goes before them: white list, reverts, confirmations.
-    first: VecDeque<Frame>,
-    /// Updates that wait for their journal write to be synced: (seq, write).
-    unconfirmed: VecDeque<(u64, u64)>,
-    synced: watch::Receiver<u64>,
+pub(super) struct Delivery {
+    pub(super) hosts: HashMap<AgentId, Host>,
+    /// Whose session has which number.
+    pub(super) sessions: HashMap<u64, AgentId>,
+    pub(super) last_session: u64,
     last_request: u64,
-    /// Which action each revert that is not answered yet is about.
-    asked: HashMap<u64, ActionId>,
+    under_way: usize,
+    /// Hosts to be looked at again when the journal has been written or others
+    /// have acknowledged.
+    hungry: BTreeSet<AgentId>,
+    /// Hosts with updates to confirm.
+    unconfirmed: BTreeSet<AgentId>,
+    /// Whether something may wait for a host that is offline.
+    pub(super) may_expire: bool,
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
 }
 
-#[derive(Debug)]
-struct Session {
-    number: u64,
-    outgoing: mpsc::Sender<Frame>,
-}
-
-impl AgentState {
-    pub(super) fn new(synced: watch::Receiver<u64>) -> Self {
+impl Delivery {
+    /// The receivers tell up to which number journal writes can be read, and
+    /// are on the disk.
+    pub(super) fn new(written: watch::Receiver<u64>, synced: watch::Receiver<u64>) -> Self {
         Self {
-            session: None,
-            sessions: 0,
-            since: None,
-            version: None,
-            queue: VecDeque::new(),
-            first: VecDeque::new(),
-            unconfirmed: VecDeque::new(),
-            synced,
+            hosts: HashMap::new(),
+            sessions: HashMap::new(),
+            last_session: 0,
             last_request: 0,
-            asked: HashMap::new(),
+            under_way: 0,
+            hungry: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
+            may_expire: true,
+            written,
+            synced,
         }
     }
 
-    pub(super) fn is_connected(&self) -> bool {
-        self.session.is_some()
+    pub(super) fn host(&mut self, agent: &AgentId) -> &mut Host {
+        self.hosts.entry(agent.clone()).or_default()
     }
 
-    pub(super) fn is_session(&self, number: u64) -> bool {
-        self.session
-            .as_ref()
-            .is_some_and(|session| session.number == number)
+    pub(super) fn is_connected(&self, agent: &AgentId) -> bool {
+        self.hosts.get(agent).is_some_and(Host::is_connected)
     }
 
-    pub(super) fn waiting(&self) -> usize {
-        self.queue.len()
+    /// Whether something waits that a look every few milliseconds moves on.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.hungry.is_empty() || !self.unconfirmed.is_empty()
     }
 
-    pub(super) fn queue(&mut self, id: ActionId) {
-        self.queue.push_back(id);
+    pub(super) fn is_hungry(&mut self, agent: &AgentId) {
+        self.hungry.insert(agent.clone());
     }
 
-    /// Takes actions that are over out of the queue.
-    pub(super) fn forget(&mut self, ids: &HashSet<ActionId>) {
-        self.queue.retain(|id| !ids.contains(id));
+    /// Whether the journal tells everything that is known about a host.
+    pub(super) fn is_current(&mut self, agent: &AgentId) -> bool {
+        let written = *self.written.borrow();
+        self.host(agent).is_current(written)
     }
 
-    /// Sends a message before any action.
-    pub(super) fn send_first(&mut self, message: ToAgent) {
-        if self.session.is_none() {
-            return;
+    /// Ends a session, and returns its number.
+    pub(super) fn disconnect(&mut self, agent: &AgentId) -> Option<u64> {
+        let host = self.hosts.get_mut(agent)?;
+        let session = host.session.take()?;
+        host.behind = true;
+        host.reverts_wait = true;
+        self.under_way -= session.bytes();
+        self.unconfirmed.remove(agent);
+        self.sessions.remove(&session.number);
+        Some(session.number)
+    }
+
+    /// An agent has an action.
+    pub(super) fn acknowledged(&mut self, agent: &AgentId, id: ActionId) {
+        if let Some(session) = self.host(agent).session.as_mut() {
+            let bytes = session.acknowledged(id);
+            self.under_way -= bytes;
         }
-        match message.into_frame() {
-            Ok(frame) => self.first.push_back(frame),
-            Err(error) => log::error!(error:% = error; "a message to the agent cannot be written"),
+    }
+
+    /// An update of the session `number` is in journal write number `write`.
+    pub(super) fn confirm_after(&mut self, told: &Told, write: u64) {
+        let host = self.hosts.get_mut(&told.agent);
+        let session = host.and_then(|host| host.session.as_mut());
+        if let Some(session) = session.filter(|session| session.number == told.session) {
+            session.confirm_after(told.seq, write);
+            self.unconfirmed.insert(told.agent.clone());
         }
-    }
-
-    /// Asks for a revert.
-    pub(super) fn ask_revert(&mut self, id: ActionId) {
-        self.last_request += 1;
-        let request = self.last_request;
-        self.asked.insert(request, id);
-        self.send_first(ToAgent::Revert { id, request });
-    }
-
-    /// Which action a revert that is answered was about.
-    pub(super) fn asked_for(&mut self, request: u64) -> Option<ActionId> {
-        self.asked.remove(&request)
-    }
-
-    /// An update is in journal write number `write`.
-    pub(super) fn confirm_after(&mut self, seq: u64, write: u64) {
-        self.unconfirmed.push_back((seq, write));
-    }
-
-    /// Updates that wait for their journal write: (seq, write).
-    #[cfg(test)]
-    pub(super) fn to_confirm(&self) -> Vec<(u64, u64)> {
-        self.unconfirmed.iter().copied().collect()
     }
 
     /// Confirms what is synced.
     pub(super) fn confirm(&mut self) {
         let synced = *self.synced.borrow();
-        let mut up_to = None;
-        while let Some((seq, _)) = self
-            .unconfirmed
-            .front()
-            .filter(|(_, write)| *write <= synced)
-        {
-            up_to = Some(*seq);
-            self.unconfirmed.pop_front();
-        }
-        if let Some(up_to) = up_to {
-            self.send_first(ToAgent::Stored { up_to });
-        }
-    }
-
-    /// Waits until there is something to send and room for it. Never returns
-    /// while there is no session; may be dropped while it waits.
-    pub(super) async fn room(&self) {
-        match &self.session {
-            Some(session) if !self.first.is_empty() || !self.queue.is_empty() => {
-                // A closed channel is an agent that goes; its session says so.
-                if session.outgoing.reserve().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
-            }
-            Some(_) | None => std::future::pending().await,
-        }
-    }
-
-    fn try_send(&self, frame: Frame) -> Result<(), Frame> {
-        let Some(session) = &self.session else {
-            return Err(frame);
-        };
-        session
-            .outgoing
-            .try_send(frame)
-            .map_err(mpsc::error::TrySendError::into_inner)
-    }
-}
-
-impl Manager {
-    /// A session begins: the agent gets the white list, then everything it has
-    /// not confirmed to have.
-    pub(super) async fn agent_connected(&mut self, arrival: Arrival) {
-        let (outgoing, queue) = mpsc::channel(OUTGOING);
-        self.agent.sessions += 1;
-        let number = self.agent.sessions;
-        let agent = arrival.hello;
-        log::info!(agent:% = agent.id, version = agent.version.as_str(); "an agent has connected");
-        self.agent.session = Some(Session { number, outgoing });
-        self.agent.since = Some(clock::wall());
-        self.agent.version = Some(agent.version);
-        self.agent.first.clear();
-        self.agent.unconfirmed.clear();
-        self.agent.asked.clear();
-        // The agent sends again what it has no confirmation of, perhaps under
-        // other numbers.
-        for unwritten in &mut self.unwritten {
-            unwritten.update = None;
-        }
-        let admission = Admission::Welcome {
-            session: number,
-            journal: JournalId::from_bytes([0; 16]),
-            outgoing: queue,
-        };
-        // An agent that has gone reports nothing; the next one replaces it.
-        let _ = arrival.admit.send(admission);
-        self.send_white_list();
-        let mut undelivered: Vec<_> = self
-            .live
-            .values()
-            .filter(|live| live.dispatch.is_some())
-            .map(|live| (live.record.time, live.record.action))
-            .collect();
-        undelivered.sort_unstable();
-        self.agent.queue = undelivered.into_iter().map(|(_, id)| id).collect();
-        self.deliver().await;
-    }
-
-    pub(super) fn agent_gone(&mut self, session: u64) {
-        if !self.agent.is_session(session) {
-            return;
-        }
-        log::warn!("agent 000 is gone; its actions wait for it");
-        self.agent.session = None;
-        self.agent.since = Some(clock::wall());
-    }
-
-    pub(super) fn send_white_list(&mut self) {
-        let networks = self.settings.networks.clone();
-        self.agent.send_first(ToAgent::WhiteList {
-            networks,
-            more: false,
+        let hosts = &mut self.hosts;
+        self.unconfirmed.retain(|agent| {
+            let session = hosts.get_mut(agent).and_then(|host| host.session.as_mut());
+            session.is_some_and(|session| {
+                session.confirm(synced);
+                session.has_unconfirmed()
+            })
         });
     }
 
-    /// Sends as much as there is room for.
-    pub(super) async fn deliver(&mut self) {
-        while let Some(frame) = self.agent.first.pop_front() {
-            if let Err(frame) = self.agent.try_send(frame) {
-                self.agent.first.push_front(frame);
-                return;
-            }
+    /// Asks an agent for a revert; `false` if there is no room now.
+    fn ask_revert(&mut self, agent: &AgentId, id: ActionId) -> bool {
+        let request = self.last_request + 1;
+        let Ok(frame) = (ToAgent::Revert { id, request }).into_frame() else {
+            return false;
+        };
+        let host = self.hosts.get_mut(agent);
+        let Some(session) = host.and_then(|host| host.session.as_mut()) else {
+            return false;
+        };
+        if session.asked.len() >= WINDOW || session.send(frame).is_err() {
+            return false;
         }
-        while let Some(id) = self.agent.queue.front().copied() {
-            if !self.agent.is_connected() || !self.deliver_one(id).await {
-                return;
+        session.asked.insert(request, id);
+        self.last_request = request;
+        true
+    }
+
+    /// Hands an action to an agent that is connected; `false` if there is no
+    /// room now.
+    fn send(&mut self, agent: &AgentId, id: ActionId, frame: Frame) -> bool {
+        let bytes = frame.length();
+        let host = self.hosts.get_mut(agent);
+        let session = host.and_then(|host| host.session.as_mut());
+        let sent = self.under_way + bytes <= MAX_UNDER_WAY
+            && session.is_some_and(|session| session.send_action(id, frame));
+        if sent {
+            self.under_way += bytes;
+        }
+        sent
+    }
+}
+
+/// Which update of which session something came with.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) agent: AgentId,
+    pub(super) session: u64,
+    pub(super) seq: u64,
+}
+
+/// An action that is to be sent.
+pub(super) struct Outgoing<'a> {
+    pub(super) dispatch: &'a Dispatch,
+    pub(super) alert: &'a Arc<[u8]>,
+    pub(super) left: Duration,
+}
+
+impl Outgoing<'_> {
+    fn frame(&self) -> Result<Frame, FrameError> {
+        let whole = self.dispatch.action.timeout;
+        let message = ToAgent::Act {
+            action: Box::new(self.dispatch.action.clone()),
+            alert: Arc::clone(self.alert),
+            remaining_ms: whole.map(|_| millis(self.left)),
+            age_ms: millis(whole.unwrap_or(PATIENCE).saturating_sub(self.left)),
+        };
+        message.into_frame()
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What became of an attempt to send an action.
+enum Attempt {
+    /// Nothing more is to be done about it for now.
+    Settled,
+    NoRoom,
+}
+
+impl Manager {
+    /// Hands a new action to its agent at once if the agent has everything that
+    /// was before it. `false` if it has to wait in the journal.
+    pub(super) fn send_directly(&mut self, outgoing: &Outgoing<'_>) -> bool {
+        let action = &outgoing.dispatch.action;
+        if !self.delivery.host(&action.agent.id).takes_directly() {
+            return false;
+        }
+        match outgoing.frame() {
+            Ok(frame) => self.delivery.send(&action.agent.id, action.id, frame),
+            Err(error) => {
+                log::error!(action:% = action.id, error:% = error; "an action cannot be written");
+                false
             }
-            self.agent.queue.pop_front();
         }
     }
 
-    /// `false` if there is no room.
-    async fn deliver_one(&mut self, id: ActionId) -> bool {
-        let now = clock::now();
-        let boot_id = self.boot_id.clone();
-        let Some(live) = self.live.get_mut(&id) else {
-            return true;
-        };
-        let Some(dispatch) = &live.dispatch else {
-            return true;
-        };
-        let left = dispatch.end.left(now, &boot_id);
-        if left.is_zero() && live.record.state == ActionState::Queued {
-            // The next tick ends it. One that was sent before goes out again,
-            // because only the agent can tell whether it had arrived.
-            return true;
+    /// Sends an agent what it is to be sent, as far as there is room.
+    pub(super) async fn pump(&mut self, agent: &AgentId) {
+        if !self.send_white_list(agent) {
+            self.delivery.is_hungry(agent);
+            return;
         }
-        let alert = match &live.alert {
-            Some(alert) => Arc::clone(alert),
-            None => match self.reader.alert(id) {
-                Ok(Some(alert)) => alert.into(),
-                Ok(None) => return true,
-                Err(error) => {
-                    log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
-                    return true;
-                }
-            },
-        };
-        let millis =
-            |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-        let whole = dispatch.action.timeout;
-        let message = ToAgent::Act {
-            action: Box::new(dispatch.action.clone()),
-            alert,
-            remaining_ms: whole.map(|_| millis(left)),
-            age_ms: millis(whole.unwrap_or(PATIENCE).saturating_sub(left)),
-        };
-        let frame = match message.into_frame() {
-            Ok(frame) => frame,
-            Err(error) => {
-                log::error!(action:% = id, error:% = error; "an action cannot be written");
-                return true;
+        self.send_reverts(agent);
+        self.send_waiting(agent).await;
+    }
+
+    /// Looks again at the agents for which there was no room.
+    pub(super) async fn pump_hungry(&mut self) {
+        for agent in std::mem::take(&mut self.delivery.hungry) {
+            self.pump(&agent).await;
+        }
+    }
+
+    /// Begins to send every agent the white list as it is now.
+    pub(super) async fn spread_white_list(&mut self) {
+        let connected: Vec<_> = self.delivery.sessions.values().cloned().collect();
+        for agent in connected {
+            if let Some(session) = self.delivery.host(&agent).session.as_mut() {
+                session.white_list = 0;
             }
-        };
-        if self.agent.try_send(frame).is_err() {
-            return false;
+            self.pump(&agent).await;
         }
-        if live.record.state == ActionState::Queued {
-            live.record.state = ActionState::Sent;
-            live.record.time = now.wall;
-            let record = live.record.clone();
-            self.record(record, Vec::new(), None).await;
+    }
+
+    /// `false` if there was no room for all of it.
+    fn send_white_list(&mut self, agent: &AgentId) -> bool {
+        let frames = &self.settings.white_list_frames;
+        let Some(session) = self.delivery.host(agent).session.as_mut() else {
+            return true;
+        };
+        while let Some(frame) = frames.get(session.white_list) {
+            if session.send(frame.clone()).is_err() {
+                return false;
+            }
+            session.white_list += 1;
         }
         true
     }
 
-    /// Ends what has waited for its host until it became pointless.
-    pub(super) async fn expire(&mut self) {
+    fn send_reverts(&mut self, agent: &AgentId) {
+        let host = self.delivery.host(agent);
+        let Some(session) = host.session.as_ref().filter(|_| host.reverts_wait) else {
+            return;
+        };
+        let asked: BTreeSet<_> = session.asked.values().copied().collect();
+        if !self.delivery.is_current(agent) {
+            self.delivery.is_hungry(agent);
+            return;
+        }
+        let limit = WINDOW + asked.len();
+        let ids = match self.reader.to_revert(agent, limit) {
+            Ok(ids) => ids,
+            Err(error) => {
+                log::error!(agent:% = agent, error:% = error; "cannot read what an agent is to take back");
+                return;
+            }
+        };
+        let more = ids.len() == limit;
+        let mut all = true;
+        for id in ids.into_iter().filter(|id| !asked.contains(id)) {
+            all &= self.delivery.ask_revert(agent, id);
+        }
+        // The answers to these make room for the others.
+        self.delivery.host(agent).reverts_wait = more || !all;
+    }
+
+    /// Asks an agent to take an action back: now if it is connected, or when it
+    /// is back. The journal has been told.
+    pub(super) fn ask_revert(&mut self, agent: &AgentId, id: ActionId) {
+        if !self.delivery.ask_revert(agent, id) {
+            self.delivery.host(agent).reverts_wait = true;
+            self.delivery.is_hungry(agent);
+        }
+    }
+
+    /// Sends an agent that is behind what waits for it in the journal.
+    async fn send_waiting(&mut self, agent: &AgentId) {
+        let host = self.delivery.host(agent);
+        let Some(session) = host.session.as_ref().filter(|s| s.ready && host.behind) else {
+            return;
+        };
+        let under_way = session.under_way();
+        if under_way > WINDOW / 2 {
+            // Its acknowledgements bring it back here.
+            return;
+        }
+        if !self.delivery.is_current(agent) {
+            self.delivery.is_hungry(agent);
+            return;
+        }
+        let limit = WINDOW + under_way;
+        let rows = match self.reader.waiting(agent, limit) {
+            Ok(rows) => rows,
+            Err(error) => {
+                log::error!(agent:% = agent, error:% = error; "cannot read what waits for an agent");
+                return;
+            }
+        };
+        let all = rows.len() < limit;
+        let mut alerts = HashMap::new();
+        for row in rows {
+            match self.send_row(agent, row, &mut alerts).await {
+                Attempt::Settled => {}
+                Attempt::NoRoom => {
+                    self.delivery.is_hungry(agent);
+                    return;
+                }
+            }
+        }
+        self.delivery.host(agent).behind = !all;
+    }
+
+    async fn send_row(
+        &mut self,
+        agent: &AgentId,
+        row: Waiting,
+        alerts: &mut HashMap<i64, Arc<[u8]>>,
+    ) -> Attempt {
+        let Waiting {
+            dispatch,
+            mut record,
+            alert: number,
+        } = row;
+        let session = self.delivery.host(agent).session.as_ref();
+        if session.is_none_or(|session| session.has_under_way(record.action)) {
+            return Attempt::Settled;
+        }
         let now = clock::now();
-        let over: Vec<_> = self
-            .live
-            .values()
-            .filter(|live| {
-                let end = live.dispatch.as_ref().map(|dispatch| &dispatch.end);
-                live.record.state == ActionState::Queued
-                    && end.is_some_and(|end| end.left(now, &self.boot_id).is_zero())
-            })
-            .map(|live| live.record.clone())
-            .collect();
-        // The place of those that are over is for others: alerts are taken again.
-        let gone: HashSet<_> = over.iter().map(|record| record.action).collect();
-        if !gone.is_empty() {
-            self.agent.forget(&gone);
+        let never_sent = record.state == ActionState::Queued;
+        let left = dispatch.end.left(now, &self.boot_id);
+        // One that was sent before goes out again, because only the agent can
+        // tell whether it had arrived.
+        if never_sent && left.is_zero() {
+            self.expire(record, now).await;
+            return Attempt::Settled;
         }
-        for mut record in over {
-            record.state = ActionState::Expired;
+        if let Some(gap) = self.gap(agent, &dispatch) {
+            self.cannot(record, gap, now).await;
+            return Attempt::Settled;
+        }
+        let Some(alert) = self.body(number, alerts) else {
+            let gap = "its alert is not in the journal any more".to_owned();
+            self.cannot(record, gap, now).await;
+            return Attempt::Settled;
+        };
+        let outgoing = Outgoing {
+            dispatch: &dispatch,
+            alert: &alert,
+            left,
+        };
+        let frame = match outgoing.frame() {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.cannot(record, error.to_string(), now).await;
+                return Attempt::Settled;
+            }
+        };
+        if !self.delivery.send(agent, record.action, frame) {
+            return Attempt::NoRoom;
+        }
+        if never_sent {
+            record.state = ActionState::Sent;
             record.time = now.wall;
-            record.detail = Some("its host was offline until its time was over".to_owned());
-            self.live.remove(&record.action);
-            let taken = crate::journal::manager::Op::Taken(record.action);
-            self.record(record, vec![taken], None).await;
+            self.record(record, Vec::new(), None).await;
         }
+        Attempt::Settled
+    }
+
+    fn body(&self, number: i64, alerts: &mut HashMap<i64, Arc<[u8]>>) -> Option<Arc<[u8]>> {
+        if let Some(alert) = alerts.get(&number) {
+            return Some(Arc::clone(alert));
+        }
+        match self.reader.alert(number) {
+            Ok(alert) => {
+                let alert: Arc<[u8]> = alert?.into();
+                alerts.insert(number, Arc::clone(&alert));
+                Some(alert)
+            }
+            Err(error) => {
+                log::error!(error:% = error; "cannot read the alert of an action");
+                None
+            }
+        }
+    }
+
+    /// Why a host cannot carry an action out, as far as its agent has said.
+    pub(super) fn gap(&self, agent: &AgentId, dispatch: &Dispatch) -> Option<String> {
+        let member = self.roster.agent(agent)?;
+        let capabilities = member.capabilities()?;
+        capabilities.lacks(&dispatch.action.executable)
+    }
+
+    /// Ends an action that its host cannot carry out.
+    async fn cannot(&mut self, mut record: Record, gap: String, now: Now) {
+        record.state = ActionState::Failed;
+        record.time = now.wall;
+        record.detail = Some(gap);
+        let taken = vec![Op::Taken(record.action)];
+        self.record(record, taken, None).await;
+    }
+
+    async fn expire(&mut self, mut record: Record, now: Now) {
+        record.state = ActionState::Expired;
+        record.time = now.wall;
+        record.detail = Some("its host was offline until its time was over".to_owned());
+        let taken = vec![Op::Taken(record.action)];
+        self.record(record, taken, None).await;
+    }
+
+    /// Ends what has waited for its host until it became pointless.
+    pub(super) async fn expire_overdue(&mut self) {
+        let now = clock::now();
+        let rows = match self.reader.overdue(now.wall) {
+            Ok(rows) => rows,
+            Err(error) => {
+                log::error!(error:% = error; "cannot look for actions that have waited too long");
+                return;
+            }
+        };
+        for row in rows {
+            let agent = row.record.agent.id.clone();
+            // The wall clock may have been stepped; its own end decides.
+            let is_over = row.dispatch.end.left(now, &self.boot_id).is_zero();
+            if is_over && self.delivery.is_current(&agent) {
+                self.expire(row.record, now).await;
+            }
+        }
+        // What is on its way into the journal cannot be read yet.
+        let is_written = *self.delivery.written.borrow() >= self.journal.next() - 1;
+        self.delivery.may_expire = !self.unwritten.is_empty()
+            || !is_written
+            || self.reader.has_queued().unwrap_or(true);
     }
 }
 
-/// The number of the last write of a journal.
-pub(super) fn last_write(journal: &Journal<ManagerSchema>) -> u64 {
-    journal.next() - 1
+/// What goes first.
+pub(super) fn rank(location: crate::model::Location) -> Rank {
+    use crate::model::Location;
+    match location {
+        Location::Local | Location::Server | Location::DefinedAgent => Rank::Aimed,
+        Location::All => Rank::Bulk,
+    }
 }

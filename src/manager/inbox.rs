@@ -7,12 +7,13 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::config::ManagerConfig;
 use crate::source;
+use crate::transport::listener::Enrollment;
 use crate::transport::{Arrival, Reception, Report};
 use crate::wire::ToManager;
 use crate::wire::control::Asked;
 
 use super::sources::SourceError;
-use super::{Manager, reached};
+use super::{Chore, Manager, reached};
 
 /// Events of each kind that may wait. Those of a source are batches of lines.
 const QUEUE: usize = 256;
@@ -20,6 +21,9 @@ const SOURCE_QUEUE: usize = 4;
 
 /// What waits is looked at this often, and positions without actions are stored.
 const TICK: Duration = Duration::from_millis(50);
+
+/// What waits for a host that is offline is looked through this often.
+const SWEEP: Duration = Duration::from_secs(1);
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -40,10 +44,13 @@ pub(super) enum Event {
     Agent(Arrival),
     FromAgent(u64, ToManager),
     AgentGone(u64),
-    /// There is room in the agent's outbox.
-    Deliver,
+    /// A host asks to become an agent.
+    Enroll(Enrollment),
+    Chore(Chore),
     Synced,
     Tick,
+    /// What has waited for its host for too long is to be ended.
+    Sweep,
     Prune,
 }
 
@@ -56,7 +63,9 @@ pub struct Inbox {
     sessions: mpsc::Receiver<Report>,
     sources: mpsc::Receiver<(usize, source::Event)>,
     source_sender: mpsc::Sender<(usize, source::Event)>,
+    enrollments: mpsc::Receiver<Enrollment>,
     tick: Interval,
+    sweep: Interval,
     prune: Interval,
 }
 
@@ -66,6 +75,7 @@ pub struct Senders {
     pub steer: mpsc::Sender<Steer>,
     pub asked: mpsc::Sender<Asked>,
     pub reception: Reception,
+    pub enrollments: mpsc::Sender<Enrollment>,
 }
 
 impl Inbox {
@@ -78,6 +88,9 @@ impl Inbox {
         let (source_sender, sources) = mpsc::channel(SOURCE_QUEUE);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (enrollments_sender, enrollments) = mpsc::channel(8);
+        let mut sweep = tokio::time::interval(SWEEP);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let inbox = Self {
@@ -87,13 +100,16 @@ impl Inbox {
             sessions,
             sources,
             source_sender,
+            enrollments,
             tick,
+            sweep,
             prune,
         };
         let senders = Senders {
             steer: steer_sender,
             asked: asked_sender,
             reception: Reception { arrivals, reports },
+            enrollments: enrollments_sender,
         };
         (inbox, senders)
     }
@@ -122,15 +138,15 @@ impl Inbox {
                 Report::Gone(session) => Event::AgentGone(session),
             },
             Some(chore) = manager.chores.join_next() => {
-                chore.expect("a chore neither panics nor is it aborted");
-                Event::Synced
+                Event::Chore(chore.expect("a chore neither panics nor is it aborted"))
             }
             () = reached(synced) => Event::Synced,
-            () = manager.agent.room() => Event::Deliver,
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             Some((index, event)) = self.sources.recv(), if takes_alerts => Event::Source(index, event),
             _ = self.prune.tick() => Event::Prune,
+            Some(enrollment) = self.enrollments.recv() => Event::Enroll(enrollment),
             _ = self.tick.tick(), if waits => Event::Tick,
+            _ = self.sweep.tick(), if manager.delivery.may_expire => Event::Sweep,
         }
     }
 }

@@ -1,19 +1,27 @@
 //! The manager: takes alerts in, decides which responses they lead to, hands
 //! the actions to the hosts and keeps what became of them.
 //!
-//! One task owns all state and selects over what comes in. A full outbox or
-//! too many actions under way stop it from taking alerts: the file they stand
-//! in is the queue, and its position is stored only with the actions of the
-//! lines before it.
+//! One task owns all state and selects over what comes in. What waits for a
+//! host stands in the journal, so that thousands of hosts that are away cost
+//! disk and not memory. A log that cannot be written stops it from taking
+//! alerts: the file they stand in is the queue, and its position is stored only
+//! with the actions of the lines before it.
 
 mod alerts;
+mod by_hand;
 mod delivery;
+mod enrollment;
+mod fresh;
+mod host;
 mod inbox;
 mod requests;
 mod results;
+mod sessions;
 mod sources;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,26 +32,29 @@ use tokio::task::JoinSet;
 use crate::audit::{Limiter, ResponsesLog};
 use crate::clock::BootId;
 use crate::clock::{self, Wall};
-use crate::config::ManagerConfig;
-use crate::config::Response;
-use crate::journal::manager::{Dispatch, ManagerReader, ManagerSchema, Op};
+use crate::config::{Command, ManagerConfig, Response};
+use crate::journal::manager::{ManagerReader, ManagerSchema, Op};
+use crate::journal::roster::RosterReader;
 use crate::journal::{Journal, JournalError};
 use crate::ledger::reverts::Waiters;
 use crate::matcher::{Condition, Matcher};
-use crate::model::{ActionId, Record};
+use crate::model::{AgentId, JournalId, Record, Selector};
 use crate::policy::WhiteList;
+use crate::roster::{Inconsistent, Roster};
 use crate::sys::exe::Home;
-use crate::wire::control::Answer;
+use crate::wire::control::{Answer, Which};
+use crate::wire::{Frame, ToAgent};
 
 use alerts::Counts;
-use delivery::AgentState;
+use by_hand::Runs;
+use delivery::{Delivery, Told};
+pub use enrollment::Fleet;
+use enrollment::Registry;
+use fresh::Fresh;
 use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
 pub use sources::SourceError;
 use sources::Sources;
-
-/// Actions on their way to a host before no more alerts are taken.
-const MAX_PENDING: usize = 10_000;
 
 /// Records that wait for `responses.json` before no more alerts are taken.
 const MAX_UNWRITTEN: usize = 10_000;
@@ -59,6 +70,8 @@ pub struct Parts {
     /// The name of this host, that is of agent `000`.
     pub host: String,
     pub config: ManagerConfig,
+    /// None if it takes no agents of other hosts.
+    pub fleet: Option<Fleet>,
 }
 
 /// Why a manager cannot start.
@@ -66,6 +79,10 @@ pub struct Parts {
 pub enum OpenError {
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error(
+        "{0}\n(queue/agents.db says who the agents are; put a copy of it back, or move it away and enroll every host anew)"
+    )]
+    Roster(#[from] Inconsistent),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("open {path}: {source}")]
@@ -78,10 +95,39 @@ pub enum OpenError {
 /// What the configuration says, ready for use. Replaced as a whole by a reload.
 #[derive(Debug)]
 struct Settings {
+    commands: Vec<Arc<Command>>,
     responses: Vec<Response>,
     matcher: Matcher,
-    networks: Vec<IpNetwork>,
     white_list: WhiteList,
+    /// The same for agents; made once for all of them.
+    white_list_frames: Vec<Frame>,
+    /// Selectors that mean no agent there is.
+    nobody: Vec<Selector>,
+}
+
+/// Networks in one message: about 900 KB, well below the limit of a frame.
+const WHITE_LIST_PART: usize = 20_000;
+
+fn white_list_frames(networks: &[IpNetwork]) -> Vec<Frame> {
+    let mut parts: Vec<_> = networks.chunks(WHITE_LIST_PART).collect();
+    if parts.is_empty() {
+        parts.push(&[]);
+    }
+    let last = parts.len() - 1;
+    let messages = parts
+        .into_iter()
+        .enumerate()
+        .map(|(at, part)| ToAgent::WhiteList {
+            networks: part.to_vec(),
+            more: at < last,
+        });
+    messages
+        .map(|message| {
+            message
+                .into_frame()
+                .expect("a list of networks always serialises")
+        })
+        .collect()
 }
 
 impl Settings {
@@ -97,37 +143,52 @@ impl Settings {
         });
         Self {
             matcher: Matcher::new(conditions.collect()),
+            commands: config.commands.clone(),
             responses: config.responses.clone(),
-            networks: config.white_list.clone(),
+            white_list_frames: white_list_frames(&config.white_list),
             white_list: WhiteList::new(config.white_list.clone()),
+            nobody: Vec::new(),
         }
     }
-}
-
-/// An action that is not over.
-#[derive(Debug)]
-struct Live {
-    record: Record,
-    /// Until its host has it.
-    dispatch: Option<Box<Dispatch>>,
-    alert: Option<Arc<[u8]>>,
 }
 
 /// Who asked for a revert.
 type Asker = oneshot::Sender<Answer>;
 
+/// What a task of its own has found out or done for the manager.
+enum Chore {
+    Done,
+    /// A message to an agent may leave.
+    Tell(AgentId, Box<ToAgent>),
+    /// What a person wants reverted.
+    Chosen {
+        which: Which,
+        records: Result<Vec<Record>, JournalError>,
+        asker: Asker,
+    },
+}
+
 /// The manager. See the module for who may touch what.
 #[derive(Debug)]
 pub struct Manager {
     home: Home,
-    host: String,
-    since: Wall,
+    since_start: Wall,
     boot_id: BootId,
     settings: Settings,
     journal: Journal<ManagerSchema>,
+    journal_id: JournalId,
     reader: ManagerReader,
-    live: HashMap<ActionId, Live>,
-    agent: AgentState,
+    roster: Roster,
+    enrolled: Registry,
+    fleet: Option<Fleet>,
+    delivery: Delivery,
+    /// Since when each agent is connected, or away, as far as we have seen.
+    since: HashMap<AgentId, Wall>,
+    /// Agents whose present session is asked whether it is alive.
+    doubtful: BTreeSet<AgentId>,
+    fresh: Fresh,
+    last_dispatch: i64,
+    last_alert: i64,
     responses: ResponsesLog,
     /// Records that `responses.json` could not take yet, in order.
     unwritten: VecDeque<Unwritten>,
@@ -135,7 +196,8 @@ pub struct Manager {
     counts: Counts,
     limiter: Limiter,
     reverts: Waiters<Asker>,
-    chores: JoinSet<()>,
+    runs: Runs,
+    chores: JoinSet<Chore>,
     ready: Option<oneshot::Sender<()>>,
     reloads: mpsc::Sender<Asker>,
 }
@@ -148,14 +210,16 @@ struct Unwritten {
     record: Option<Box<Record>>,
     /// What the journal is to hold then.
     ops: Vec<Op>,
-    /// The update of the present session that it came with.
-    update: Option<u64>,
+    /// The agents whose actions these operations change.
+    agents: Vec<AgentId>,
+    /// The update that it came with.
+    update: Option<Told>,
     /// The reader that waits until the journal is synced.
     stored: Option<oneshot::Sender<()>>,
 }
 
 impl Manager {
-    /// Opens journal and log and starts the sources. `ready` is answered once
+    /// Opens journals and log and starts the sources. `ready` is answered once
     /// every source is open and its start position is on disk; `reloads` takes
     /// whoever asks for a reload. Blocks while it does.
     pub fn open(
@@ -164,19 +228,31 @@ impl Manager {
         ready: oneshot::Sender<()>,
         reloads: mpsc::Sender<Asker>,
     ) -> Result<Self, OpenError> {
-        let path = parts.home.path().join("queue/manager.db");
+        let home = parts.home.path();
+        let path = home.join("queue/manager.db");
         let journal = Journal::<ManagerSchema>::open(&path)?;
         let reader = ManagerReader::open(&path)?;
-        let path = parts.home.path().join("logs/responses.json");
+        let path = home.join("queue/agents.db");
+        let enrolled = Registry::open(&path)?;
+        let roster = Roster::load(&parts.host, RosterReader::open(&path)?.rows()?)?;
+        let path = home.join("logs/responses.json");
         let responses =
             ResponsesLog::open(&path).map_err(|source| OpenError::Responses { path, source })?;
+        let (last_dispatch, last_alert) = reader.numbers()?;
         let mut manager = Self {
-            host: parts.host,
-            since: clock::wall(),
+            since_start: clock::wall(),
             boot_id: parts.boot_id,
             settings: Settings::new(&parts.config),
-            live: HashMap::new(),
-            agent: AgentState::new(journal.synced()),
+            journal_id: reader.id()?,
+            roster,
+            enrolled,
+            fleet: parts.fleet,
+            delivery: Delivery::new(journal.written(), journal.synced()),
+            since: HashMap::new(),
+            doubtful: BTreeSet::new(),
+            fresh: Fresh::new(journal.written()),
+            last_dispatch,
+            last_alert,
             journal,
             responses,
             unwritten: VecDeque::new(),
@@ -184,41 +260,19 @@ impl Manager {
             counts: Counts::default(),
             limiter: Limiter::default(),
             reverts: Waiters::default(),
+            runs: Runs::default(),
             chores: JoinSet::new(),
             ready: Some(ready),
             reloads,
             reader,
             home: parts.home,
         };
-        manager.load()?;
+        for heard in manager.reader.heard()? {
+            manager.delivery.host(&heard.agent).heard = Some((heard.journal, heard.seq));
+        }
+        manager.look_for_nobody();
         manager.set_sources(&parts.config.sources)?;
         Ok(manager)
-    }
-
-    fn load(&mut self) -> Result<(), JournalError> {
-        for record in self.reader.live()? {
-            let live = Live {
-                record,
-                dispatch: None,
-                alert: None,
-            };
-            self.live.insert(live.record.action, live);
-        }
-        let now = clock::now();
-        let mut undelivered = self.reader.undelivered()?;
-        undelivered.sort_by_key(|dispatch| {
-            self.live
-                .get(&dispatch.action.id)
-                .map(|live| live.record.time)
-        });
-        for mut dispatch in undelivered {
-            self.agent.queue(dispatch.action.id);
-            dispatch.end = dispatch.end.in_this_boot(now, &self.boot_id);
-            if let Some(live) = self.live.get_mut(&dispatch.action.id) {
-                live.dispatch = Some(Box::new(dispatch));
-            }
-        }
-        Ok(())
     }
 
     /// Runs until it is told to stop. Lifts nothing.
@@ -230,6 +284,7 @@ impl Manager {
                 Event::Steer(Steer::Stop) => break,
                 event => self.handle(event).await,
             }
+            self.enrolled.flush().await;
         }
         self.shut_down().await;
     }
@@ -240,42 +295,70 @@ impl Manager {
             Event::Steer(Steer::Stop) => {}
             Event::Source(index, event) => self.source_event(index, event).await,
             Event::Asked(asked) => self.answer(asked).await,
-            Event::Agent(agent) => self.agent_connected(agent).await,
+            Event::Agent(arrival) => self.arrived(arrival).await,
             Event::FromAgent(session, message) => self.told(session, message).await,
-            Event::AgentGone(session) => self.agent_gone(session),
-            Event::Deliver => self.deliver().await,
-            Event::Synced => self.confirm_updates(),
-            Event::Tick => self.tick().await,
-            Event::Prune => {
-                let before = clock::wall().minus(HISTORY);
-                self.journal.write(vec![Op::Prune { before }]).await;
+            Event::AgentGone(session) => self.gone(session).await,
+            Event::Enroll(enrollment) => self.enroll(enrollment).await,
+            Event::Chore(chore) => self.chore_done(chore).await,
+            Event::Synced => {
+                self.delivery.confirm();
+                self.pump_hungry().await;
             }
+            Event::Tick => self.tick().await,
+            Event::Sweep => self.expire_overdue().await,
+            Event::Prune => {
+                let now = clock::wall();
+                let before = now.minus(HISTORY);
+                self.journal.write(vec![Op::Prune { before }]).await;
+                let expired = self.roster.prune(now);
+                self.enrolled.append(expired);
+            }
+        }
+    }
+
+    async fn chore_done(&mut self, chore: Chore) {
+        match chore {
+            Chore::Done => {}
+            Chore::Tell(agent, message) => {
+                let session = self.delivery.host(&agent).session.as_ref();
+                if let (Some(session), Ok(frame)) = (session, message.into_frame()) {
+                    // Without room it is asked for again.
+                    let _ = session.send(frame);
+                }
+            }
+            Chore::Chosen {
+                which,
+                records,
+                asker,
+            } => self.revert_chosen(&which, records, asker).await,
         }
     }
 
     async fn tick(&mut self) {
         self.write_unwritten().await;
         self.store_positions().await;
-        self.expire().await;
-        self.confirm_updates();
+        self.delivery.confirm();
+        self.pump_hungry().await;
+        self.end_doubts().await;
         for (asker, outcomes) in self.reverts.answered(clock::boot()) {
             requests::reply_reverted(asker, outcomes);
         }
+        self.runs.answer(clock::boot());
     }
 
     /// Whether a tick has anything to do; a manager at rest does not wake up.
     fn has_something_waiting(&self) -> bool {
         self.sources.has_unstored()
             || !self.unwritten.is_empty()
+            || !self.doubtful.is_empty()
+            || self.delivery.is_waiting()
             || self.reverts.next_deadline().is_some()
-            || (!self.agent.is_connected() && self.agent.waiting() > 0)
+            || self.runs.is_waiting()
     }
 
     /// Whether alerts are taken at the moment.
     fn takes_alerts(&self) -> bool {
-        self.agent.waiting() < MAX_PENDING
-            && self.unwritten.len() < MAX_UNWRITTEN
-            && !self.journal.health().is_failing()
+        self.unwritten.len() < MAX_UNWRITTEN && !self.journal.health().is_failing()
     }
 
     async fn reload(
@@ -285,37 +368,41 @@ impl Manager {
     ) {
         let outcome = self.set_sources(&config.sources);
         if outcome.is_ok() {
-            self.settings = Settings::new(config);
-            self.send_white_list();
+            let before = std::mem::replace(&mut self.settings, Settings::new(config));
+            self.look_for_nobody();
+            if before.white_list_frames != self.settings.white_list_frames {
+                self.spread_white_list().await;
+            }
         }
         // Whoever asked may have gone.
         let _ = done.send(outcome);
     }
 
-    /// Writes a state to `responses.json` and to the journal, in this order:
-    /// the line stands before a result is confirmed.
-    async fn record(&mut self, record: Record, mut ops: Vec<Op>, update: Option<u64>) {
-        self.note(&record);
-        ops.push(Op::Record(Box::new(record.clone())));
-        self.unwritten.push_back(Unwritten {
-            record: Some(Box::new(record)),
-            ops,
-            update,
-            stored: None,
-        });
-        self.write_unwritten().await;
+    /// Warns of selectors that mean nobody: they may be typos, or hosts that
+    /// are still to be enrolled.
+    fn look_for_nobody(&mut self) {
+        let mut nobody = Vec::new();
+        for response in &self.settings.responses {
+            let selectors: Vec<_> = response.location.selectors().cloned().collect();
+            nobody.extend(self.roster.unknown(&selectors).into_iter().cloned());
+        }
+        for selector in &nobody {
+            log::warn!(agent:% = selector; "a response names an agent that is not enrolled; nothing is sent there until it is");
+        }
+        self.settings.nobody = nobody;
     }
 
     async fn shut_down(mut self) {
         self.write_unwritten().await;
         self.store_positions().await;
-        let (sources, journal) = (self.sources, self.journal);
+        let (sources, journal, enrolled) = (self.sources, self.journal, self.enrolled);
         let closed = tokio::task::spawn_blocking(move || {
             sources.stop();
             journal.close();
+            enrolled.close();
         })
         .await;
-        closed.expect("closing the journal does not panic");
+        closed.expect("closing the journals does not panic");
     }
 }
 

@@ -1,196 +1,282 @@
 //! What people ask of the manager.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
 use crate::clock;
-use crate::journal::manager::{ManagerReader, Op};
+use crate::journal::JournalError;
+use crate::journal::manager::{LiveCounts, ManagerReader, Op};
 use crate::ledger::reverts::Reverted;
-use crate::model::{ActionId, ActionState, AgentId, Record};
+use crate::model::{ActionState, AgentId, Record};
+use crate::roster::{Member, Standing};
 use crate::wire::Daemon;
 use crate::wire::control::{
-    self, Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status,
-    Which,
+    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+    pass_on,
 };
 
-use super::{Asker, Live, Manager};
+use super::{Asker, Chore, Manager, Unwritten};
 
 /// How long somebody who asked for a revert waits for its confirmation.
 const REVERT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a question waits for the journal to have what was decided before
+/// it. Only a disk that is full takes longer, and then the question is answered
+/// from what the journal has.
+const READ_PATIENCE: Duration = Duration::from_secs(1);
+
 impl Manager {
     pub(super) async fn answer(&mut self, asked: Asked) {
-        let answer = match asked.request {
-            Request::Status => Answer::Status(self.status()),
-            Request::Agents => Answer::Agents {
-                agents: vec![self.local_agent()],
-            },
-            Request::Responses => Answer::Records {
-                records: self.in_force(),
-            },
+        let Asked { request, answer } = asked;
+        match request {
+            Request::Status => self.tell_status(answer),
+            Request::Agents => self.tell_agents(answer),
+            Request::Responses => self.tell_records(answer, |reader| reader.in_force()),
             Request::History { limit } => {
-                self.tell_history(limit, asked.answer);
-                return;
+                self.tell_records(answer, move |reader| reader.history(limit));
             }
-            Request::Revert { which } => {
-                self.revert(&which, asked.answer).await;
-                return;
-            }
-            Request::Run(_)
-            | Request::EnrollToken(_)
-            | Request::Import { .. }
-            | Request::Revoke { .. } => {
-                Answer::error(ErrorKind::Invalid, "this is not in this version")
-            }
-            Request::Reload => {
-                control::pass_on(asked.answer, &self.reloads);
-                return;
-            }
-        };
-        // An asker who has gone needs no answer.
-        let _ = asked.answer.send(answer);
-    }
-
-    fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {
-        let path = self.journal.path().to_owned();
-        let reading = tokio::task::spawn_blocking(move || {
-            ManagerReader::open(&path).and_then(|reader| reader.history(limit))
-        });
-        self.chores.spawn(control::tell_records(reading, asker));
-    }
-
-    async fn revert(&mut self, which: &Which, asker: Asker) {
-        let ids: Vec<_> = self
-            .live
-            .values()
-            .filter(|live| is_wanted(live, which))
-            .map(|live| live.record.action)
-            .collect();
-        if let [id] = ids[..]
-            && self.is_queued(id)
-        {
-            self.take_back(id, asker).await;
-            return;
+            Request::Revert { which } => self.choose(which, answer),
+            Request::Reload => pass_on(answer, &self.reloads),
+            Request::Run(run) => self.run_by_hand(&run, answer).await,
+            Request::EnrollToken(wish) => self.make_token(&wish, answer).await,
+            Request::Import { agents, ttl } => self.import(&agents, ttl, answer).await,
+            Request::Revoke { agent } => self.revoke(&agent, answer).await,
         }
-        let problem = if ids.is_empty() {
-            Some(which.nothing())
-        } else if !self.agent.is_connected() {
-            Some(Answer::error(
-                ErrorKind::Unavailable,
-                "ripost-agentd is not connected, and it alone can take a response back (start it)",
-            ))
-        } else {
-            None
+    }
+
+    /// Reads the journal on a thread of its own: months of history would hold
+    /// up everything else. What was decided before is in it by then.
+    fn read<T: Send + 'static, F>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = Result<T, JournalError>> + Send + use<T, F>
+    where
+        F: FnOnce(&ManagerReader) -> Result<T, JournalError> + Send + 'static,
+    {
+        let path: PathBuf = self.journal.path().to_owned();
+        let wanted = self.journal.next() - 1;
+        let mut written = self.journal.written();
+        async move {
+            let wait = written.wait_for(|number| *number >= wanted);
+            // Too late, or a journal that is closing: see READ_PATIENCE.
+            let _ = tokio::time::timeout(READ_PATIENCE, wait).await;
+            let reading = tokio::task::spawn_blocking(move || {
+                ManagerReader::open(&path).and_then(|r| read(&r))
+            });
+            reading.await.expect("reading does not panic")
+        }
+    }
+
+    fn tell<T: Send + 'static>(
+        &mut self,
+        asker: Asker,
+        reading: impl Future<Output = Result<T, JournalError>> + Send + 'static,
+        answer: impl FnOnce(T) -> Answer + Send + 'static,
+    ) {
+        self.chores.spawn(async move {
+            let answer = match reading.await {
+                Ok(found) => answer(found),
+                Err(error) => Answer::error(ErrorKind::Unavailable, error),
+            };
+            // An asker who has gone needs no answer.
+            let _ = asker.send(answer);
+            Chore::Done
+        });
+    }
+
+    fn tell_records(
+        &mut self,
+        asker: Asker,
+        read: impl FnOnce(&ManagerReader) -> Result<Vec<Record>, JournalError> + Send + 'static,
+    ) {
+        let reading = self.read(read);
+        self.tell(asker, reading, |records| Answer::Records { records });
+    }
+
+    fn tell_status(&mut self, asker: Asker) {
+        let mut status = self.status();
+        let reading = self.read(ManagerReader::counts);
+        self.tell(asker, reading, move |counts| {
+            let sum = |of: fn(&LiveCounts) -> u64| counts.values().map(of).sum();
+            for (name, value) in [
+                ("pending", sum(|counts| counts.pending)),
+                ("in force", sum(|counts| counts.in_force)),
+            ] {
+                status.counters.push(counter(name, value));
+            }
+            let failing = sum(|counts| counts.failing);
+            if failing > 0 {
+                status.problems.push(format!(
+                    "{failing} reverts are not confirmed and are tried again (ripostctl responses shows them)"
+                ));
+            }
+            Answer::Status(status)
+        });
+    }
+
+    fn tell_agents(&mut self, asker: Asker) {
+        let agents: Vec<_> = self
+            .roster
+            .members()
+            .filter(|member| member.standing() != Standing::Revoked)
+            .map(|member| self.row(member))
+            .collect();
+        let reading = self.read(ManagerReader::counts);
+        self.tell(asker, reading, |counts| Answer::Agents {
+            agents: counted(agents, &counts),
+        });
+    }
+
+    fn row(&self, member: &Member) -> Agent {
+        let id = member.id();
+        Agent {
+            id: id.clone(),
+            name: member.name().to_owned(),
+            state: if self.delivery.is_connected(id) {
+                Connection::Connected
+            } else {
+                Connection::Offline
+            },
+            since: self.since.get(id).copied().or(member.last_seen()),
+            version: member.version().map(str::to_owned),
+            address: member.address().map(str::to_owned),
+            groups: member.groups().iter().map(ToString::to_string).collect(),
+            pending: 0,
+            in_force: 0,
+            gaps: member
+                .capabilities()
+                .map(|capabilities| capabilities.gaps())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// Finds what a person wants reverted.
+    fn choose(&mut self, which: Which, asker: Asker) {
+        let wanted = which.clone();
+        let reading = self.read(move |reader| reader.chosen(&wanted));
+        self.chores.spawn(async move {
+            Chore::Chosen {
+                records: reading.await,
+                which,
+                asker,
+            }
+        });
+    }
+
+    /// Takes back what a person wants reverted, on every host that has it.
+    pub(super) async fn revert_chosen(
+        &mut self,
+        which: &Which,
+        records: Result<Vec<Record>, JournalError>,
+        asker: Asker,
+    ) {
+        let problem = match &records {
+            Ok(records) if records.is_empty() => Some(which.nothing()),
+            Ok(_) => None,
+            Err(error) => Some(Answer::error(ErrorKind::Unavailable, error)),
         };
         if let Some(problem) = problem {
             // An asker who has gone needs no answer.
             let _ = asker.send(problem);
             return;
         }
-        self.ask_agent(&ids).await;
+        let records = records.unwrap_or_default();
+        let ids: Vec<_> = records.iter().map(|record| record.action).collect();
         let deadline = clock::boot().plus(REVERT_PATIENCE);
         self.reverts.wait(asker, ids, deadline);
-    }
-
-    /// Whether an action has not been handed to its host.
-    fn is_queued(&self, id: ActionId) -> bool {
-        let live = self.live.get(&id);
-        live.is_some_and(|live| live.record.state == ActionState::Queued)
-    }
-
-    /// Ends an action that is queued; its host would not know it.
-    async fn take_back(&mut self, id: ActionId, asker: Asker) {
-        let Some(mut record) = self.live.get(&id).map(|live| live.record.clone()) else {
-            return;
-        };
-        self.agent.forget(&HashSet::from([id]));
-        record.state = ActionState::Suppressed;
-        record.time = clock::wall();
-        record.detail = Some("taken back by a person before it was sent".to_owned());
-        let deadline = clock::boot().plus(REVERT_PATIENCE);
-        self.reverts.wait(asker, [id], deadline);
-        self.record(record, vec![Op::Taken(id)], None).await;
-    }
-
-    async fn ask_agent(&mut self, ids: &[ActionId]) {
-        for id in ids {
-            self.agent.ask_revert(*id);
+        for record in records {
+            self.take_back(record).await;
         }
-        self.deliver().await;
     }
 
-    fn in_force(&self) -> Vec<Record> {
-        let mut records: Vec<_> = self
-            .live
-            .values()
-            .filter(|live| {
-                matches!(
-                    live.record.state,
-                    ActionState::Applied | ActionState::Reverting
-                )
-            })
-            .map(|live| live.record.clone())
-            .collect();
-        records.sort_by_key(|record| (record.since, record.action));
-        records
+    async fn take_back(&mut self, mut record: Record) {
+        let agent = record.agent.id.clone();
+        let session = self.delivery.host(&agent).session.as_ref();
+        let under_way = session.is_some_and(|session| session.has_under_way(record.action));
+        if record.state == ActionState::Queued && !under_way {
+            // It was never sent, so its host would not know it.
+            record.state = ActionState::Suppressed;
+            record.time = clock::wall();
+            record.detail = Some("taken back by a person before it was sent".to_owned());
+            let taken = vec![Op::Taken(record.action)];
+            self.record(record, taken, None).await;
+            return;
+        }
+        let is_connected = session.is_some();
+        self.push(Unwritten {
+            ops: vec![Op::Revert(record.action)],
+            agents: vec![agent.clone()],
+            ..Unwritten::default()
+        });
+        self.write_unwritten().await;
+        self.ask_revert(&agent, record.action);
+        if !is_connected {
+            let detail = "its host is offline; it is taken back there when it is connected again";
+            self.settled(&record, detail);
+        }
     }
 
-    fn local_agent(&self) -> Agent {
-        let count = |in_force: bool| {
-            let wanted = |live: &&Live| {
-                matches!(
-                    live.record.state,
-                    ActionState::Applied | ActionState::Reverting
-                ) == in_force
+    /// Ends what waits for an agent that will never be let in again.
+    pub(super) async fn give_up(&mut self, agent: &AgentId) -> usize {
+        let mut given_up = 0;
+        loop {
+            let rows = match self.reader.waiting(agent, 1_000) {
+                Ok(rows) => rows,
+                Err(error) => {
+                    log::error!(agent:% = agent, error:% = error; "cannot look up what waits for an agent");
+                    return given_up;
+                }
             };
-            number(self.live.values().filter(wanted).count())
-        };
-        Agent {
-            id: AgentId::MANAGER,
-            name: self.host.clone(),
-            state: if self.agent.is_connected() {
-                Connection::Connected
-            } else {
-                Connection::Offline
-            },
-            since: self.agent.since,
-            version: self.agent.version.clone(),
-            groups: Vec::new(),
-            address: None,
-            gaps: Vec::new(),
-            pending: count(false),
-            in_force: count(true),
+            let end = rows.len() < 1_000;
+            for row in rows {
+                let mut record = row.record;
+                record.state = ActionState::Failed;
+                record.time = clock::wall();
+                record.detail = Some("its agent was revoked before it had taken it".to_owned());
+                let taken = vec![Op::Taken(record.action)];
+                self.record(record, taken, None).await;
+                given_up += 1;
+            }
+            let wanted = self.journal.next() - 1;
+            let mut written = self.journal.written();
+            let wait = written.wait_for(|number| *number >= wanted);
+            let is_written = tokio::time::timeout(READ_PATIENCE, wait).await.is_ok();
+            if end || !is_written {
+                return given_up;
+            }
         }
     }
 
     fn status(&self) -> Status {
         let counts = &self.counts;
-        let agent = self.local_agent();
-        let counters = [
-            ("alerts read", counts.alerts),
-            ("alerts matched", counts.matched),
-            ("actions", counts.actions),
-            ("lines that are no alert", counts.not_alerts.values().sum()),
-            ("runs of bytes passed over", counts.skipped),
-            ("alerts of agents not known here", counts.strangers),
-            ("pending", agent.pending),
-            ("in force", agent.in_force),
-            ("results not written yet", number(self.unwritten.len())),
+        let mut counters = vec![
+            counter("alerts read", counts.alerts),
+            counter("alerts matched", counts.matched),
+            counter("actions", counts.actions),
+            counter("lines that are no alert", counts.not_alerts.values().sum()),
+            counter("runs of bytes passed over", counts.skipped),
+            counter("alerts of agents not known here", counts.strangers),
+            counter("results not written yet", number(self.unwritten.len())),
+            counter("agents enrolled", number(self.roster.enrolled().count())),
+            counter("agents connected", number(self.delivery.sessions.len())),
         ];
+        if let Some(fleet) = &self.fleet {
+            let counts = fleet.counters.counts();
+            counters.extend([
+                counter("handshakes refused", counts.handshakes_refused),
+                counter("handshakes dropped", counts.handshakes_dropped),
+                counter("certificates refused", counts.certificates_refused),
+                counter("enrollments denied", counts.enrollments_denied),
+            ]);
+        }
         Status {
             daemon: Daemon::Manager.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            since: self.since,
-            counters: counters
-                .into_iter()
-                .map(|(name, value)| Counter {
-                    name: name.to_owned(),
-                    value,
-                })
-                .collect(),
+            since: self.since_start,
+            counters,
             problems: self.problems(),
         }
     }
@@ -213,35 +299,44 @@ impl Manager {
                 self.journal.path().display()
             ));
         }
+        problems.extend(self.enrolled.problem());
         if let Some(error) = &self.counts.unwritable {
             problems.push(format!("logs/responses.json cannot be written: {error}"));
         }
-        if !self.agent.is_connected() {
+        if !self.delivery.is_connected(&AgentId::MANAGER) {
             problems.push(
                 "agent 000 is not connected; its actions wait (start ripost-agentd)".to_owned(),
             );
         }
-        let reverting = |live: &&Live| {
-            live.record.state == ActionState::Reverting && live.record.detail.is_some()
-        };
-        let failing = self.live.values().filter(reverting).count();
-        if failing > 0 {
+        for selector in &self.settings.nobody {
             problems.push(format!(
-                "{failing} reverts are not confirmed and are tried again (ripostctl responses shows them)"
+                "a response names {selector}, which is no enrolled agent; nothing is sent there"
             ));
         }
+        problems.extend(self.roster.problems());
         problems
     }
 }
 
-fn number(value: usize) -> u64 {
-    u64::try_from(value).unwrap_or(u64::MAX)
+fn counter(name: &str, value: u64) -> Counter {
+    Counter {
+        name: name.to_owned(),
+        value,
+    }
 }
 
-fn is_wanted(live: &Live, which: &Which) -> bool {
-    let record = &live.record;
-    let in_force = matches!(record.state, ActionState::Applied | ActionState::Reverting);
-    (in_force || matches!(which, Which::Id(_))) && which.is(record.action, record.keys.as_ref())
+/// The rows with how much of each agent is not over.
+fn counted(mut agents: Vec<Agent>, counts: &HashMap<AgentId, LiveCounts>) -> Vec<Agent> {
+    for agent in &mut agents {
+        let counts = counts.get(&agent.id).copied().unwrap_or_default();
+        agent.pending = counts.pending;
+        agent.in_force = counts.in_force;
+    }
+    agents
+}
+
+fn number(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
 }
 
 /// Tells somebody what became of the reverts they asked for.

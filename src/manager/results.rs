@@ -2,67 +2,130 @@
 
 use crate::clock;
 use crate::journal::manager::Op;
-use crate::model::{ActionId, ActionState, Record};
+use crate::ledger::reverts::Reverted;
+use crate::model::{Action, ActionId, ActionState, AgentId, Record};
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
 
-use super::delivery::last_write;
-use super::{Live, Manager, Unwritten};
+use super::delivery::Told;
+use super::{Chore, Manager, Unwritten};
 
 impl Manager {
     pub(super) async fn told(&mut self, session: u64, message: ToManager) {
-        if !self.agent.is_session(session) {
+        let Some(agent) = self.delivery.sessions.get(&session).cloned() else {
             return;
-        }
+        };
         match message {
+            ToManager::Capabilities { capabilities } => {
+                self.now_capable(&agent, *capabilities).await;
+            }
+            ToManager::Taken { actions } => self.taken(&agent, actions).await,
             ToManager::Update {
                 seq,
-                action: _,
+                action,
                 record,
-            } => self.update(seq, *record).await,
-            ToManager::Reverted { request, outcome } => {
-                let action = self.agent.asked_for(request);
-                match outcome {
-                    // The states themselves come as updates.
-                    RevertedMessage::Outcome { .. } => {}
-                    RevertedMessage::NotFound => self.unknown_to_agent(action).await,
-                    RevertedMessage::Failed { text } => {
-                        log::warn!(problem = text.as_str(); "an agent could not revert");
-                    }
-                }
+            } => {
+                let told = Told {
+                    agent,
+                    session,
+                    seq,
+                };
+                self.update(told, &action, *record).await;
             }
-            ToManager::Taken { .. }
-            | ToManager::Capabilities { .. }
-            | ToManager::Renew { .. }
-            | ToManager::Ping
-            | ToManager::Pong => {}
+            ToManager::Reverted { request, outcome } => {
+                self.revert_answered(&agent, request, outcome).await;
+            }
+            ToManager::Renew { key } => self.renew(&agent, key).await,
+            ToManager::Pong => self.is_alive(&agent),
+            // The session has answered it.
+            ToManager::Ping => {}
         }
+    }
+
+    /// An agent has actions in its journal: they need not be sent again.
+    async fn taken(&mut self, agent: &AgentId, actions: Vec<ActionId>) {
+        for id in &actions {
+            self.delivery.acknowledged(agent, *id);
+        }
+        let ops = actions.into_iter().map(Op::Taken).collect();
+        self.push(Unwritten {
+            ops,
+            agents: vec![agent.clone()],
+            ..Unwritten::default()
+        });
+        self.write_unwritten().await;
+        self.pump(agent).await;
     }
 
     /// Takes a state in. One that came before, as after a lost confirmation, is
     /// only confirmed again.
-    async fn update(&mut self, seq: u64, record: Record) {
-        if self.has(&record) {
+    async fn update(&mut self, told: Told, action: &Action, record: Record) {
+        let agent = &told.agent;
+        if action.agent.id != *agent || record.agent.id != *agent || record.action != action.id {
+            log::error!(agent:% = agent, action:% = record.action; "an agent speaks for another one; its session is ended (look what runs on that host; ripostctl agents revoke ID shuts it out)");
+            self.end_session(agent);
+            return;
+        }
+        self.delivery.acknowledged(agent, record.action);
+        if self.delivery.host(agent).has_heard(told.seq) {
             // Behind whatever waits: its line may be among it.
-            self.unwritten.push_back(Unwritten {
-                update: Some(seq),
+            self.push(Unwritten {
+                update: Some(told),
                 ..Unwritten::default()
             });
             self.write_unwritten().await;
-            self.agent.confirm();
+            self.delivery.confirm();
             return;
         }
-        let taken = vec![Op::Taken(record.action)];
-        self.record(record, taken, Some(seq)).await;
+        let mut ops = vec![Op::Taken(record.action)];
+        if let Some((journal, seq)) = self.delivery.host(agent).heard {
+            ops.push(Op::Heard {
+                agent: agent.clone(),
+                journal,
+                seq,
+            });
+        }
+        let agent = agent.clone();
+        self.record(record, ops, Some(told)).await;
+        if self.delivery.host(&agent).behind {
+            self.pump(&agent).await;
+        }
+    }
+
+    async fn revert_answered(&mut self, agent: &AgentId, request: u64, outcome: RevertedMessage) {
+        let Some(session) = self.delivery.host(agent).session.as_mut() else {
+            return;
+        };
+        let action = session.asked.remove(&request);
+        let last = session.asked.is_empty();
+        match outcome {
+            // The states themselves come as updates.
+            RevertedMessage::Outcome { .. } => {}
+            RevertedMessage::NotFound => self.unknown_to_agent(agent, action).await,
+            RevertedMessage::Failed { text } => {
+                log::warn!(agent:% = agent, problem = text.as_str(); "an agent could not revert");
+            }
+        }
+        if last && self.delivery.host(agent).reverts_wait {
+            self.pump(agent).await;
+        }
     }
 
     /// Ends an action that its agent has never had, or has lost with its
     /// journal: nobody else will.
-    async fn unknown_to_agent(&mut self, action: Option<ActionId>) {
-        let live = action.and_then(|id| self.live.get(&id));
-        let Some(mut record) = live.map(|live| live.record.clone()) else {
+    async fn unknown_to_agent(&mut self, agent: &AgentId, action: Option<ActionId>) {
+        let Some(id) = action else {
             return;
         };
+        match self.reader.record(id) {
+            Ok(Some(record)) if record.agent.id == *agent => self.lost(record).await,
+            Ok(_) => {}
+            Err(error) => log::error!(error:% = error; "cannot look an action up"),
+        }
+    }
+
+    /// Ends an action that its agent does not know.
+    pub(super) async fn lost(&mut self, mut record: Record) {
         let (state, detail) = match record.state {
             ActionState::Queued | ActionState::Sent => (
                 ActionState::Suppressed,
@@ -89,37 +152,43 @@ impl Manager {
         self.record(record, taken, None).await;
     }
 
-    fn has(&self, record: &Record) -> bool {
-        match self.live.get(&record.action) {
-            Some(live) => live.record == *record,
-            None => match self.reader.record(record.action) {
-                Ok(stored) => stored.as_ref() == Some(record),
-                Err(error) => {
-                    log::error!(error:% = error; "cannot look an action up");
-                    false
-                }
-            },
-        }
+    /// Writes a state to `responses.json` and to the journal, in this order:
+    /// the line stands before a result is confirmed.
+    pub(super) async fn record(&mut self, record: Record, mut ops: Vec<Op>, update: Option<Told>) {
+        self.heard_of(&record);
+        ops.push(Op::Record(Box::new(record.clone())));
+        self.push(Unwritten {
+            agents: vec![record.agent.id.clone()],
+            record: Some(Box::new(record)),
+            ops,
+            update,
+            stored: None,
+        });
+        self.write_unwritten().await;
     }
 
-    /// Keeps the latest state of an action in memory while it is not over.
-    pub(super) fn note(&mut self, record: &Record) {
+    /// Tells whoever waits for an action that it has a new state.
+    pub(super) fn heard_of(&mut self, record: &Record) {
         self.reverts.heard(record);
-        if record.state.is_final() {
-            self.live.remove(&record.action);
-            return;
-        }
-        let from_agent = !matches!(record.state, ActionState::Queued | ActionState::Sent);
-        let live = self.live.entry(record.action).or_insert_with(|| Live {
-            record: record.clone(),
-            dispatch: None,
-            alert: None,
+        self.runs.heard(record);
+    }
+
+    /// Something became of a revert without a new state.
+    pub(super) fn settled(&mut self, record: &Record, detail: &str) {
+        self.reverts.settled(&Reverted {
+            action: record.action,
+            state: record.state,
+            keys: record.keys.clone(),
+            detail: Some(detail.to_owned()),
         });
-        live.record = record.clone();
-        if from_agent {
-            live.dispatch = None;
-            live.alert = None;
+    }
+
+    /// Lines something up for `responses.json` and the journal.
+    pub(super) fn push(&mut self, unwritten: Unwritten) {
+        for agent in &unwritten.agents {
+            self.delivery.host(agent).will_write();
         }
+        self.unwritten.push_back(unwritten);
     }
 
     /// Appends waiting records to `responses.json`, in order, as far as it takes
@@ -137,284 +206,40 @@ impl Manager {
                 return;
             }
             self.counts.unwritable = None;
-            let Some(next) = self.unwritten.pop_front() else {
-                return;
-            };
-            let Unwritten {
-                ops,
-                update,
-                stored,
-                ..
-            } = next;
-            if !ops.is_empty() {
-                let mut ticket = self.journal.write(ops).await;
-                if let Some(stored) = stored {
-                    self.chores.spawn(async move {
-                        if ticket.synced().await {
-                            // A reader that was stopped meanwhile needs no answer.
-                            let _ = stored.send(());
-                        }
-                    });
-                }
-            }
-            if let Some(seq) = update {
-                let write = last_write(&self.journal);
-                self.agent.confirm_after(seq, write);
+            if let Some(next) = self.unwritten.pop_front() {
+                self.journal_unwritten(next).await;
             }
         }
     }
 
-    pub(super) fn confirm_updates(&mut self) {
-        self.agent.confirm();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::io::Write;
-    use std::os::unix::fs::PermissionsExt;
-    use std::path::Path;
-    use std::time::Duration;
-
-    use tempfile::TempDir;
-    use tokio::sync::{mpsc, oneshot};
-
-    use crate::clock::{BootId, Wall};
-    use crate::config::{self, Context};
-    use crate::journal::manager::{ManagerReader, Position};
-    use crate::manager::{Inbox, Manager, Parts};
-    use crate::model::action::sample;
-    use crate::model::position::{Checkpoint, FileIdentity, Generation};
-    use crate::model::{Action, ActionState, AgentId, Instance, JournalId, Record};
-    use crate::source::Line;
-    use crate::sys::exe::Home;
-    use crate::transport::{Admission, Arrival, Origin};
-    use crate::wire::control::{Answer, Asked, Request, Which};
-    use crate::wire::message::Reverted;
-    use crate::wire::{AgentHello, Frame, PROTOCOL, ToManager};
-
-    const CONFIG: &str = "<ripost_config>
-      <command><name>block</name><executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
-      <active-response><command>block</command><location>local</location><level>5</level><timeout>60</timeout></active-response>
-      </ripost_config>";
-
-    struct Scene {
-        folder: TempDir,
-        manager: Manager,
-        _inbox: Inbox,
-        agents: Vec<mpsc::Receiver<Frame>>,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            for name in ["etc", "logs", "logs/alerts", "queue"] {
-                fs::create_dir(folder.path().join(name)).unwrap();
+    /// The lines of `unwritten` stand; its operations may be journalled.
+    async fn journal_unwritten(&mut self, unwritten: Unwritten) {
+        let Unwritten {
+            ops,
+            agents,
+            update,
+            stored,
+            ..
+        } = unwritten;
+        if !ops.is_empty() {
+            let write = self.journal.next();
+            self.fresh.written(&ops, write);
+            let mut ticket = self.journal.write(ops).await;
+            for agent in &agents {
+                self.delivery.host(agent).wrote(write);
             }
-            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-            let (manager, inbox) = Self::open(folder.path());
-            Self {
-                folder,
-                manager,
-                _inbox: inbox,
-                agents: Vec::new(),
+            if let Some(stored) = stored {
+                self.chores.spawn(async move {
+                    if ticket.synced().await {
+                        // A reader that was stopped meanwhile needs no answer.
+                        let _ = stored.send(());
+                    }
+                    Chore::Done
+                });
             }
         }
-
-        fn open(home: &Path) -> (Manager, Inbox) {
-            let conf = home.join("etc/manager.conf");
-            let mut file = fs::File::create(&conf).unwrap();
-            file.write_all(CONFIG.as_bytes()).unwrap();
-            let checked = config::load_manager(&conf, &Context { home: None });
-            let problems = checked.problems();
-            let (inbox, _) = Inbox::new();
-            let parts = Parts {
-                home: Home::open(home).unwrap(),
-                boot_id: BootId("a".to_owned()),
-                host: "host".to_owned(),
-                config: checked.value.expect(&problems),
-            };
-            let (ready, _) = oneshot::channel();
-            let (reloads, _) = mpsc::channel(1);
-            let manager = Manager::open(parts, &inbox, ready, reloads).unwrap();
-            (manager, inbox)
+        if let Some(told) = update {
+            self.delivery.confirm_after(&told, self.journal.next() - 1);
         }
-
-        fn logs(&self, there: bool) {
-            let (logs, away) = (
-                self.folder.path().join("logs"),
-                self.folder.path().join("x"),
-            );
-            let (from, to) = if there { (away, logs) } else { (logs, away) };
-            fs::rename(from, to).unwrap();
-        }
-
-        fn lines(&self) -> usize {
-            let text = fs::read_to_string(self.folder.path().join("logs/responses.json")).unwrap();
-            text.lines().count()
-        }
-
-        async fn connect(&mut self) -> u64 {
-            let (admit, admission) = oneshot::channel();
-            let hello = AgentHello {
-                protocol: PROTOCOL,
-                id: AgentId::MANAGER,
-                version: "1".to_owned(),
-                boot_id: "b".to_owned(),
-                journal: JournalId::from_bytes([1; 16]),
-                instance: Instance::from_bytes([1; 8]),
-                host: "host".to_owned(),
-            };
-            let arrival = Arrival {
-                origin: Origin::Local,
-                hello,
-                admit,
-            };
-            self.manager.agent_connected(arrival).await;
-            let Ok(Admission::Welcome {
-                session, outgoing, ..
-            }) = admission.await
-            else {
-                panic!("not let in");
-            };
-            self.agents.push(outgoing);
-            session
-        }
-
-        async fn told(&mut self, session: u64, seq: u64, state: ActionState) {
-            let action = action();
-            let record = Record::new(&action, state, Wall::from_millis(seq.cast_signed()));
-            let message = ToManager::Update {
-                seq,
-                action: Box::new(action),
-                record: Box::new(record),
-            };
-            self.manager.told(session, message).await;
-        }
-
-        async fn synced(&mut self) {
-            let last = super::last_write(&self.manager.journal);
-            let mut synced = self.manager.journal.synced();
-            let wait = synced.wait_for(|number| *number >= last);
-            let waited = tokio::time::timeout(Duration::from_secs(20), wait).await;
-            waited.unwrap().unwrap();
-        }
-    }
-
-    fn action() -> Action {
-        sample::action(1, "firewall-drop", None)
-    }
-
-    fn checkpoint() -> Checkpoint {
-        Checkpoint {
-            generation: Generation(1),
-            identity: FileIdentity {
-                dev: 1,
-                ino: 1,
-                btime_ns: None,
-            },
-            offset: 500,
-            tail_hash: 0,
-        }
-    }
-
-    fn alert() -> Line {
-        let text = r#"{"timestamp":"2026-03-04T05:06:07.089+0000","rule":{"level":10,"description":"x","id":"5763","groups":["sshd"]},"agent":{"id":"000","name":"host"},"manager":{"name":"host"},"id":"1.2","decoder":{"name":"sshd"},"data":{"srcip":"203.0.113.9"},"location":"x"}"#;
-        Line {
-            bytes: text.as_bytes().to_vec(),
-            offset: 0,
-            generation: Generation(1),
-        }
-    }
-
-    #[tokio::test]
-    async fn an_update_told_again_is_confirmed_only_behind_its_line() {
-        let mut scene = Scene::new();
-        let first = scene.connect().await;
-        scene.logs(false);
-        scene.told(first, 700, ActionState::Applied).await;
-        // The agent has been started anew and numbers from the beginning.
-        let second = scene.connect().await;
-        scene.told(second, 700, ActionState::Applied).await;
-        scene.synced().await;
-        assert_eq!(scene.manager.unwritten.len(), 2);
-        assert_eq!(scene.manager.agent.to_confirm(), []);
-
-        scene.logs(true);
-        scene.manager.write_unwritten().await;
-        assert_eq!(scene.lines(), 1);
-        let [(700, write)] = scene.manager.agent.to_confirm()[..] else {
-            panic!("{:?}", scene.manager.agent.to_confirm());
-        };
-        scene.synced().await;
-        assert!(write > 0 && write <= super::last_write(&scene.manager.journal));
-        assert!(scene.manager.reader.record(action().id).unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn a_number_of_an_earlier_session_confirms_nothing() {
-        let mut scene = Scene::new();
-        let first = scene.connect().await;
-        scene.logs(false);
-        scene.told(first, 700, ActionState::Applied).await;
-        scene.connect().await;
-        scene.logs(true);
-        scene.manager.write_unwritten().await;
-        assert_eq!(scene.lines(), 1);
-        assert_eq!(scene.manager.agent.to_confirm(), []);
-    }
-
-    #[tokio::test]
-    async fn a_revert_of_what_its_agent_has_lost_ends_it_and_answers() {
-        let mut scene = Scene::new();
-        let session = scene.connect().await;
-        scene.told(session, 1, ActionState::Applied).await;
-        let (asker, mut answer) = oneshot::channel();
-        let which = Which::Id(action().id);
-        let request = Request::Revert { which };
-        let asked = Asked {
-            request,
-            answer: asker,
-        };
-        scene.manager.answer(asked).await;
-        let lost = ToManager::Reverted {
-            request: 1,
-            outcome: Reverted::NotFound,
-        };
-        scene.manager.told(session, lost).await;
-        scene.manager.tick().await;
-        let Ok(Answer::Reverted { outcomes }) = answer.try_recv() else {
-            panic!("no answer");
-        };
-        assert_eq!(outcomes[0].state, ActionState::Failed);
-        assert!(scene.manager.live.is_empty());
-        assert_eq!(scene.lines(), 2);
-    }
-
-    #[tokio::test]
-    async fn no_position_and_no_action_is_journalled_before_its_line() {
-        let mut scene = Scene::new();
-        scene.logs(false);
-        let checkpoint = checkpoint();
-        scene.manager.lines(0, &[alert()], checkpoint.clone()).await;
-        scene.manager.store_positions().await;
-        scene.manager.lines(0, &[], checkpoint).await;
-        scene.manager.store_positions().await;
-        scene.synced().await;
-        let path = scene.folder.path().join("queue/manager.db");
-        let reader = ManagerReader::open(&path).unwrap();
-        let source = "logs/alerts/alerts.json";
-        assert_eq!(reader.undelivered().unwrap(), []);
-        assert_eq!(reader.position(source).unwrap(), Position::Unknown);
-
-        scene.logs(true);
-        scene.manager.write_unwritten().await;
-        scene.manager.store_positions().await;
-        scene.synced().await;
-        assert_eq!(scene.lines(), 1);
-        assert_eq!(reader.undelivered().unwrap().len(), 1);
-        let position = reader.position(source).unwrap();
-        assert!(matches!(position, Position::At(_)), "{position:?}");
     }
 }

@@ -14,7 +14,7 @@ use crate::journal::manager::{Op, Position};
 use crate::model::position::Checkpoint;
 use crate::source::{self, Event, Follow, Follower, StartAt, Timing};
 
-use super::{Manager, Unwritten};
+use super::{Chore, Manager, Unwritten};
 
 /// Events of one source under way to the manager.
 const QUEUE: usize = 2;
@@ -246,6 +246,7 @@ impl Manager {
                 // A daemon that is stopping does not care.
                 let _ = ready.send(());
             }
+            Chore::Done
         });
     }
 

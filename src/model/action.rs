@@ -53,6 +53,11 @@ impl ActionState {
         }
     }
 
+    /// Whether its effect stands, or is being taken back.
+    pub fn is_in_force(self) -> bool {
+        matches!(self, Self::Applied | Self::Reverting)
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Queued => "queued",

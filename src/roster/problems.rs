@@ -19,6 +19,7 @@ pub(super) struct Problems {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 enum Kind {
     Copied,
+    Twice,
     Boasting,
 }
 
@@ -29,6 +30,14 @@ impl Problems {
             "old certificate generation of agent {agent} seen from {from} at {now}: its key may have been copied (find out who has it, then `ripostctl enroll token --id {agent}` or `ripostctl agents revoke {agent}`)"
         );
         self.tell(agent, Kind::Copied, text);
+    }
+
+    /// Two hosts were there at one time with one certificate.
+    pub(super) fn twice(&mut self, agent: &AgentId, from: &str, now: Wall) {
+        let text = format!(
+            "another host came from {from} at {now} with the certificate of agent {agent}, which was connected; it was not let in (was its home copied? enroll it by a token of its own)"
+        );
+        self.tell(agent, Kind::Twice, text);
     }
 
     /// It says of its host more than anybody keeps.
@@ -46,7 +55,7 @@ impl Problems {
 
     /// An agent was enrolled anew, or shut out.
     pub(super) fn settle(&mut self, agent: &AgentId) {
-        for kind in [Kind::Copied, Kind::Boasting] {
+        for kind in [Kind::Copied, Kind::Twice, Kind::Boasting] {
             self.told.remove(&(agent.clone(), kind));
         }
     }

@@ -101,6 +101,11 @@ impl Roster {
         Ok(self.commit(changes))
     }
 
+    /// Another host has come with the certificate of an agent that is connected.
+    pub fn used_twice(&mut self, agent: &AgentId, from: &str, now: Wall) {
+        self.problems.twice(agent, from, now);
+    }
+
     /// Whether a peer may come in that has proven to have the key of this
     /// certificate and says to be `claimed`. The first use of a generation
     /// makes those before it invalid.

@@ -34,8 +34,8 @@ pub enum FrameError {
 /// A header, which is one JSON value, and the bytes that go with it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Frame {
-    header: Box<[u8]>,
-    /// Shared: the same alert goes to thousands of agents.
+    // Both are shared: the same alert, and the same list, go to thousands of agents.
+    header: Arc<[u8]>,
     body: Arc<[u8]>,
 }
 
@@ -48,7 +48,7 @@ impl Frame {
     pub fn with_body<T: Serialize>(message: &T, body: Arc<[u8]>) -> Result<Self, FrameError> {
         let header = serde_json::to_vec(message)
             .map_err(FrameError::Json)?
-            .into_boxed_slice();
+            .into();
         Ok(Self { header, body })
     }
 
@@ -64,6 +64,11 @@ impl Frame {
     pub fn into_parts<T: DeserializeOwned>(self) -> Result<(T, Arc<[u8]>), FrameError> {
         let message = serde_json::from_slice(&self.header).map_err(FrameError::Json)?;
         Ok((message, self.body))
+    }
+
+    /// How many bytes it takes.
+    pub fn length(&self) -> usize {
+        2 * LENGTH + self.header.len() + self.body.len()
     }
 
     /// The bytes that travel. Fails if they would be more than [`MAX_FRAME`].

@@ -1,0 +1,96 @@
+//! Actions that were decided on and that the journal may not tell of yet, so
+//! that a line that is read twice leads to each of its actions once.
+
+use std::collections::{HashSet, VecDeque};
+
+use tokio::sync::watch;
+
+use crate::journal::manager::Op;
+use crate::model::ActionId;
+
+#[derive(Debug)]
+pub(super) struct Fresh {
+    ids: HashSet<ActionId>,
+    /// In the order of their journal writes.
+    writes: VecDeque<(u64, ActionId)>,
+    written: watch::Receiver<u64>,
+}
+
+impl Fresh {
+    /// `written` is the number up to which journal writes can be read.
+    pub(super) fn new(written: watch::Receiver<u64>) -> Self {
+        Self {
+            ids: HashSet::new(),
+            writes: VecDeque::new(),
+            written,
+        }
+    }
+
+    pub(super) fn has(&self, id: ActionId) -> bool {
+        self.ids.contains(&id)
+    }
+
+    /// An action has been decided on.
+    pub(super) fn insert(&mut self, id: ActionId) {
+        self.ids.insert(id);
+    }
+
+    /// These operations are in journal write number `write`.
+    pub(super) fn written(&mut self, ops: &[Op], write: u64) {
+        let written = *self.written.borrow();
+        while let Some((_, old)) = self.writes.front().filter(|(write, _)| *write <= written) {
+            self.ids.remove(old);
+            self.writes.pop_front();
+        }
+        for op in ops {
+            let id = match op {
+                Op::Dispatch { record, .. } | Op::Record(record) => record.action,
+                Op::Checkpoint { .. }
+                | Op::Awaited { .. }
+                | Op::Alert { .. }
+                | Op::Taken(_)
+                | Op::Revert(_)
+                | Op::Heard { .. }
+                | Op::Prune { .. } => continue,
+            };
+            if self.ids.contains(&id) {
+                self.writes.push_back((write, id));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::Fresh;
+    use crate::clock::Wall;
+    use crate::journal::manager::Op;
+    use crate::model::action::sample;
+    use crate::model::{ActionState, Record};
+
+    #[test]
+    fn an_action_is_remembered_until_the_journal_can_tell_of_it() {
+        let (written, on_written) = watch::channel(0);
+        let mut fresh = Fresh::new(on_written);
+        let op = |number: u8| {
+            let action = sample::action(number, "firewall-drop", None);
+            let record = Record::new(&action, ActionState::Sent, Wall::from_millis(0));
+            fresh_id(&record)
+        };
+        let (first, second) = (op(1), op(2));
+        fresh.insert(first.0);
+        fresh.insert(second.0);
+        fresh.written(std::slice::from_ref(&first.1), 4);
+        fresh.written(std::slice::from_ref(&second.1), 5);
+        assert!(fresh.has(first.0) && fresh.has(second.0));
+        written.send_replace(4);
+        fresh.written(&[], 6);
+        assert!(!fresh.has(first.0) && fresh.has(second.0));
+    }
+
+    fn fresh_id(record: &Record) -> (crate::model::ActionId, Op) {
+        (record.action, Op::Record(Box::new(record.clone())))
+    }
+}

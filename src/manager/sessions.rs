@@ -1,0 +1,244 @@
+//! Agents come and go.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::clock;
+use crate::model::{AgentId, Capabilities, JournalId};
+use crate::roster::Sighting;
+use crate::transport::{Admission, Arrival, Origin};
+use crate::wire::{Denial, ToAgent};
+
+use super::Manager;
+use super::host::{Rival, Session};
+
+/// How long the present session has to answer when another host comes with the
+/// same certificate. A live one answers within a round trip.
+const PROBE: Duration = Duration::from_secs(3);
+
+impl Manager {
+    /// An agent wants to be let in.
+    pub(super) async fn arrived(&mut self, arrival: Arrival) {
+        if let Err((denial, text)) = self.admit(&arrival) {
+            deny(arrival.admit, denial, text);
+            return;
+        }
+        let agent = arrival.hello.id.clone();
+        let present = self.delivery.host(&agent).session.as_ref();
+        match present {
+            None => self.connect(arrival).await,
+            // The same agentd has lost a connection that we still believe in.
+            Some(present) if present.instance == arrival.hello.instance => {
+                self.end_session(&agent);
+                self.connect(arrival).await;
+            }
+            Some(_) => self.doubt(&agent, arrival),
+        }
+    }
+
+    /// Whether the roster knows it and lets it in.
+    fn admit(&mut self, arrival: &Arrival) -> Result<(), (Denial, String)> {
+        let (address, fingerprint) = match arrival.origin {
+            // Only agent 000 comes this way; the socket has seen to it.
+            Origin::Local => return Ok(()),
+            Origin::Remote {
+                address,
+                fingerprint,
+            } => (address, fingerprint),
+        };
+        let claimed = &arrival.hello.id;
+        let from = address.ip().to_string();
+        match self
+            .roster
+            .admit(&fingerprint, claimed, &from, clock::wall())
+        {
+            Ok((_, changes)) => {
+                self.enrolled.append(changes);
+                Ok(())
+            }
+            Err(refusal) => {
+                if let Some(more) = self.limiter.pass("refused agent", clock::boot()) {
+                    log::warn!(problem:% = refusal, from = from.as_str(), more_since = more; "an agent is not let in");
+                }
+                Err((Denial::NotPermitted, refusal.to_string()))
+            }
+        }
+    }
+
+    /// Another host, or the same one started anew, has come while a session is
+    /// there. Whoever is there first stays if it is alive: two hosts with one
+    /// certificate must not push each other out for ever.
+    fn doubt(&mut self, agent: &AgentId, arrival: Arrival) {
+        let host = self.delivery.host(agent);
+        if host.rival.is_some() {
+            deny(
+                arrival.admit,
+                Denial::Busy,
+                "another connection of this agent is being looked into (try again)".to_owned(),
+            );
+            return;
+        }
+        if let (Some(session), Ok(ping)) = (&host.session, ToAgent::Ping.into_frame()) {
+            // Without room for it there is no answer either.
+            let _ = session.send(ping);
+        }
+        host.rival = Some(Rival {
+            arrival,
+            deadline: clock::boot().plus(PROBE),
+        });
+        self.doubtful.insert(agent.clone());
+    }
+
+    /// The present session has answered: whoever came with the same certificate
+    /// is another host.
+    pub(super) fn is_alive(&mut self, agent: &AgentId) {
+        let Some(rival) = self.delivery.host(agent).rival.take() else {
+            return;
+        };
+        self.doubtful.remove(agent);
+        let from = match rival.arrival.origin {
+            Origin::Local => "this host".to_owned(),
+            Origin::Remote { address, .. } => address.ip().to_string(),
+        };
+        self.roster.used_twice(agent, &from, clock::wall());
+        log::error!(agent:% = agent, from = from.as_str(), host = rival.arrival.hello.host.as_str(); "two hosts use the certificate of one agent; the second is not let in (enroll it by a token of its own)");
+        let text = format!(
+            "agent {agent} is connected from another host with the same certificate\n(was this home copied from there? remove etc/tls and queue, and enroll this host by a token of its own)"
+        );
+        deny(rival.arrival.admit, Denial::Twice, text);
+    }
+
+    /// Lets those in whose predecessors have not answered.
+    pub(super) async fn end_doubts(&mut self) {
+        let now = clock::boot();
+        let doubtful: Vec<_> = self.doubtful.iter().cloned().collect();
+        for agent in doubtful {
+            let host = self.delivery.host(&agent);
+            let is_over = host
+                .rival
+                .as_ref()
+                .is_none_or(|rival| rival.deadline <= now);
+            if is_over {
+                self.replace(&agent).await;
+            }
+        }
+    }
+
+    /// The present session of an agent is over; whoever waited takes its place.
+    async fn replace(&mut self, agent: &AgentId) {
+        self.doubtful.remove(agent);
+        let rival = self.delivery.host(agent).rival.take();
+        self.end_session(agent);
+        if let Some(rival) = rival {
+            self.connect(rival.arrival).await;
+        }
+    }
+
+    /// A session begins: the agent gets the white list, tells what its host can
+    /// do, and then gets everything it has not acknowledged.
+    async fn connect(&mut self, arrival: Arrival) {
+        let Arrival {
+            origin,
+            hello,
+            admit,
+        } = arrival;
+        let agent = hello.id;
+        self.delivery.last_session += 1;
+        let number = self.delivery.last_session;
+        let (session, outgoing) = Session::new(number, hello.instance, hello.journal);
+        let admission = Admission::Welcome {
+            session: number,
+            journal: self.journal_id,
+            outgoing,
+        };
+        if admit.send(admission).is_err() {
+            // It has gone already.
+            return;
+        }
+        log::info!(agent:% = agent, version = hello.version.as_str(), host = hello.host.as_str(); "an agent has connected");
+        self.delivery.host(&agent).session = Some(session);
+        self.delivery.sessions.insert(number, agent.clone());
+        self.compare_journals(&agent, hello.journal).await;
+        let address = match origin {
+            Origin::Local => None,
+            Origin::Remote { address, .. } => Some(address.ip().to_string()),
+        };
+        let sighting = Sighting {
+            address,
+            version: Some(hello.version),
+            journal: Some(hello.journal),
+            capabilities: None,
+        };
+        self.since.insert(agent.clone(), clock::wall());
+        self.see(&agent, sighting);
+        self.pump(&agent).await;
+    }
+
+    /// An agent with another journal than before does not know any more what it
+    /// had taken.
+    async fn compare_journals(&mut self, agent: &AgentId, journal: JournalId) {
+        let before = self.delivery.host(agent).heard.map(|(before, _)| before);
+        if before.is_none_or(|before| before == journal) {
+            return;
+        }
+        let taken = match self.reader.taken(agent) {
+            Ok(taken) => taken,
+            Err(error) => {
+                log::error!(agent:% = agent, error:% = error; "cannot look up what an agent had");
+                return;
+            }
+        };
+        if taken.is_empty() {
+            return;
+        }
+        log::error!(agent:% = agent, actions = taken.len(); "an agent has lost its journal, and with it the ends of what was in force there (look at that host: nft list table inet ripost)");
+        for record in taken {
+            self.lost(record).await;
+        }
+    }
+
+    /// Notes what was seen of an agent.
+    pub(super) fn see(&mut self, agent: &AgentId, sighting: Sighting) {
+        let changes = self.roster.seen(agent, sighting, clock::wall());
+        self.enrolled.append(changes);
+    }
+
+    /// An agent says what its host can do.
+    pub(super) async fn now_capable(&mut self, agent: &AgentId, capabilities: Capabilities) {
+        let sighting = Sighting {
+            capabilities: Some(capabilities),
+            ..Sighting::default()
+        };
+        self.see(agent, sighting);
+        if let Some(session) = self.delivery.host(agent).session.as_mut() {
+            session.ready = true;
+        }
+        self.pump(agent).await;
+    }
+
+    /// Ends a session from this side. It closes once its channel is gone.
+    pub(super) fn end_session(&mut self, agent: &AgentId) {
+        if self.delivery.disconnect(agent).is_some() {
+            self.since.insert(agent.clone(), clock::wall());
+        }
+    }
+
+    /// A session is over.
+    pub(super) async fn gone(&mut self, number: u64) {
+        let Some(agent) = self.delivery.sessions.get(&number).cloned() else {
+            return;
+        };
+        if !self.delivery.host(&agent).is_session(number) {
+            return;
+        }
+        log::warn!(agent:% = agent; "an agent is gone; its actions wait for it");
+        self.see(&agent, Sighting::default());
+        self.replace(&agent).await;
+    }
+}
+
+fn deny(admit: oneshot::Sender<Admission>, denial: Denial, text: String) {
+    // One that has gone need not hear it.
+    let _ = admit.send(Admission::Denied { denial, text });
+}

@@ -1,0 +1,6 @@
+//! The manager's own task, with agents that the test plays.
+
+mod delivery;
+mod scene;
+mod sessions;
+mod updates;

@@ -1,0 +1,171 @@
+//! What agents report.
+
+use super::scene::{Coming, Scene, checkpoint, update};
+use crate::journal::manager::{ManagerReader, Position};
+use crate::model::action::sample;
+use crate::model::{Action, ActionState, AgentId};
+use crate::wire::control::{Answer, Request, Which};
+use crate::wire::message::Reverted;
+use crate::wire::{ToAgent, ToManager};
+
+fn action() -> Action {
+    sample::action(1, "firewall-drop", None)
+}
+
+fn confirmed(messages: &[ToAgent]) -> Vec<u64> {
+    let stored = messages.iter().filter_map(|message| match message {
+        ToAgent::Stored { up_to } => Some(*up_to),
+        _ => None,
+    });
+    stored.collect()
+}
+
+#[tokio::test]
+async fn an_update_is_confirmed_only_behind_its_line() {
+    let mut scene = Scene::new();
+    let mut first = scene.connect(Coming::agent(0)).await;
+    scene.hide_logs(true);
+    let told = update(700, &action(), ActionState::Applied);
+    scene.tell(&mut first, told.clone()).await;
+    // The same agentd comes again and tells again what was not confirmed.
+    let mut second = scene.connect(Coming::agent(0)).await;
+    scene.tell(&mut second, told.clone()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    scene.manager.delivery.confirm();
+    assert_eq!(confirmed(&second.messages()), [0; 0]);
+
+    scene.hide_logs(false);
+    scene.settle().await;
+    assert_eq!(scene.states(), ["000 applied"]);
+    assert_eq!(confirmed(&second.messages()), [700]);
+    assert_eq!(confirmed(&first.messages()), [0; 0]);
+    scene.tell(&mut second, told).await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["000 applied"]);
+}
+
+#[tokio::test]
+async fn what_was_heard_is_known_after_a_restart() {
+    let mut scene = Scene::new();
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    scene
+        .update(&mut agent, &action(), ActionState::Applied)
+        .await;
+    scene.settle().await;
+    let mut scene = scene.restarted().await;
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    let again = update(1, &action(), ActionState::Applied);
+    scene.tell(&mut agent, again).await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["000 applied"]);
+    assert_eq!(confirmed(&agent.messages()), [1]);
+}
+
+#[tokio::test]
+async fn an_agent_that_has_lost_its_journal_has_lost_what_it_had_taken() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    scene.alert(2, "000").await;
+    scene.settle().await;
+    let [action] = &agent.actions()[..] else {
+        panic!("not one action");
+    };
+    scene.update(&mut agent, action, ActionState::Applied).await;
+    scene.settle().await;
+    scene.manager.gone(agent.session).await;
+    let coming = Coming {
+        journal: 2,
+        ..Coming::agent(1)
+    };
+    let mut agent = scene.connect(coming).await;
+    assert_eq!(
+        scene.states(),
+        ["000 queued", "001 sent", "001 applied", "001 failed"]
+    );
+    // Its numbers begin anew.
+    let adopted = sample_of(&agent.id);
+    scene
+        .update(&mut agent, &adopted, ActionState::Applied)
+        .await;
+    scene.settle().await;
+    assert_eq!(confirmed(&agent.messages()), [2]);
+}
+
+fn sample_of(agent: &AgentId) -> Action {
+    let mut action = sample::action(9, "firewall-drop", None);
+    action.agent.id = agent.clone();
+    action
+}
+
+#[tokio::test]
+async fn an_agent_that_speaks_for_another_is_cut_off_and_changes_nothing() {
+    let mut scene = Scene::with_agents(2);
+    let mut honest = scene.connect(Coming::agent(1)).await;
+    let mut liar = scene.connect(Coming::agent(2)).await;
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    let [action] = &honest.actions()[..] else {
+        panic!("not one action");
+    };
+    scene.update(&mut liar, action, ActionState::Done).await;
+    assert!(liar.is_closed());
+    scene
+        .update(&mut honest, action, ActionState::Applied)
+        .await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 sent", "001 applied"]);
+}
+
+#[tokio::test]
+async fn a_revert_of_what_its_agent_has_lost_ends_it_and_answers() {
+    let mut scene = Scene::new();
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    scene
+        .update(&mut agent, &action(), ActionState::Applied)
+        .await;
+    scene.settle().await;
+    let which = Which::Id(action().id);
+    let mut answer = scene.ask(Request::Revert { which }).await;
+    scene.settle().await;
+    let asked = agent
+        .messages()
+        .into_iter()
+        .find_map(|message| match message {
+            ToAgent::Revert { id, request } if id == action().id => Some(request),
+            _ => None,
+        });
+    let lost = ToManager::Reverted {
+        request: asked.expect("it was not asked"),
+        outcome: Reverted::NotFound,
+    };
+    scene.tell(&mut agent, lost).await;
+    scene.settle().await;
+    let Ok(Answer::Reverted { outcomes }) = answer.try_recv() else {
+        panic!("no answer");
+    };
+    assert_eq!(outcomes[0].state, ActionState::Failed);
+    assert_eq!(scene.states(), ["000 applied", "000 failed"]);
+}
+
+#[tokio::test]
+async fn no_position_and_no_action_is_journalled_before_its_line() {
+    let mut scene = Scene::new();
+    scene.hide_logs(true);
+    scene.alert(1, "000").await;
+    scene.manager.store_positions().await;
+    scene.manager.lines(0, &[], checkpoint(900)).await;
+    scene.manager.store_positions().await;
+    let path = scene.folder.path().join("queue/manager.db");
+    let reader = ManagerReader::open(&path).unwrap();
+    let source = "logs/alerts/alerts.json";
+    let agent = AgentId::MANAGER;
+    assert_eq!(reader.waiting(&agent, 9).unwrap(), []);
+    assert_eq!(reader.position(source).unwrap(), Position::Unknown);
+
+    scene.hide_logs(false);
+    scene.settle().await;
+    assert_eq!(scene.states(), ["000 queued"]);
+    assert_eq!(reader.waiting(&agent, 9).unwrap().len(), 1);
+    let position = reader.position(source).unwrap();
+    assert!(matches!(position, Position::At(_)), "{position:?}");
+}
