@@ -34,7 +34,7 @@ pub struct Place(u64);
 #[derive(Debug)]
 pub struct Places<T> {
     limit: usize,
-    /// What a source has for sure while it holds more places than any other.
+    /// For how long a place is safe from those who hold as many.
     grace: Duration,
     next: u64,
     taken: BTreeMap<Place, Holder<T>>,
@@ -54,7 +54,7 @@ pub enum Seat<T> {
     Free(Place),
     /// Somebody else has lost this place and is to be ended with this.
     Instead(Place, Option<T>),
-    /// None: its own source holds most, and those all came just now.
+    /// None: its own source holds as many as any other, and all came just now.
     None,
 }
 
@@ -70,9 +70,10 @@ impl<T> Places<T> {
     }
 
     /// A place for somebody from `source`. When all are taken, the source that
-    /// holds most of them loses its oldest. Only against newcomers of its own
-    /// it keeps those that are younger than the grace: a thousand honest agents
-    /// behind one address would otherwise push each other out for ever.
+    /// holds most of them loses its oldest. Only against newcomers whose own
+    /// source would then hold as many it keeps those that are younger than the
+    /// grace: a thousand honest agents that come at once, be it from one
+    /// address or from a thousand, would otherwise push each other out for ever.
     pub fn take(&mut self, source: Source, now: Boot) -> Seat<T> {
         if self.taken.len() < self.limit {
             return Seat::Free(self.seat(source, now));
@@ -81,8 +82,8 @@ impl<T> Places<T> {
             return Seat::None;
         };
         let own = self.counts.get(&source).copied().unwrap_or(0);
-        let is_own = own >= self.counts[&holder.source];
-        if is_own && holder.since.until(now) < self.grace {
+        let is_as_many = own + 1 >= self.counts[&holder.source];
+        if is_as_many && holder.since.until(now) < self.grace {
             return Seat::None;
         }
         let end = self.leave(victim);
@@ -241,6 +242,18 @@ mod tests {
         assert_eq!(enter(&mut places, "192.0.2.1", "third", 999), None);
         assert_eq!(
             enter(&mut places, "192.0.2.1", "third", 1_000),
+            Some(Some("first"))
+        );
+    }
+
+    #[test]
+    fn a_rush_of_many_sources_does_not_push_itself_out_either() {
+        let mut places = Places::new(2, GRACE);
+        enter(&mut places, "192.0.2.1", "first", 0);
+        enter(&mut places, "192.0.2.2", "second", 0);
+        assert_eq!(enter(&mut places, "192.0.2.3", "third", 999), None);
+        assert_eq!(
+            enter(&mut places, "192.0.2.3", "third", 1_000),
             Some(Some("first"))
         );
     }

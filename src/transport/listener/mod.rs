@@ -64,7 +64,7 @@ pub struct Desk {
 pub(in crate::transport) struct Limits {
     /// How many may be under way at once.
     pub places: usize,
-    /// How long those of one source are safe from its own newcomers.
+    /// How long a handshake is safe from newcomers whose source has as many.
     pub grace: Duration,
     /// For handshake and first frame together.
     pub deadline: Duration,
