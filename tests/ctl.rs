@@ -6,6 +6,10 @@
 
 #[path = "ctl/daemon.rs"]
 mod daemon;
+#[path = "ctl/fleet.rs"]
+mod fleet;
+#[path = "ctl/import.rs"]
+mod import;
 #[path = "ctl/init.rs"]
 mod init;
 #[path = "ctl/reading.rs"]
@@ -93,12 +97,13 @@ fn help_and_version_go_to_stdout_and_a_wrong_word_is_a_usage_error() {
         (&["revert", "--help"], 0, "--target"),
         (&["stauts"], 64, "'status'"),
         (&["status", "--jsn"], 64, "--jsn"),
-        (
-            &["run", "firewall-drop", "--agent", "007"],
-            64,
-            "not in this version",
-        ),
-        (&["enroll", "token"], 64, "not in this version"),
+        (&["explain", "x"], 64, "not in this version"),
+        (&["run", "x", "--agnet", "007"], 64, "'--agent'"),
+        (&["run", "--help"], 0, "75 some hosts"),
+        (&["enroll"], 64, "Make a token"),
+        (&["enroll", "token", "--help"], 0, "--token -"),
+        (&["agents", "revok", "007"], 64, "'revoke'"),
+        (&["import", "--help"], 0, "client.keys"),
         (&[], 64, "Usage"),
     ] {
         let output = ctl().args(words).output().unwrap();
@@ -187,13 +192,20 @@ fn agentd_answers_where_its_manager_does_not_and_a_person_is_told() {
 fn only_the_manager_knows_the_agents() {
     let home = home();
     let _agentd = std::os::unix::net::UnixListener::bind(home.path().join("queue/agentd.sock"));
-    let output = run(home.path(), &["agents"]);
-    assert_eq!(code(&output), 69);
-    assert!(
-        stderr(&output).contains("reach ripost-manager"),
-        "{}",
-        stderr(&output)
-    );
+    let keys = home.path().join("client.keys");
+    std::fs::write(&keys, "001 web any abc\n").unwrap();
+    for words in [
+        &["agents"][..],
+        &["agents", "revoke", "007"],
+        &["enroll", "token"],
+        &["run", "firewall-drop", "--agent", "007"],
+        &["import", keys.to_str().unwrap()],
+    ] {
+        let output = run(home.path(), words);
+        assert_eq!((code(&output), stdout(&output)), (69, ""), "{words:?}");
+        let text = stderr(&output);
+        assert!(text.contains("reach ripost-manager"), "{words:?}: {text}");
+    }
 }
 
 #[test]

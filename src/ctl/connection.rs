@@ -78,6 +78,11 @@ impl Connection {
         }
     }
 
+    /// Waits so long for each part of an answer.
+    pub(crate) fn patient(self, answer: Duration) -> Self {
+        Self { answer, ..self }
+    }
+
     fn open(home: &Path, daemon: Daemon) -> Result<Self, Failure> {
         let socket = match daemon {
             Daemon::Manager => "queue/manager.sock",

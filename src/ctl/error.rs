@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::ctl::failure::Failure;
-use crate::ctl::{init, say, say_rendered};
+use crate::ctl::{import, init, say, say_rendered};
 use crate::daemon::exit;
 use crate::daemon::options::Stop;
 use crate::wire::control::ErrorKind;
@@ -25,6 +25,8 @@ pub(crate) enum Error {
     NothingToCheck(PathBuf),
     #[error(transparent)]
     Init(#[from] init::Error),
+    #[error(transparent)]
+    Import(#[from] import::Error),
     #[error("read the answer from the terminal")]
     Terminal(#[source] io::Error),
     #[error("write to standard output")]
@@ -49,6 +51,7 @@ impl Error {
                 ErrorKind::NotFound | ErrorKind::Invalid => exit::FAILED,
             },
             Self::Init(error) => error.code(),
+            Self::Import(error) => error.code(),
             Self::NothingToCheck(_) | Self::Terminal(_) | Self::Output(_) => exit::FAILED,
         }
     }
@@ -61,6 +64,10 @@ impl Error {
                 return;
             }
             Self::Refused { text, .. } => format!("error: {text}"),
+            Self::Import(error) => {
+                say_rendered(error.problems());
+                format!("error: cannot {error}")
+            }
             Self::NoHome(_)
             | Self::Connection(_)
             | Self::NothingToCheck(_)

@@ -12,7 +12,16 @@ use crate::daemon::exit;
 use crate::model::bundled::{BUNDLED, Bundled};
 use crate::sys::exe::{ExeError, Home, RECORD};
 
-/// The folders of a home, parents first.
+/// What the host of a home does.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Role {
+    /// It runs a manager, and an agent beside it.
+    Manager,
+    /// It is only an agent.
+    Agent,
+}
+
+/// The folders of every home, parents first.
 const FOLDERS: &[(&str, u32)] = &[
     ("etc", 0o750),
     ("etc/tls", 0o700),
@@ -20,16 +29,47 @@ const FOLDERS: &[(&str, u32)] = &[
     ("active-response", 0o750),
     (EXECUTABLES, 0o750),
     ("logs", 0o750),
-    ("logs/alerts", 0o750),
     (QUEUE, 0o700),
 ];
 const EXECUTABLES: &str = "active-response/bin";
 const QUEUE: &str = "queue";
 
-const CONFIGURATION: &[(&str, &str)] = &[
-    ("agent.conf", include_str!("../../etc/agent.conf")),
-    ("manager.conf", include_str!("../../etc/manager.conf")),
-];
+const AGENT_CONFIGURATION: (&str, &str) = ("agent.conf", include_str!("../../etc/agent.conf"));
+const MANAGER_CONFIGURATION: (&str, &str) =
+    ("manager.conf", include_str!("../../etc/manager.conf"));
+
+impl Role {
+    /// The folders that only this role has.
+    fn own_folders(self) -> &'static [(&'static str, u32)] {
+        match self {
+            Self::Manager => &[("logs/alerts", 0o750)],
+            Self::Agent => &[],
+        }
+    }
+
+    fn configuration(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Manager => &[AGENT_CONFIGURATION, MANAGER_CONFIGURATION],
+            Self::Agent => &[AGENT_CONFIGURATION],
+        }
+    }
+
+    /// What a person does next with the new home.
+    fn next(self, home: &Path) -> String {
+        let home = home.display();
+        match self {
+            Self::Manager => format!(
+                "look through {home}/etc/manager.conf, then start `ripost-manager --home {home}` \
+                 and `ripost-agentd --home {home}`"
+            ),
+            Self::Agent => format!(
+                "get a token with `ripostctl enroll token` on the manager, use it here with \
+                 `ripost-agentd --home {home} enroll --manager HOST:PORT --token -`, then start \
+                 `ripost-agentd --home {home}`"
+            ),
+        }
+    }
+}
 
 /// Why there is no new home.
 #[derive(Debug, thiserror::Error)]
@@ -80,19 +120,18 @@ fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 
 /// Makes a home in `directory`, which must be empty or not there yet. Answers
 /// what to tell the person. After an error nothing of it is left.
-pub(crate) fn init(directory: &Path) -> Result<String, Error> {
+pub(crate) fn init(directory: &Path, role: Role) -> Result<String, Error> {
     let sources = Sources::beside_this_program()?;
     let mut made = Made::default();
     make_root(directory, &mut made)?;
     let home = Home::open(directory)?;
-    fill(&home, &sources, &mut made)?;
+    fill(&home, role, &sources, &mut made)?;
     made.keep();
     Ok(format!(
-        "made {home} with {count} bundled executables\n\
-         next: look through {home}/etc/manager.conf, then start `ripost-manager --home {home}` \
-         and `ripost-agentd --home {home}`\n",
-        home = directory.display(),
-        count = sources.files.len(),
+        "made {} with {} bundled executables\nnext: {}\n",
+        directory.display(),
+        sources.files.len(),
+        role.next(directory),
     ))
 }
 
@@ -175,13 +214,13 @@ fn make_folder(path: &Path, mode: u32, made: &mut Made) -> Result<(), Error> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed("set the mode of", path))
 }
 
-fn fill(home: &Home, sources: &Sources, made: &mut Made) -> Result<(), Error> {
-    for (folder, mode) in FOLDERS {
+fn fill(home: &Home, role: Role, sources: &Sources, made: &mut Made) -> Result<(), Error> {
+    for (folder, mode) in FOLDERS.iter().chain(role.own_folders()) {
         make_folder(&home.path().join(folder), *mode, made)?;
     }
     install(home, sources)?;
     let etc = home.path().join("etc");
-    for (name, text) in CONFIGURATION {
+    for (name, text) in role.configuration() {
         Staged::write(&etc, name, 0o640, &mut text.as_bytes())?.put()?;
     }
     sync_folder(&etc)?;

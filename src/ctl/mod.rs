@@ -9,8 +9,11 @@ mod check;
 mod connection;
 mod error;
 mod failure;
+mod fleet;
+mod import;
 mod init;
 mod options;
+mod run;
 mod show;
 mod steer;
 mod table;
@@ -48,18 +51,22 @@ pub fn main() -> ExitCode {
 fn run(options: &Options) -> Result<u8, Error> {
     let home = options.home.as_path();
     match &options.task {
-        Task::Init { directory } => print(&init::init(directory)?),
+        Task::Init { directory, role } => print(&init::init(directory, *role)?),
         Task::Refresh { directory } => print(&init::refresh(directory)?),
         Task::Check { file: None } => check::home(home),
         Task::Check { file: Some(file) } => {
             check::file(file, options.home_is_named.then_some(home))
         }
         Task::Status => status(home, options.output),
-        Task::Agents => agents(home, options.output),
+        Task::Agents => fleet::agents(home, options.output),
+        Task::Revoke { agent } => fleet::revoke(home, options.output, agent),
         Task::Responses => responses(home, options.output),
         Task::History { limit } => history(home, options.output, *limit),
         Task::Revert { which, yes } => steer::revert(home, options.output, which, *yes),
         Task::Reload => steer::reload(home, options.output),
+        Task::Run(run) => run::run(home, options.output, run),
+        Task::EnrollToken(wish) => fleet::token(home, options.output, wish),
+        Task::Import { path, ttl } => import::import(home, options.output, path, *ttl),
     }
 }
 
@@ -71,17 +78,6 @@ fn status(home: &Path, output: Output) -> Result<u8, Error> {
     match output {
         Output::Json => print(&json(&[status])),
         Output::Table => print(&show::status(&status, clock::wall())),
-    }
-}
-
-fn agents(home: &Path, output: Output) -> Result<u8, Error> {
-    let mut connection = Connection::to_manager(home)?;
-    let Answer::Agents { agents } = connection.ask(&Request::Agents)? else {
-        return Err(connection.wrong_answer());
-    };
-    match output {
-        Output::Json => print(&json(&agents)),
-        Output::Table => print_or_say(&show::agents(&agents), "no agents"),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::EnumValueParser;
 use clap::{Arg, ArgMatches, ColorChoice, Command, ValueEnum, value_parser};
 
+use crate::ctl::init::Role;
 use crate::ctl::verbs::{Access, Kind, VERBS};
 use crate::daemon::options::{self, Stop};
-use crate::wire::control::Which;
+use crate::model::AgentId;
+use crate::wire::control::{Run, TokenWish, Which};
 
 /// What to do, and for which home.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +36,37 @@ pub(crate) enum Output {
 /// One verb with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Task {
-    Init { directory: PathBuf },
-    Refresh { directory: PathBuf },
-    Check { file: Option<PathBuf> },
+    Init {
+        directory: PathBuf,
+        role: Role,
+    },
+    Refresh {
+        directory: PathBuf,
+    },
+    Check {
+        file: Option<PathBuf>,
+    },
     Status,
     Agents,
+    Revoke {
+        agent: AgentId,
+    },
     Responses,
-    History { limit: u32 },
-    Revert { which: Which, yes: bool },
+    History {
+        limit: u32,
+    },
+    Revert {
+        which: Which,
+        yes: bool,
+    },
     Reload,
+    Run(Run),
+    EnrollToken(TokenWish),
+    Import {
+        path: PathBuf,
+        /// How long the tokens are valid.
+        ttl: Duration,
+    },
 }
 
 /// Reads `arguments`, of which the first is the program's own name.
@@ -149,6 +174,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::{Options, Output, Stop, Task, command, parse};
+    use crate::ctl::init::Role;
     use crate::ctl::verbs::{Kind, VERBS};
     use crate::daemon::exit;
     use crate::model::ActionId;
@@ -237,6 +263,7 @@ mod tests {
             &["--home", "/h", "init", "/d"],
             &["init"],
             &["init", "/a", "/b"],
+            &["init", "--agent", "--refresh", "/a"],
             &["history", "-n", "0"],
             &["history", "-n", "many"],
             &["status", "now"],
@@ -253,7 +280,15 @@ mod tests {
         assert_eq!(
             task(&["init", "/d"]),
             Task::Init {
-                directory: directory.clone()
+                directory: directory.clone(),
+                role: Role::Manager,
+            }
+        );
+        assert_eq!(
+            task(&["init", "--agent", "/d"]),
+            Task::Init {
+                directory: directory.clone(),
+                role: Role::Agent,
             }
         );
         assert_eq!(

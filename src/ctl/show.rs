@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
-use crate::model::{ActionState, AgentRef, Keys, Record};
-use crate::wire::control::{Agent, Connection, RevertOutcome, Status};
+use crate::model::{ActionState, AgentId, AgentName, AgentRef, Keys, Record};
+use crate::wire::control::{Agent, Connection, IssuedToken, RevertOutcome, Status};
 
 /// Shown where a value does not apply.
 const NONE: &str = "-";
@@ -32,6 +32,7 @@ pub(super) fn status(status: &Status, now: Wall) -> String {
     text
 }
 
+/// One row per agent, and beneath the table what each of them lacks.
 pub(super) fn agents(agents: &[Agent]) -> String {
     let rows: Vec<_> = agents
         .iter()
@@ -43,19 +44,71 @@ pub(super) fn agents(agents: &[Agent]) -> String {
             [
                 agent.id.to_string(),
                 agent.name.clone(),
+                or_none(&agent.groups.join(",")),
+                or_none(agent.address.as_deref().unwrap_or_default()),
+                or_none(agent.version.as_deref().unwrap_or_default()),
                 state.to_owned(),
                 moment(agent.since),
-                agent.version.clone().unwrap_or_else(|| NONE.to_owned()),
-                or_none(&agent.groups.join(",")),
                 agent.pending.to_string(),
                 agent.in_force.to_string(),
+                agent.gaps.len().to_string(),
+            ]
+        })
+        .collect();
+    let mut text = table(
+        [
+            "ID", "NAME", "GROUPS", "ADDRESS", "VERSION", "STATE", "SINCE", "PENDING", "IN FORCE",
+            "GAPS",
+        ],
+        &rows,
+    );
+    for agent in agents {
+        for gap in &agent.gaps {
+            let (name, gap) = (escape(&agent.name), escape(gap));
+            text.push_str(&format!("gap: {} {name}: {gap}\n", agent.id));
+        }
+    }
+    text
+}
+
+pub(super) fn tokens(tokens: &[IssuedToken]) -> String {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            let id = token.id.as_ref().map(AgentId::to_string);
+            let name = token.name.as_ref().map(AgentName::to_string);
+            [
+                or_none(&id.unwrap_or_default()),
+                or_none(&name.unwrap_or_default()),
+                token.token.clone(),
+            ]
+        })
+        .collect();
+    table(["ID", "NAME", "TOKEN"], &rows)
+}
+
+/// Text of a daemon that is data, line by line.
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(|line| escape(line) + "\n").collect()
+}
+
+/// What became of a command that a person started, one row per host.
+pub(super) fn outcomes_of_run(records: &[Record]) -> String {
+    let rows: Vec<_> = records
+        .iter()
+        .map(|record| {
+            [
+                agent(&record.agent),
+                record.state.to_string(),
+                keys(record.keys.as_ref()),
+                moment(record.until),
+                record.action.to_string(),
+                record.detail.clone().unwrap_or_default(),
             ]
         })
         .collect();
     table(
-        [
-            "ID", "NAME", "STATE", "SINCE", "VERSION", "GROUPS", "PENDING", "IN FORCE",
-        ],
+        ["AGENT", "STATE", "TARGET", "UNTIL", "ACTION", "DETAIL"],
         &rows,
     )
 }

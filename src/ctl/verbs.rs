@@ -1,11 +1,14 @@
 //! The verbs, in the order in which the help shows them. The parser, the help
 //! and its suggestions are made from this table.
 
+mod fleet;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
+use crate::ctl::init::Role;
 use crate::ctl::options::Task;
 use crate::daemon::options::{Stop, absolute};
 use crate::model::ActionId;
@@ -69,8 +72,12 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "agents",
-        about: "Show the agents of the manager",
-        kind: plain(Access::Read, |_| Ok(Task::Agents)),
+        about: "Show the agents of the manager, or shut one out",
+        kind: Kind::Now {
+            access: Access::Read,
+            arguments: fleet::agents_arguments,
+            task: fleet::agents,
+        },
     },
     Verb {
         name: "responses",
@@ -100,9 +107,33 @@ pub(crate) const VERBS: &[Verb] = &[
         about: "Apply the configuration on disk",
         kind: plain(Access::Change, |_| Ok(Task::Reload)),
     },
-    later("run", "Carry a command out by hand"),
-    later("enroll", "Let new agents in"),
-    later("import", "Take over a configuration of OSSEC or Wazuh"),
+    Verb {
+        name: "run",
+        about: "Carry a command out by hand",
+        kind: Kind::Now {
+            access: Access::Change,
+            arguments: fleet::run_arguments,
+            task: fleet::run,
+        },
+    },
+    Verb {
+        name: "enroll",
+        about: "Let new agents in",
+        kind: Kind::Now {
+            access: Access::Change,
+            arguments: fleet::enroll_arguments,
+            task: fleet::enroll,
+        },
+    },
+    Verb {
+        name: "import",
+        about: "Take over the agents of OSSEC or Wazuh",
+        kind: Kind::Now {
+            access: Access::Change,
+            arguments: fleet::import_arguments,
+            task: fleet::import,
+        },
+    },
     later("explain", "Show which responses an alert would lead to"),
     later("simulate", "Try a configuration on past alerts"),
     later("why", "Show what led to a response"),
@@ -165,6 +196,13 @@ fn init_arguments(command: Command) -> Command {
                 .help("Replace only the bundled executables of an existing home"),
         )
         .arg(
+            Arg::new("agent")
+                .long("agent")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("refresh")
+                .help("For a host that is only an agent: nothing of a manager's"),
+        )
+        .arg(
             Arg::new("directory")
                 .value_name("DIR")
                 .required(true)
@@ -178,11 +216,14 @@ fn init(matches: &ArgMatches) -> Result<Task, Stop> {
         .get_one::<PathBuf>("directory")
         .expect("the parser requires it");
     let directory = absolute(directory)?;
-    Ok(if matches.get_flag("refresh") {
-        Task::Refresh { directory }
-    } else {
-        Task::Init { directory }
-    })
+    if matches.get_flag("refresh") {
+        return Ok(Task::Refresh { directory });
+    }
+    let role = match matches.get_flag("agent") {
+        true => Role::Agent,
+        false => Role::Manager,
+    };
+    Ok(Task::Init { directory, role })
 }
 
 fn check_arguments(command: Command) -> Command {

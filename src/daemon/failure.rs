@@ -27,7 +27,7 @@ impl Failure {
     }
 
     /// An error with its causes, each once.
-    fn chain(code: u8, error: &dyn std::error::Error) -> Self {
+    pub(super) fn chain(code: u8, error: &dyn std::error::Error) -> Self {
         let mut text = error.to_string();
         let mut cause = error.source();
         while let Some(inner) = cause {

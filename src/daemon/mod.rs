@@ -2,6 +2,7 @@
 //! the codes it ends with.
 
 mod agentd;
+mod enroll;
 pub mod exit;
 mod failure;
 mod manager;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ColorChoice, CommandFactory, FromArgMatches, Parser, ValueEnum};
 
+use crate::daemon::enroll::{self, Wish};
 use crate::daemon::exit;
 use crate::wire::Daemon;
 
@@ -23,6 +24,8 @@ pub struct Options {
     /// How many times `-d` was given.
     pub debug: u8,
     pub log: Log,
+    /// `enroll`, which agentd does instead of serving.
+    pub enroll: Option<Wish>,
 }
 
 /// Where the operator log goes.
@@ -69,22 +72,22 @@ impl From<clap::Error> for Stop {
 #[command(version, color = ColorChoice::Never, after_help = EXIT_CODES)]
 struct LowArgs {
     /// The home [default: $RIPOST_HOME, else /var/ripost]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// The configuration, instead of the one below etc/ in the home
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Check the configuration and touch nothing
     #[arg(short = 't')]
     check: bool,
     /// Say more in the operator log; repeat for more
-    #[arg(short = 'd', action = ArgAction::Count)]
+    #[arg(short = 'd', global = true, action = ArgAction::Count)]
     debug: u8,
     /// Stay in the foreground (accepted; this is the default)
     #[arg(short = 'f')]
     foreground: bool,
     /// Where the operator log goes
-    #[arg(long, value_name = "WHERE", default_value = "stderr")]
+    #[arg(long, global = true, value_name = "WHERE", default_value = "stderr")]
     log: Log,
 }
 
@@ -110,16 +113,30 @@ impl Options {
                 "etc/agent.conf",
             ),
         };
-        let matches = LowArgs::command()
+        let command = LowArgs::command()
             .name(daemon.as_str())
             .bin_name(daemon.as_str())
-            .about(about)
-            .try_get_matches_from(arguments)?;
+            .about(about);
+        let command = match daemon {
+            Daemon::Manager => command,
+            Daemon::Agentd => command
+                .subcommand(enroll::command())
+                .disable_help_subcommand(true),
+        };
+        let matches = command.try_get_matches_from(arguments)?;
         let low = LowArgs::from_arg_matches(&matches)?;
         let home = home(named_home(low.home, home_variable))?;
         let config = match low.config {
             Some(config) => absolute(&config)?,
             None => home.join(file),
+        };
+        let enroll = match matches.subcommand() {
+            Some(_) if low.check => {
+                let text = format!("error: -t checks and does not `{}`\n", enroll::VERB);
+                return Err(Stop::usage(text));
+            }
+            Some((_, matches)) => Some(enroll::parse(matches)?),
+            None => None,
         };
         Ok(Self {
             home,
@@ -127,6 +144,7 @@ impl Options {
             check: low.check,
             debug: low.debug,
             log: low.log,
+            enroll,
         })
     }
 }

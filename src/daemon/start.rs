@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 
 use crate::audit::operator::{self, Sink};
 use crate::config::{Checked, Context};
+use crate::daemon::enroll::{self, Wish};
 use crate::daemon::exit;
 use crate::daemon::failure::Failure;
 use crate::daemon::options::{HOME_VARIABLE, Log, Options};
@@ -52,13 +53,23 @@ pub(super) fn main<C>(
     operator::init(sink, daemon.as_str(), options.debug)
         .expect("nothing else sets a logger, and this is done once");
     rustix::process::umask(Mode::RWXO | Mode::WGRP);
-    match run(program, &options, serve) {
+    let ended = match &options.enroll {
+        Some(wish) => enroll(&options, wish),
+        None => run(program, &options, serve),
+    };
+    match ended {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(failure) => {
             say(&format!("{daemon}: {}\n", failure.text), false);
             ExitCode::from(failure.code)
         }
     }
+}
+
+fn enroll(options: &Options, wish: &Wish) -> Result<(), Failure> {
+    let done = runtime()?.block_on(enroll::run(options, wish))?;
+    say(&done, true);
+    Ok(())
 }
 
 fn run<C>(

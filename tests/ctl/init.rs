@@ -107,6 +107,26 @@ fn a_new_home_has_the_documented_folders_and_modes_whatever_the_umask() {
 }
 
 #[test]
+fn a_home_of_an_agent_has_nothing_of_a_manager() {
+    let parent = tempfile::tempdir().unwrap();
+    let home = parent.path().join("home");
+    let output = init(&["--agent"], &home);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    let next = stdout(&output);
+    assert!(next.contains("enroll --manager"), "{next}");
+    assert!(!next.contains("ripost-manager"), "{next}");
+    let mut wanted = wanted_tree();
+    for path in ["etc/manager.conf", "logs/alerts"] {
+        wanted.remove(path).expect("a manager has it");
+    }
+    assert_eq!(tree(&home), wanted);
+    assert_eq!(record(&home), sums(&home));
+    let output = crate::run(&home, &["check"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    assert_eq!(code(&init(&["--refresh"], &home)), 0);
+}
+
+#[test]
 fn an_empty_directory_becomes_a_home() {
     let home = tempfile::tempdir().unwrap();
     assert_eq!(code(&init(&[], home.path())), 0);

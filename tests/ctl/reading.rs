@@ -12,7 +12,7 @@ use ripost::wire::{Daemon, MAX_FRAME};
 use crate::daemon::FakeDaemon;
 use crate::{code, home, run, status, stderr, stdout};
 
-fn record(number: u8, state: ActionState) -> Record {
+pub fn record(number: u8, state: ActionState) -> Record {
     let action = Action {
         id: ActionId::from_bytes([number; 16]),
         command: CommandName::parse("firewall-drop").expect("valid"),
@@ -92,8 +92,11 @@ fn agents() -> Vec<Agent> {
             groups: Vec::new(),
             pending: 0,
             in_force: 0,
-            address: None,
-            gaps: Vec::new(),
+            address: Some("192.0.2.7".to_owned()),
+            gaps: vec![
+                "firewall-drop: no nf_tables".to_owned(),
+                "host-deny: \x1b[2J".to_owned(),
+            ],
         },
     ]
 }
@@ -110,9 +113,11 @@ fn agents_are_a_table_or_the_documented_array() {
     assert_eq!(
         stdout(&output),
         "\
-ID   NAME   STATE      SINCE                VERSION  GROUPS  PENDING  IN FORCE
-000  here   connected  2026/11/20 12:00:00  0.1.0    web,db  2        5
-007  web-7  offline    -                    -        -       0        0
+ID   NAME   GROUPS  ADDRESS    VERSION  STATE      SINCE                PENDING  IN FORCE  GAPS
+000  here   web,db  -          0.1.0    connected  2026/11/20 12:00:00  2        5         0
+007  web-7  -       192.0.2.7  -        offline    -                    0        0         2
+gap: 007 web-7: firewall-drop: no nf_tables
+gap: 007 web-7: host-deny: \\u{1b}[2J
 "
     );
     assert_eq!(fake.request(), Some(Request::Agents));
@@ -133,7 +138,14 @@ ID   NAME   STATE      SINCE                VERSION  GROUPS  PENDING  IN FORCE
             "groups": ["web", "db"], "pending": 2, "in_force": 5
         })
     );
-    assert!(value[1].get("since").is_none());
+    assert_eq!(
+        value[1],
+        serde_json::json!({
+            "id": "007", "name": "web-7", "state": "offline", "address": "192.0.2.7",
+            "groups": [], "pending": 0, "in_force": 0,
+            "gaps": ["firewall-drop: no nf_tables", "host-deny: \u{1b}[2J"]
+        })
+    );
 }
 
 #[test]

@@ -1,0 +1,345 @@
+//! How the verbs about agents are typed: `agents`, `run`, `enroll`, `import`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use crate::ctl::options::Task;
+use crate::daemon::options::Stop;
+use crate::model::{AgentGroup, AgentId, AgentName, CommandName, InvalidSelector, Selector, span};
+use crate::wire::control::{Run, TokenWish};
+
+/// Every agent, the one on the manager's host included.
+const ALL: &str = "all";
+
+const RUN_EXIT_CODES: &str = "\
+Exit codes: 0 applied, already in force or done on every host; 75 some hosts
+have not answered yet; 1 it did not happen on some host.";
+
+const TOKEN_USE: &str = "\
+The token is the only line on stdout. On the host it is used with
+`ripost-agentd enroll --manager HOST:PORT --token -`, which reads it from stdin.";
+
+pub(super) fn agents_arguments(command: Command) -> Command {
+    command.subcommand(
+        Command::new("revoke")
+            .about("Shut an agent out at once, until it enrolls with a token for its id")
+            .arg(
+                Arg::new("id")
+                    .value_name("ID")
+                    .required(true)
+                    .value_parser(remote_agent)
+                    .help("The agent, as `agents` shows it"),
+            ),
+    )
+}
+
+pub(super) fn agents(matches: &ArgMatches) -> Result<Task, Stop> {
+    Ok(match matches.subcommand() {
+        Some((_, revoke)) => Task::Revoke {
+            agent: required(revoke, "id"),
+        },
+        None => Task::Agents,
+    })
+}
+
+pub(super) fn run_arguments(command: Command) -> Command {
+    command
+        .after_help(RUN_EXIT_CODES)
+        .arg(
+            Arg::new("command")
+                .value_name("COMMAND")
+                .required(true)
+                .value_parser(CommandName::parse)
+                .help("A command that manager.conf declares"),
+        )
+        .arg(
+            Arg::new("agent")
+                .long("agent")
+                .value_name("SELECTOR")
+                .required(true)
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(selector)
+                .help("Where: an id (007), a range (010-019), a name, group:NAME, or all"),
+        )
+        .arg(
+            Arg::new("target")
+                .long("target")
+                .value_name("T")
+                .value_parser(not_empty)
+                .help("An address, or what else the executable acts on"),
+        )
+        .arg(
+            Arg::new("timeout")
+                .long("timeout")
+                .value_name("SPAN")
+                .value_parser(some_time)
+                .help("Take it back after this: seconds, or 10m, 2h, 1d [default: never]"),
+        )
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<Task, Stop> {
+    let agents = matches
+        .get_many::<String>("agent")
+        .expect("the parser requires it");
+    Ok(Task::Run(Run {
+        command: required(matches, "command"),
+        agents: agents.cloned().collect(),
+        target: matches.get_one::<String>("target").cloned(),
+        timeout: matches
+            .get_one::<Duration>("timeout")
+            .map(Duration::as_secs),
+    }))
+}
+
+pub(super) fn enroll_arguments(command: Command) -> Command {
+    command
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(token_arguments(
+            Command::new("token").about("Make a token with which hosts can become agents"),
+        ))
+}
+
+fn token_arguments(command: Command) -> Command {
+    command
+        .after_help(TOKEN_USE)
+        .arg(
+            Arg::new("id")
+                .long("id")
+                .value_name("ID")
+                .value_parser(remote_agent)
+                .help("The one agent it is for, which may be enrolled already"),
+        )
+        .arg(
+            Arg::new("name")
+                .long("name")
+                .value_name("NAME")
+                .value_parser(AgentName::parse)
+                .help("The name the agent gets, whatever its host wishes"),
+        )
+        .arg(
+            Arg::new("group")
+                .long("group")
+                .value_name("GROUP")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .value_parser(AgentGroup::parse)
+                .help("A group the agent joins; repeat for more"),
+        )
+        .arg(
+            Arg::new("uses")
+                .long("uses")
+                .value_name("N")
+                .default_value("1")
+                .value_parser(value_parser!(u32).range(1..))
+                .help("How many hosts may enroll with it"),
+        )
+        .arg(ttl())
+}
+
+/// How long tokens are valid.
+fn ttl() -> Arg {
+    Arg::new("ttl")
+        .long("ttl")
+        .value_name("SPAN")
+        .default_value("24h")
+        .value_parser(some_time)
+        .help("How long it is valid: seconds, or 10m, 2h, 1d")
+}
+
+pub(super) fn enroll(matches: &ArgMatches) -> Result<Task, Stop> {
+    let (_, token) = matches
+        .subcommand()
+        .expect("the parser requires a subcommand");
+    let groups = token.get_many::<AgentGroup>("group");
+    let wish = TokenWish {
+        id: token.get_one::<AgentId>("id").cloned(),
+        name: token.get_one::<AgentName>("name").cloned(),
+        groups: groups.unwrap_or_default().cloned().collect(),
+        uses: required(token, "uses"),
+        ttl: required::<Duration>(token, "ttl").as_secs(),
+    };
+    if wish.uses > 1 && (wish.id.is_some() || wish.name.is_some()) {
+        let text = "error: a token with --id or --name is for one host\n(leave --uses out, or make a token without an id and a name)\n";
+        return Err(Stop::usage(text.to_owned()));
+    }
+    Ok(Task::EnrollToken(wish))
+}
+
+pub(super) fn import_arguments(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new("path")
+                .value_name("PATH")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("A client.keys, or the folder of an installation, such as /var/ossec"),
+        )
+        .arg(ttl().help("How long the tokens are valid: seconds, or 10m, 2h, 1d"))
+}
+
+pub(super) fn import(matches: &ArgMatches) -> Result<Task, Stop> {
+    Ok(Task::Import {
+        path: required(matches, "path"),
+        ttl: required(matches, "ttl"),
+    })
+}
+
+fn required<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
+    matches
+        .get_one::<T>(name)
+        .expect("the parser requires it, or it has a default value")
+        .clone()
+}
+
+/// An agent with a certificate, which the one on the manager's host has not.
+fn remote_agent(text: &str) -> Result<AgentId, String> {
+    match AgentId::parse(text) {
+        Ok(AgentId::MANAGER) => {
+            Err("it is the manager's own host, which is let in without a certificate".to_owned())
+        }
+        Ok(id) => Ok(id),
+        Err(error) => Err(format!("it {error}")),
+    }
+}
+
+fn selector(text: &str) -> Result<String, InvalidSelector> {
+    match text {
+        ALL => Ok(ALL.to_owned()),
+        _ => Selector::parse(text).map(|selector| selector.to_string()),
+    }
+}
+
+fn not_empty(text: &str) -> Result<String, &'static str> {
+    match text.trim() {
+        "" => Err("it is empty"),
+        text => Ok(text.to_owned()),
+    }
+}
+
+fn some_time(text: &str) -> Result<Duration, String> {
+    match span::parse(text) {
+        Ok(written) if written.span.is_zero() => Err("it is no time at all".to_owned()),
+        Ok(written) => Ok(written.span),
+        Err(error) => Err(format!("it {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use crate::ctl::options::{Task, parse};
+    use crate::daemon::exit;
+    use crate::daemon::options::Stop;
+    use crate::model::{AgentGroup, AgentId, AgentName, CommandName};
+    use crate::wire::control::{Run, TokenWish};
+
+    /// Words with a blank between two of them.
+    fn task(line: &str) -> Result<Task, Stop> {
+        let words = std::iter::once("ripostctl").chain(line.split(' '));
+        parse(words.map(OsString::from), None).map(|options| options.task)
+    }
+
+    fn id(text: &str) -> AgentId {
+        AgentId::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_run_says_what_where_against_whom_and_for_how_long() {
+        let run = Run {
+            command: CommandName::parse("firewall-drop").unwrap(),
+            agents: ["007", "010-019", "web-7", "group:db", "all"]
+                .map(str::to_owned)
+                .to_vec(),
+            target: Some("203.0.113.9".to_owned()),
+            timeout: Some(600),
+        };
+        let line = "run firewall-drop --agent 7,10-19 --agent web-7 --agent group:db,all --target 203.0.113.9 --timeout 10m";
+        assert_eq!(task(line), Ok(Task::Run(run)));
+        let run = Run {
+            command: CommandName::parse("notify").unwrap(),
+            agents: vec!["007".to_owned()],
+            target: None,
+            timeout: None,
+        };
+        assert_eq!(task("run notify --agent 007"), Ok(Task::Run(run)));
+    }
+
+    #[test]
+    fn a_token_is_for_one_host_and_one_day_unless_more_is_said() {
+        let wish = TokenWish {
+            id: None,
+            name: None,
+            groups: Vec::new(),
+            uses: 1,
+            ttl: 86_400,
+        };
+        assert_eq!(task("enroll token"), Ok(Task::EnrollToken(wish.clone())));
+        let group = |text| AgentGroup::parse(text).unwrap();
+        let bound = TokenWish {
+            id: Some(id("7")),
+            name: Some(AgentName::parse("web-7").unwrap()),
+            groups: vec![group("web"), group("eu"), group("db")],
+            ttl: 7_200,
+            ..wish.clone()
+        };
+        let line = "enroll token --id 7 --name web-7 --group web,eu --group db --uses 1 --ttl 2h";
+        assert_eq!(task(line), Ok(Task::EnrollToken(bound)));
+        let many = TokenWish { uses: 50, ..wish };
+        assert_eq!(task("enroll token --uses 50"), Ok(Task::EnrollToken(many)));
+    }
+
+    #[test]
+    fn agents_are_shown_or_one_is_shut_out() {
+        assert_eq!(task("agents"), Ok(Task::Agents));
+        let agent = id("7");
+        assert_eq!(task("agents revoke 007"), Ok(Task::Revoke { agent }));
+        let import = Task::Import {
+            path: PathBuf::from("x"),
+            ttl: Duration::from_secs(604_800),
+        };
+        assert_eq!(task("import x --ttl 7d"), Ok(import));
+    }
+
+    #[test]
+    fn what_would_be_guessed_or_ignored_is_refused() {
+        for (line, text) in [
+            ("run firewall-drop", "--agent"),
+            ("run firewall-drop --agent 007,", "is no agent"),
+            ("run firewall-drop --agent 9-8", "is empty"),
+            ("run firewall-drop --agent *", "is no agent"),
+            ("run firewall-drop --agent", "--agent"),
+            ("run !x --agent 007", "starts with"),
+            ("run x --agent 007 --timeout 0", "no time at all"),
+            ("run x --agent 007 --timeout 10min", "units s, m, h, d"),
+            ("run x --agent 007 --target ", "--target"),
+            ("run x y --agent 007", "'y'"),
+            ("enroll", "token"),
+            ("enroll tokn", "'token'"),
+            ("enroll token --id web", "not an agent id"),
+            ("enroll token --id 000", "manager's own host"),
+            ("enroll token --name 7web", "starts with '7'"),
+            ("enroll token --group a/b", "contains '/'"),
+            ("enroll token --uses 0", "--uses"),
+            ("enroll token --ttl 0", "no time at all"),
+            ("enroll token --id 7 --uses 2", "one host"),
+            ("enroll token --name web --uses 2", "one host"),
+            ("agents revoke", "<ID>"),
+            ("agents revoke web", "not an agent id"),
+            ("agents revoke 000", "manager's own host"),
+            ("agents remove 007", "unrecognized"),
+            ("import", "<PATH>"),
+            ("import a b", "'b'"),
+        ] {
+            let stop = task(line).unwrap_err();
+            assert_eq!(stop.code, exit::USAGE, "{line}");
+            assert!(stop.text.contains(text), "{line}: {}", stop.text);
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! `ripost-agentd enroll`: makes this host an agent of a manager elsewhere.
+//!
+//! Everything that can be refused is looked at before the manager is asked,
+//! because asking uses the token up. Then `etc/tls/agent.pem` is stored, and
+//! last `agent.conf` is told of the manager. A crash between these two leaves
+//! a host that is enrolled and does not know where to dial: the same command
+//! once more mends that without a token. A crash before them leaves a host that
+//! is not enrolled, which needs a new token for the id it was given.
+
+mod wish;
+
+pub use wish::{Held, Wish};
+pub(super) use wish::{VERB, command, parse};
+
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+use crate::config::client::set_server;
+use crate::config::{self, Context};
+use crate::daemon::exit;
+use crate::daemon::failure::Failure;
+use crate::daemon::options::Options;
+use crate::model::ServerAddress;
+use crate::sys::fs;
+use crate::transport::dial::DialError;
+use crate::transport::enroll::{self, Enrolled};
+use crate::transport::pki::{Credentials, PkiError};
+use crate::wire::Denial;
+use crate::wire::enroll::Token;
+
+/// Enrolls this host. Answers what to tell the person.
+pub(super) async fn run(options: &Options, wish: &Wish) -> Result<String, Failure> {
+    let done = attempt(options, wish).await;
+    // A text of the manager's may be in it.
+    done.map_err(|failure| Failure::new(failure.code, escape(&failure.text)))
+}
+
+async fn attempt(options: &Options, wish: &Wish) -> Result<String, Failure> {
+    let place = Place::look(options, &wish.manager)?;
+    let token = wish.token.read()?;
+    if wish.held == Held::Keep
+        && let Some(held) = place.held()?
+    {
+        place.resume(wish, &held, &token)?;
+        return Ok(place.resumed(&held, &wish.manager));
+    }
+    let name = match &wish.name {
+        Some(name) => name.clone(),
+        None => wish::own_name()?,
+    };
+    let enrolled = enroll::enroll(&wish.manager, &token, &name)
+        .await
+        .map_err(|error| not_enrolled(&error))?;
+    place.take(&enrolled)?;
+    Ok(place.enrolled(&enrolled, &wish.manager))
+}
+
+/// The home of this host, found fit.
+struct Place {
+    home: PathBuf,
+    tls: PathBuf,
+    /// `agent.conf` without links, what it says and what it is to say.
+    config: PathBuf,
+    old: Vec<u8>,
+    new: Vec<u8>,
+    /// The managers it names so far.
+    named: Vec<ServerAddress>,
+}
+
+impl Place {
+    fn look(options: &Options, manager: &ServerAddress) -> Result<Self, Failure> {
+        let home = crate::sys::exe::Home::open(&options.home)?;
+        let home = home.path().to_owned();
+        if home.join("etc/manager.conf").exists() {
+            let text = format!(
+                "enroll {}: it has an etc/manager.conf, so this host is agent 000 of its own manager\n\
+                 (that needs no token: start ripost-agentd; a home without a manager is made by \
+                 `ripostctl init --agent DIR`)",
+                home.display()
+            );
+            return Err(Failure::new(exit::FAILED, text));
+        }
+        let (config, old, named) = configuration(&options.config)?;
+        let new =
+            set_server(&old, manager).map_err(|error| Failure::new(exit::CONFIGURATION, error))?;
+        Ok(Self {
+            tls: home.join("etc/tls"),
+            home,
+            config,
+            old,
+            new,
+            named,
+        })
+    }
+
+    /// The identity the host has already.
+    fn held(&self) -> Result<Option<Credentials>, Failure> {
+        Credentials::load(&self.tls).map_err(|error| {
+            let why = Failure::chain(exit::FAILED, &error);
+            let text = format!("{}\n(or replace it: repeat this with --force)", why.text);
+            Failure::new(exit::FAILED, text)
+        })
+    }
+
+    /// Ends an enrollment that was interrupted: the identity is of the token's
+    /// manager, and only `agent.conf` does not name that.
+    fn resume(&self, wish: &Wish, held: &Credentials, token: &Token) -> Result<(), Failure> {
+        let is_whole = held.pin() == token.pin && held.not_after() > clock::wall();
+        if is_whole && !self.named.contains(&wish.manager) {
+            return self.tell_config();
+        }
+        let text = format!(
+            "enroll {}: this host is agent {id} already\n\
+             (nothing is wrong if its manager shows it; else get a token with `ripostctl enroll \
+             token --id {id}` there, and repeat this with --force)",
+            self.home.display(),
+            id = held.agent_id(),
+        );
+        Err(Failure::new(exit::FAILED, text))
+    }
+
+    /// Stores what the manager has given.
+    fn take(&self, enrolled: &Enrolled) -> Result<(), Failure> {
+        let id = enrolled.credentials.agent_id();
+        enrolled.credentials.store(&self.tls).map_err(|error| {
+            let why = pki_failure(&error);
+            let text = format!(
+                "{}\n(the token is used up: when this is mended, get another with `ripostctl \
+                 enroll token --id {id}` on the manager, and repeat this with it)",
+                why.text
+            );
+            Failure::new(why.code, text)
+        })?;
+        self.tell_config().map_err(|why| {
+            let text = format!(
+                "{}\n(this host is agent {id} now, and only this is left: when it is mended, \
+                 repeat the command)",
+                why.text
+            );
+            Failure::new(why.code, text)
+        })
+    }
+
+    fn tell_config(&self) -> Result<(), Failure> {
+        if self.old == self.new {
+            return Ok(());
+        }
+        fs::replace(&self.config, &self.new, 0o640).map_err(Failure::from)
+    }
+
+    fn enrolled(&self, enrolled: &Enrolled, manager: &ServerAddress) -> String {
+        let groups: Vec<_> = enrolled.groups.iter().map(|group| group.as_str()).collect();
+        let groups = match groups[..] {
+            [] => String::new(),
+            [..] => format!(" (groups: {})", groups.join(", ")),
+        };
+        let id = enrolled.credentials.agent_id();
+        let name = &enrolled.name;
+        format!(
+            "enrolled as agent {id} {name}{groups} of {manager}\n{}",
+            self.next()
+        )
+    }
+
+    fn resumed(&self, held: &Credentials, manager: &ServerAddress) -> String {
+        let (id, config) = (held.agent_id(), self.config.display());
+        format!(
+            "this host was agent {id} of this manager already; {config} now names {manager}, and \
+             the token was not used\n{}",
+            self.next()
+        )
+    }
+
+    fn next(&self) -> String {
+        let home = self.home.display();
+        format!("next: start `ripost-agentd --home {home}`, or restart it if it runs\n")
+    }
+}
+
+/// The file that is to name the manager, without links, what it says, and the
+/// managers it names.
+fn configuration(file: &Path) -> Result<(PathBuf, Vec<u8>, Vec<ServerAddress>), Failure> {
+    // What cannot be resolved cannot be read either, which says why.
+    let path = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let Some(bytes) = fs::read(&path)? else {
+        let text = format!(
+            "read {}: there is no such file\n(`ripostctl init --agent DIR` makes a home with one)",
+            path.display()
+        );
+        return Err(Failure::new(exit::CONFIGURATION, text));
+    };
+    let checked = config::agent(&bytes, &path, &Context::default());
+    let problems = checked.problems();
+    let Some(config) = checked.value else {
+        let text = format!(
+            "use {}: it has errors, nothing was changed\n{}",
+            path.display(),
+            problems.trim_end()
+        );
+        return Err(Failure::new(exit::CONFIGURATION, text));
+    };
+    Ok((path, bytes, config.servers))
+}
+
+fn not_enrolled(error: &DialError) -> Failure {
+    let code = match error {
+        DialError::NoServer
+        | DialError::Lookup { .. }
+        | DialError::Unreachable { .. }
+        | DialError::Silent { .. }
+        | DialError::Closed { .. }
+        | DialError::Lost { .. } => exit::UNAVAILABLE,
+        DialError::Tls { .. } => exit::NOT_PERMITTED,
+        DialError::Denied { denial, .. } => match denial {
+            Denial::NotPermitted => exit::NOT_PERMITTED,
+            Denial::Version => exit::UNAVAILABLE,
+            Denial::Busy | Denial::Twice => exit::TRY_AGAIN,
+        },
+        DialError::Pki(error) => return pki_failure(error),
+    };
+    Failure::chain(code, error)
+}
+
+fn pki_failure(error: &PkiError) -> Failure {
+    let code = match error {
+        PkiError::File(error) => match error.kind() {
+            Some(std::io::ErrorKind::PermissionDenied) => exit::NOT_PERMITTED,
+            Some(_) | None => exit::TRY_AGAIN,
+        },
+        PkiError::Sent(_) => exit::NOT_PERMITTED,
+        PkiError::Unusable { .. } => exit::FAILED,
+        PkiError::Make(_) | PkiError::Random(_) | PkiError::Tls(_) | PkiError::Verifier(_) => {
+            exit::INTERNAL
+        }
+    };
+    Failure::chain(code, error)
+}
+
+/// Several lines, and nothing else that a terminal would obey.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\'' | '"' | '\\' => escaped.push(c),
+            c => escaped.extend(c.escape_debug()),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(
+            escape("a\n\x1b[2J\u{202e} it's"),
+            "a\n\\u{1b}[2J\\u{202e} it's"
+        );
+    }
+}
