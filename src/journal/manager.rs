@@ -69,8 +69,6 @@ impl Schema for ManagerSchema {
         CREATE INDEX actions_live ON actions (id) WHERE live = 1;
         CREATE TABLE alerts (id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;";
 
-    const MIGRATE: &'static [&'static str] = &[];
-
     fn apply(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         match op {
             Op::Checkpoint { source, checkpoint } => transaction
