@@ -191,6 +191,7 @@ impl Manager {
                     value,
                 })
                 .collect(),
+            manager: None,
             problems: self.problems(),
         }
     }
