@@ -35,8 +35,6 @@ impl Schema for RosterSchema {
         CREATE TABLE capabilities (digest TEXT PRIMARY KEY, row TEXT NOT NULL) STRICT;
         CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;";
 
-    const MIGRATE: &'static [&'static str] = &[];
-
     fn apply(transaction: &Transaction<'_>, op: &Change) -> rusqlite::Result<()> {
         match op {
             Change::Agent(row) => transaction

@@ -67,6 +67,7 @@ fn boot_id() -> BootId {
     BootId("a".to_owned())
 }
 
+/// An entry as a journal gives it back.
 fn entry(number: u8, ended: bool) -> Entry {
     let mut ledger = Ledger::new(boot_id());
     let action = action(number);
@@ -75,7 +76,8 @@ fn entry(number: u8, ended: bool) -> Entry {
     if ended {
         drop(ledger.refuse(id, ActionState::Refused, "no".to_owned(), NOW));
     }
-    ledger.entry(id).unwrap().clone()
+    let text = serde_json::to_string(ledger.entry(id).unwrap()).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
@@ -274,17 +276,6 @@ async fn a_journal_that_cannot_be_brought_up_stays_as_it_was() {
     }
     let connection = Connection::open(&path).unwrap();
     connection.prepare("SELECT other FROM integers").unwrap();
-}
-
-#[test]
-fn there_is_a_step_from_each_version_to_the_next() {
-    fn steps<S: Schema>() -> (usize, usize) {
-        let wanted = usize::try_from(S::VERSION - 1).unwrap();
-        (S::MIGRATE.len(), wanted)
-    }
-    for (have, want) in [steps::<AgentSchema>(), steps::<ManagerSchema>()] {
-        assert_eq!(have, want);
-    }
 }
 
 async fn agent_journal(folder: &TempDir) -> (Journal<AgentSchema>, AgentReader) {

@@ -12,8 +12,8 @@ use crate::model::{ActionId, ActionState, AgentId, Record};
 use crate::policy;
 use crate::wire::{Frame, FrameError, ToAgent};
 
-use super::host::{Host, WINDOW};
 use super::Manager;
+use super::host::{Host, WINDOW};
 
 /// Bytes on their way to all agents together. Beyond it what waits stays in the
 /// journal until others have acknowledged theirs.
@@ -448,9 +448,8 @@ impl Manager {
         }
         // What is on its way into the journal cannot be read yet.
         let is_written = *self.delivery.written.borrow() >= self.journal.next() - 1;
-        self.delivery.may_expire = !self.unwritten.is_empty()
-            || !is_written
-            || self.reader.has_queued().unwrap_or(true);
+        self.delivery.may_expire =
+            !self.unwritten.is_empty() || !is_written || self.reader.has_queued().unwrap_or(true);
     }
 }
 
