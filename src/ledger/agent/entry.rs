@@ -62,6 +62,9 @@ pub struct Entry {
     pub accepted: Wall,
     pub step: Step,
     pub end: Option<End>,
+    /// Until when it may begin, if that is not its end.
+    #[serde(default)]
+    pub begin_by: Option<End>,
     pub keys: Option<Keys>,
     /// Whether the executable has printed `check_keys`, so that it may have gone on.
     pub printed_keys: bool,
@@ -95,6 +98,7 @@ impl Entry {
             accepted,
             step: Step::Waiting,
             end,
+            begin_by: None,
             keys: None,
             printed_keys: false,
             process: None,
@@ -139,6 +143,11 @@ impl Entry {
     /// What remains of its time; `None` without an end.
     pub fn left(&self, now: Now, boot_id: &BootId) -> Option<Duration> {
         self.end.as_ref().map(|end| end.left(now, boot_id))
+    }
+
+    /// When an action that has not begun need not begin any more.
+    pub(super) fn pointless_at(&self) -> Option<&End> {
+        self.end.as_ref().or(self.begin_by.as_ref())
     }
 
     /// The record of an action as it stands now.

@@ -126,9 +126,33 @@ impl Ledger {
         });
         self.entries
             .insert(id, Entry::new(action, is_bundled, end, now.wall));
+        self.arm(id);
         let mut changes = Changes::default();
         changes.change(id);
         changes
+    }
+
+    /// Lets an accepted action without end begin within `patience` only. Called
+    /// before it is journalled.
+    pub fn begin_within(&mut self, id: ActionId, patience: Duration, now: Now) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.begin_by = Some(End::after(patience, patience, now, &self.boot_id));
+        }
+        self.arm(id);
+    }
+
+    /// Ends an action that has not begun if it is too late for it.
+    pub fn expire(&mut self, id: ActionId, now: Now) -> Option<Changes> {
+        let entry = self.entries.get(&id)?;
+        let over = entry.pointless_at()?.left(now, &self.boot_id).is_zero();
+        if entry.step != Step::Waiting || !over {
+            return None;
+        }
+        let detail = match entry.end {
+            Some(_) => "its timeout was over before it could start",
+            None => "it waited longer than makes sense before it could start",
+        };
+        Some(self.refuse(id, ActionState::Expired, detail.to_owned(), now))
     }
 
     /// Ends an action that has not started, for a reason.
@@ -140,6 +164,7 @@ impl Ledger {
         now: Now,
     ) -> Changes {
         let mut changes = Changes::default();
+        self.disarm(id);
         let Some(entry) = self.entries.get_mut(&id) else {
             return changes;
         };
@@ -169,15 +194,14 @@ impl Ledger {
     /// does not want that run any more. An add whose time is over before it
     /// began is expired instead.
     pub fn start(&mut self, id: ActionId, kind: Mode, now: Now) -> Option<Changes> {
-        let boot_id = self.boot_id.clone();
+        if let Some(expired) = self.expire(id, now) {
+            return Some(expired);
+        }
         let entry = self.entries.get_mut(&id)?;
+        let begins = entry.step == Step::Waiting;
         let mut changes = Changes::default();
         match (kind, entry.step) {
             (Mode::Add, Step::Waiting) => {
-                if entry.left(now, &boot_id) == Some(Duration::ZERO) {
-                    let detail = "its timeout was over before it could start".to_owned();
-                    return Some(self.refuse(id, ActionState::Expired, detail, now));
-                }
                 entry.step = Step::Adding;
                 changes
                     .records
@@ -189,6 +213,10 @@ impl Ledger {
         }
         entry.running = true;
         changes.change(id);
+        if begins {
+            // What it waited for has come.
+            self.disarm(id);
+        }
         Some(changes)
     }
 
@@ -338,7 +366,8 @@ impl Ledger {
                 }
             }
             Step::Reverting | Step::Undoing => changes.runs.push((id, Mode::Delete)),
-            Step::Waiting | Step::Adding | Step::Redoing | Step::Ended => {}
+            Step::Waiting => return self.expire(id, now).unwrap_or_default(),
+            Step::Adding | Step::Redoing | Step::Ended => {}
         }
         changes
     }
@@ -398,14 +427,18 @@ impl Ledger {
         }
     }
 
-    /// Arms the alarm for the end of an entry in force.
+    /// Arms the alarm for the end of an entry, in force or not begun.
     fn arm(&mut self, id: ActionId) {
-        let at = self
-            .entries
-            .get(&id)
-            .and_then(|entry| entry.end.as_ref())
-            .map(End::boot);
-        match at {
+        let end = self.entries.get(&id).and_then(|entry| match entry.step {
+            Step::Waiting => entry.pointless_at(),
+            Step::Adding
+            | Step::InForce
+            | Step::Reverting
+            | Step::Undoing
+            | Step::Redoing
+            | Step::Ended => entry.end.as_ref(),
+        });
+        match end.map(End::boot) {
             Some(at) => self.arm_at(id, at),
             None => self.disarm(id),
         }

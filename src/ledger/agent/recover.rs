@@ -3,6 +3,7 @@
 //! ended before.
 
 use crate::clock::Now;
+use crate::ledger::end::End;
 use crate::model::{ActionId, ActionState, Mode};
 
 use super::{Changes, Entry, Ledger, Step};
@@ -11,7 +12,9 @@ impl Ledger {
     /// Takes in an entry of the journal. Called for all of them before
     /// [`Ledger::recover`].
     pub fn load(&mut self, mut entry: Entry, now: Now) {
-        entry.end = entry.end.map(|end| end.in_this_boot(now, &self.boot_id));
+        let told_anew = |end: End| end.in_this_boot(now, &self.boot_id);
+        entry.end = entry.end.map(told_anew);
+        entry.begin_by = entry.begin_by.map(told_anew);
         self.entries.insert(entry.action.id, entry);
     }
 
@@ -78,7 +81,8 @@ impl Ledger {
         let (step, asked) = (entry.step, entry.asked);
         let mut changes = Changes::default();
         match step {
-            Step::Waiting | Step::Ended => {}
+            Step::Waiting => self.arm(id),
+            Step::Ended => {}
             Step::Reverting | Step::Undoing | Step::Redoing => {
                 changes.runs.push((id, Mode::Delete));
             }

@@ -14,7 +14,7 @@ use crate::model::action::sample::action;
 use crate::model::{Action, ActionId, ActionState, Mode};
 use host::{Host, keys};
 
-use ActionState::{Already, Applied, Done, Failed, Reverted, Reverting, Running};
+use ActionState::{Already, Applied, Done, Expired, Failed, Reverted, Reverting, Running};
 
 #[test]
 fn a_block_is_lifted_at_its_end_and_not_before() {
@@ -78,6 +78,58 @@ fn a_ban_without_end_on_top_of_a_timed_block_has_no_end() {
     host.accept(action(2, "firewall-drop", None), 9);
     host.pass(1_000_000);
     assert!(host.is_blocked(9));
+}
+
+#[test]
+fn an_action_that_does_not_begin_in_time_expires_by_itself_also_after_a_reboot() {
+    // (timeout, patience, what its end or the patience leaves)
+    for (timeout, patience) in [(Some(60), None), (None, Some(60))] {
+        for reboots in [false, true] {
+            let mut host = Host::new();
+            let waits = action(1, "firewall-drop", timeout);
+            let id = waits.id;
+            let left = waits.timeout;
+            let changes = host.ledger.accept(waits, true, left, host.now);
+            if let Some(patience) = patience {
+                let patience = Duration::from_secs(patience);
+                host.ledger.begin_within(id, patience, host.now);
+            }
+            host.take(changes);
+            if reboots {
+                let stored = host.ledger.entry(id).unwrap().clone();
+                let text = serde_json::to_string(&stored).unwrap();
+                host.ledger = Ledger::new(BootId("another".to_owned()));
+                host.ledger
+                    .load(serde_json::from_str(&text).unwrap(), host.now);
+                let changes = host.ledger.recover(host.now);
+                host.take(changes);
+            }
+            host.pass(59);
+            assert_eq!(host.states(1), []);
+            host.pass(1);
+            assert_eq!(host.states(1), [Expired], "{timeout:?} {reboots}");
+            assert!(host.ledger.start(id, Mode::Add, host.now).is_none());
+            assert_eq!(host.ledger.next_due(), None);
+        }
+    }
+}
+
+#[test]
+fn patience_ends_with_the_wait_and_not_what_is_in_force() {
+    let mut host = Host::new();
+    let waits = action(1, "firewall-drop", None);
+    let id = waits.id;
+    host.targets.insert(id, 9);
+    let changes = host.ledger.accept(waits, true, None, host.now);
+    host.ledger
+        .begin_within(id, Duration::from_secs(60), host.now);
+    host.take(changes);
+    host.pass(59);
+    host.run(id, Mode::Add);
+    assert_eq!(host.ledger.next_due(), None);
+    host.pass(1_000_000);
+    assert!(host.is_blocked(9));
+    assert_eq!(host.states(1), [Running, Applied]);
 }
 
 #[test]
