@@ -276,17 +276,6 @@ async fn a_journal_that_cannot_be_brought_up_stays_as_it_was() {
     connection.prepare("SELECT other FROM integers").unwrap();
 }
 
-#[test]
-fn there_is_a_step_from_each_version_to_the_next() {
-    fn steps<S: Schema>() -> (usize, usize) {
-        let wanted = usize::try_from(S::VERSION - 1).unwrap();
-        (S::MIGRATE.len(), wanted)
-    }
-    for (have, want) in [steps::<AgentSchema>(), steps::<ManagerSchema>()] {
-        assert_eq!(have, want);
-    }
-}
-
 async fn agent_journal(folder: &TempDir) -> (Journal<AgentSchema>, AgentReader) {
     let path = folder.path().join("agentd.db");
     let journal = Journal::open(&path).unwrap();
