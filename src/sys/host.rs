@@ -1,6 +1,9 @@
 //! What the host knows of itself: its addresses, default gateways and name
-//! servers. The guards of the agent are built from it.
+//! servers, from which the guards of the agent are built; and what its kernel
+//! and its libraries can do.
 
+mod libraries;
+mod nf_tables;
 mod routes;
 
 use std::fs::File;
@@ -8,6 +11,9 @@ use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::ptr;
+
+pub use libraries::has_library;
+pub use nf_tables::nf_tables;
 
 /// Where the resolver's configuration stands. Where systemd-resolved stands in
 /// between, the first names only its stub and the second the real servers
@@ -58,6 +64,27 @@ pub fn facts() -> Result<HostFacts, UnknownFact> {
         gateways: distinct(routes::default_gateways().map_err(UnknownFact::Routes)?),
         name_servers: distinct(servers),
     })
+}
+
+/// Whether the host speaks IPv6: the kernel lists the addresses it has, loopback
+/// included, in a file that is absent or empty where that is switched off.
+pub fn has_ipv6() -> bool {
+    read_if_there(Path::new("/proc/net/if_inet6")).is_ok_and(|text| !text.is_empty())
+}
+
+/// The kernel and its release, `Linux 6.1.0`.
+pub fn system() -> String {
+    let name = rustix::system::uname();
+    let text = [name.sysname(), name.release()].map(|part| part.to_string_lossy());
+    text.join(" ")
+}
+
+/// The name of this host (hostname(7)).
+pub fn name() -> String {
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn distinct(addresses: Vec<IpAddr>) -> Vec<IpAddr> {
@@ -148,7 +175,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::path::Path;
 
-    use super::{distinct, facts, name_servers, read_if_there};
+    use super::{distinct, facts, has_ipv6, name, name_servers, read_if_there, system};
 
     #[test]
     fn name_servers_are_read_as_the_resolver_reads_them() {
@@ -171,6 +198,16 @@ mod tests {
     fn a_missing_resolver_configuration_names_no_servers() {
         assert_eq!(read_if_there(Path::new("/nonexistent/x")).unwrap(), "");
         assert!(read_if_there(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn the_system_is_named_as_the_kernel_names_itself() {
+        let text = |file: &str| std::fs::read_to_string(file).unwrap().trim().to_owned();
+        let release = text("/proc/sys/kernel/osrelease");
+        assert_eq!(system(), format!("Linux {release}"));
+        assert_eq!(name(), text("/proc/sys/kernel/hostname"));
+        let addresses = facts().unwrap().addresses;
+        assert_eq!(has_ipv6(), addresses.iter().any(IpAddr::is_ipv6));
     }
 
     #[test]
