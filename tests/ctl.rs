@@ -85,6 +85,7 @@ fn status(daemon: Daemon) -> Answer {
                 value: 3,
             },
         ],
+        manager: None,
         problems: vec!["the disk is full".to_owned()],
     })
 }

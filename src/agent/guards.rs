@@ -1,19 +1,40 @@
 //! The host's own look at an action before it runs.
 
+use std::net::IpAddr;
+
 use ipnetwork::IpNetwork;
 
 use crate::clock::{self, Boot};
 use crate::model::Target;
 use crate::policy::{self, Verdict, WhiteList};
-use crate::sys::host;
+use crate::sys::host::{self, HostFacts};
 
 /// How long what the host knows of itself is believed, in milliseconds.
 const FACTS_KEEP: u64 = 2_000;
+
+/// A longer white list is not a person's.
+const MAX_NETWORKS: usize = 1_000_000;
+
+/// What a part of the manager's white list led to.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Listed {
+    /// More is to come, or it cannot be used.
+    No,
+    /// It is the one there was.
+    Same,
+    /// It is another one; the text to store.
+    New(String),
+}
 
 #[derive(Debug)]
 pub(super) struct Guards {
     /// That of the manager; no new action starts before there has been one.
     white_list: Option<WhiteList>,
+    /// What has come of the next one, unless that is too long.
+    gathered: Option<Vec<IpNetwork>>,
+    facts: HostFacts,
+    /// The addresses under which this host reaches its manager.
+    manager: Vec<IpAddr>,
     host: policy::Guards,
     read_at: Option<Boot>,
 }
@@ -30,21 +51,51 @@ impl Guards {
         });
         Self {
             white_list,
+            gathered: Some(Vec::new()),
+            facts: HostFacts::default(),
+            manager: Vec::new(),
             host: policy::Guards::default(),
             read_at: None,
         }
     }
 
-    /// Takes the manager's list in. Returns the text to store, if it is another
-    /// than before.
-    pub(super) fn set_white_list(&mut self, networks: Vec<IpNetwork>) -> Option<String> {
+    /// A new session: the manager sends its white list from the beginning.
+    pub(super) fn begin(&mut self) {
+        self.gathered = Some(Vec::new());
+    }
+
+    /// The addresses under which this host reaches its manager now.
+    pub(super) fn set_manager(&mut self, addresses: &[IpAddr]) {
+        if self.manager != addresses {
+            self.manager = addresses.to_vec();
+            self.host = policy::Guards::new(self.facts.clone(), self.manager.clone());
+        }
+    }
+
+    /// Takes in the manager's list, or a part of it with `more` to come.
+    pub(super) fn list(&mut self, networks: Vec<IpNetwork>, more: bool) -> Listed {
+        if let Some(gathered) = &mut self.gathered {
+            gathered.extend(networks);
+            if gathered.len() > MAX_NETWORKS {
+                log::error!(
+                    "the manager's white list has more than {MAX_NETWORKS} entries and is not used; the one before stays"
+                );
+                self.gathered = None;
+            }
+        }
+        if more {
+            return Listed::No;
+        }
+        let Some(networks) = self.gathered.replace(Vec::new()) else {
+            return Listed::No;
+        };
         let list = WhiteList::new(networks);
         if self.white_list.as_ref() == Some(&list) {
-            return None;
+            return Listed::Same;
         }
         let text = serde_json::to_string(&list).expect("a list of networks always serialises");
         self.white_list = Some(list);
-        Some(text)
+        Listed::New(text)
     }
 
     pub(super) fn has_white_list(&self) -> bool {
@@ -71,7 +122,8 @@ impl Guards {
         }
         match host::facts() {
             Ok(facts) => {
-                self.host = policy::Guards::new(facts, Vec::new());
+                self.facts = facts;
+                self.host = policy::Guards::new(self.facts.clone(), self.manager.clone());
                 self.read_at = Some(now);
             }
             // What was known before still protects the host.
@@ -79,5 +131,84 @@ impl Guards {
                 log::error!(error:% = error; "cannot read this host's addresses, gateways and name servers")
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use ipnetwork::IpNetwork;
+
+    use super::{Guards, Listed};
+    use crate::model::Target;
+    use crate::policy::{Verdict, WhiteList};
+
+    fn networks(texts: &[&str]) -> Vec<IpNetwork> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn allows(guards: &mut Guards, address: &str) -> Option<bool> {
+        let target = Target::parse_address(address).unwrap();
+        let verdict = guards.judge(Some(&target), &WhiteList::default());
+        verdict.map(|verdict| verdict == Verdict::Allow)
+    }
+
+    #[test]
+    fn a_white_list_in_parts_holds_as_a_whole_and_not_before() {
+        let mut guards = Guards::new(None);
+        let first = networks(&["203.0.113.0/24"]);
+        let second = networks(&["198.51.100.0/24"]);
+        assert_eq!(guards.list(first.clone(), true), Listed::No);
+        assert!(!guards.has_white_list());
+        assert_eq!(allows(&mut guards, "192.0.2.77"), None);
+        let Listed::New(text) = guards.list(second, false) else {
+            panic!("the list is complete");
+        };
+        for address in ["203.0.113.1", "198.51.100.1"] {
+            assert_eq!(allows(&mut guards, address), Some(false), "{address}");
+            let mut restarted = Guards::new(Some(&text));
+            assert_eq!(allows(&mut restarted, address), Some(false), "{address}");
+        }
+        assert_eq!(allows(&mut guards, "192.0.2.77"), Some(true));
+        // The next one replaces all of it.
+        assert!(matches!(guards.list(first.clone(), false), Listed::New(_)));
+        assert_eq!(allows(&mut guards, "198.51.100.1"), Some(true));
+        assert_eq!(guards.list(first, false), Listed::Same);
+    }
+
+    #[test]
+    fn a_list_that_broke_off_with_its_session_is_forgotten() {
+        let mut guards = Guards::new(None);
+        guards.list(networks(&["203.0.113.0/24"]), true);
+        guards.begin();
+        guards.list(networks(&["198.51.100.0/24"]), false);
+        assert_eq!(allows(&mut guards, "203.0.113.1"), Some(true));
+        assert_eq!(allows(&mut guards, "198.51.100.1"), Some(false));
+    }
+
+    #[test]
+    fn a_list_that_is_too_long_changes_nothing() {
+        let mut guards = Guards::new(None);
+        guards.list(networks(&["203.0.113.0/24"]), false);
+        let part = vec!["198.51.100.0/24".parse().unwrap(); super::MAX_NETWORKS / 2 + 1];
+        assert_eq!(guards.list(part.clone(), true), Listed::No);
+        assert_eq!(guards.list(part, false), Listed::No);
+        assert_eq!(allows(&mut guards, "203.0.113.1"), Some(false));
+        assert_eq!(allows(&mut guards, "198.51.100.1"), Some(true));
+        let next = guards.list(networks(&["198.51.100.0/24"]), false);
+        assert!(matches!(next, Listed::New(_)));
+    }
+
+    #[test]
+    fn the_manager_is_guarded_as_soon_as_its_address_is_known_and_no_longer() {
+        let mut guards = Guards::new(None);
+        guards.list(Vec::new(), false);
+        let manager: IpAddr = "::ffff:203.0.113.9".parse().unwrap();
+        assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));
+        guards.set_manager(&[manager]);
+        assert_eq!(allows(&mut guards, "203.0.113.9"), Some(false));
+        guards.set_manager(&[]);
+        assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));
     }
 }

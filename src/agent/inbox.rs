@@ -7,11 +7,13 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::{self, Boot};
 use crate::executor::{Outcome, Progress, RunId};
+use crate::model::{Capabilities, JournalId};
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
+use crate::wire::enroll::PublicKey;
 use crate::wire::{Frame, ToAgent};
 
-use super::link::{LinkEvent, Reports};
+use super::link::{LinkEvent, LinkState, Reports};
 use super::{Agent, Settings};
 
 /// Events of each kind that may wait.
@@ -29,8 +31,12 @@ pub enum Steer {
 pub(super) enum Event {
     Steer(Steer),
     Asked(Asked),
-    Linked(mpsc::Sender<Frame>),
+    /// A session has begun, with a manager whose journal has this id.
+    Linked(mpsc::Sender<Frame>, Option<JournalId>),
     Unlinked,
+    Renew(PublicKey),
+    /// What this host can do has been looked up.
+    Capable(Box<Capabilities>),
     Told(ToAgent),
     /// An action waits until it is accepted.
     Held,
@@ -50,7 +56,10 @@ pub struct Inbox {
     steer: mpsc::Receiver<Steer>,
     asked: mpsc::Receiver<Asked>,
     link: mpsc::Receiver<LinkEvent>,
+    link_state: watch::Receiver<LinkState>,
     reports: Reports,
+    capable: mpsc::Receiver<Box<Capabilities>>,
+    capable_sender: mpsc::Sender<Box<Capabilities>>,
     progress: mpsc::Receiver<(RunId, Progress)>,
     progress_sender: mpsc::Sender<(RunId, Progress)>,
     /// An action that came when none was accepted, and when. What the manager
@@ -67,7 +76,9 @@ impl Inbox {
     pub fn new() -> std::io::Result<(Self, mpsc::Sender<Steer>, mpsc::Sender<Asked>)> {
         let (steer_sender, steer) = mpsc::channel(8);
         let (asked_sender, asked) = mpsc::channel(QUEUE);
-        let (reports, link) = mpsc::channel(QUEUE);
+        let (events, link) = mpsc::channel(QUEUE);
+        let (state, link_state) = watch::channel(LinkState::default());
+        let (capable_sender, capable) = mpsc::channel(1);
         let (progress_sender, progress) = mpsc::channel(QUEUE);
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +86,10 @@ impl Inbox {
             steer,
             asked,
             link,
-            reports: Reports(reports),
+            link_state,
+            reports: Reports { events, state },
+            capable,
+            capable_sender,
             progress,
             progress_sender,
             held: None,
@@ -89,6 +103,14 @@ impl Inbox {
     /// Where the link to the manager reports to.
     pub fn reports(&self) -> Reports {
         self.reports.clone()
+    }
+
+    pub(super) fn capable(&self) -> mpsc::Sender<Box<Capabilities>> {
+        self.capable_sender.clone()
+    }
+
+    pub(super) fn link_state(&self) -> watch::Receiver<LinkState> {
+        self.link_state.clone()
     }
 
     pub(super) fn progress(&self) -> mpsc::Sender<(RunId, Progress)> {
@@ -137,16 +159,18 @@ impl Inbox {
                 rang.expect("a timer descriptor can be read");
                 Event::Rang
             }
+            Some(found) = self.capable.recv() => Event::Capable(found),
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             () = agent.outbox.send_next() => Event::Sent,
             Ok(()) = synced.changed() => Event::Synced,
             Some(event) = self.link.recv(), if listens => match event {
-                LinkEvent::Up(link) => Event::Linked(link),
+                LinkEvent::Up { outgoing, manager } => Event::Linked(outgoing, manager),
                 LinkEvent::Told(message @ ToAgent::Act { .. }) if !accepts => {
                     self.held = Some((clock::boot(), message));
                     Event::Held
                 }
                 LinkEvent::Told(message) => Event::Told(message),
+                LinkEvent::Renew(key) => Event::Renew(key),
                 LinkEvent::Down => Event::Unlinked,
             },
             _ = self.prune.tick() => Event::Prune,

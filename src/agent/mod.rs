@@ -6,20 +6,24 @@
 //! channels are bounded: when too many actions wait, it stops reading from its
 //! manager, while reverts go on.
 
+mod capabilities;
 mod guards;
 mod inbox;
+mod intake;
 mod link;
 mod memory;
 mod outbox;
 mod recover;
 mod requests;
 mod runs;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::BootId;
@@ -30,16 +34,17 @@ use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, Step};
 use crate::ledger::reverts::Waiters;
-use crate::model::{Action, ActionId, ActionState, Keys, Mode, Target};
-use crate::policy::{self, Verdict, WhiteList};
+use crate::model::{ActionId, Instance, JournalId, Keys, Mode, Target};
+use crate::policy::WhiteList;
 use crate::sys::exe::Home;
-use crate::wire::ToAgent;
+use crate::wire::ToManager;
 use crate::wire::control::Answer;
 
 use guards::Guards;
 use inbox::Event;
 pub use inbox::{Inbox, Steer};
-pub use link::dial;
+use link::LinkState;
+pub use link::{Caller, Link, Reports};
 use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
@@ -61,6 +66,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Parts {
     pub home: Home,
     pub boot_id: BootId,
+    /// Made at random for this run.
+    pub instance: Instance,
     pub settings: Settings,
     /// Takes whoever asks for a reload.
     pub reloads: mpsc::Sender<oneshot::Sender<Answer>>,
@@ -120,6 +127,15 @@ pub struct Agent {
     progress: mpsc::Sender<(RunId, Progress)>,
     reverts: Waiters<Asker>,
     reloads: mpsc::Sender<oneshot::Sender<Answer>>,
+    /// How the link to the manager stands.
+    link: watch::Receiver<LinkState>,
+    /// The manager's journal that was last told everything.
+    manager: Option<JournalId>,
+    /// Names this journal to the manager.
+    journal_id: JournalId,
+    instance: Instance,
+    /// Has what this host can do looked up again.
+    look_again: Arc<Notify>,
     stopping: bool,
 }
 
@@ -149,10 +165,15 @@ impl Agent {
             held_keys: Vec::new(),
             unguarded: VecDeque::new(),
             alerts: HashMap::new(),
-            outbox: Outbox::new(loaded.updates, journal.synced()),
+            outbox: Outbox::new(loaded.updates, loaded.next_seq, journal.synced()),
             progress: inbox.progress(),
             reverts: Waiters::default(),
             reloads: parts.reloads,
+            link: inbox.link_state(),
+            manager: loaded.manager,
+            journal_id: loaded.journal,
+            instance: parts.instance,
+            look_again: Arc::default(),
             stopping: false,
             journal,
             home: parts.home,
@@ -165,9 +186,23 @@ impl Agent {
         Ok(agent)
     }
 
+    /// How this agent introduces itself.
+    pub fn caller(&self) -> Caller {
+        Caller {
+            boot_id: self.boot_id.clone(),
+            journal: self.journal_id,
+            instance: self.instance,
+        }
+    }
+
     /// Runs until it is told to stop; what is in force stays in force.
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut synced = self.journal.synced();
+        tokio::spawn(capabilities::watch(
+            self.home.clone(),
+            Arc::clone(&self.look_again),
+            inbox.capable(),
+        ));
         self.recover().await;
         let mut give_up = None;
         loop {
@@ -189,15 +224,20 @@ impl Agent {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Steer(Steer::Reload(settings)) => self.settings = settings,
+            Event::Steer(Steer::Reload(settings)) => {
+                self.settings = settings;
+                self.look_again.notify_one();
+            }
             Event::Steer(Steer::Stop) => {}
             Event::Prune => {
                 let before = clock::wall().minus(REMEMBERED);
                 self.journal.write(vec![Op::Prune { before }]).await;
             }
             Event::Asked(asked) => self.answer(asked).await,
-            Event::Linked(link) => self.outbox.connect(link),
+            Event::Linked(link, manager) => self.linked(link, manager).await,
+            Event::Renew(key) => self.outbox.answer(ToManager::Renew { key }),
             Event::Unlinked => self.outbox.disconnect(),
+            Event::Capable(capabilities) => self.outbox.describe(*capabilities),
             Event::Told(message) => self.told(message).await,
             Event::Progress(run, progress) => self.progress(run, progress).await,
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
@@ -209,7 +249,9 @@ impl Agent {
     /// Whether another action may be taken from the manager. What is looked up
     /// or taken back does not count: there may be very much of it after a start.
     fn accepts(&self) -> bool {
-        self.fresh.len() + self.unguarded.len() < MAX_PENDING && !self.journal.health().is_failing()
+        self.fresh.len() + self.unguarded.len() < MAX_PENDING
+            && !self.outbox.is_full()
+            && !self.journal.health().is_failing()
     }
 
     /// While it stops, no end is begun any more, so none may wake it up.
@@ -226,156 +268,6 @@ impl Agent {
             self.start_planned().await;
         }
         self.answer_reverts();
-    }
-
-    async fn told(&mut self, message: ToAgent) {
-        match message {
-            ToAgent::WhiteList { networks, more: _ } => {
-                if let Some(stored) = self.guards.set_white_list(networks) {
-                    self.journal.write(vec![Op::WhiteList(stored)]).await;
-                }
-                for id in std::mem::take(&mut self.unguarded) {
-                    self.admit(id).await;
-                }
-            }
-            ToAgent::Act {
-                action,
-                alert,
-                remaining_ms,
-                age_ms,
-            } => {
-                // Without a timeout, age tells when it has become pointless.
-                let too_late = policy::PATIENCE.as_millis() <= age_ms.into();
-                let left = match remaining_ms {
-                    Some(remaining) => Some(Duration::from_millis(remaining)),
-                    None => too_late.then_some(Duration::ZERO),
-                };
-                self.act(*action, alert, left).await;
-            }
-            ToAgent::Revert { id, request } => {
-                self.revert(vec![id], Asker::Manager { request }).await;
-            }
-            ToAgent::Stored { up_to } => {
-                self.outbox.stored(up_to);
-                self.journal.write(vec![Op::Confirmed { up_to }]).await;
-            }
-            // The session answers pings.
-            ToAgent::Ping | ToAgent::Pong | ToAgent::Renewed { .. } => {}
-        }
-    }
-
-    /// Takes in an action, once.
-    async fn act(&mut self, action: Action, alert: Arc<[u8]>, left: Option<Duration>) {
-        let id = action.id;
-        if self.ledger.entry(id).is_some() || self.has_ended(id) {
-            self.remind(id).await;
-            return;
-        }
-        let now = clock::now();
-        let kind = self.home.executable(&action.executable);
-        if let Ok(exe) = &kind
-            && exe.mismatch()
-        {
-            log::warn!(executable:% = action.executable; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
-        }
-        let is_bundled = kind.as_ref().is_ok_and(|exe| exe.kind().is_bundled());
-        let mut changes = self.ledger.accept(action, is_bundled, left, now);
-        let problem = match kind {
-            Err(error) => Some((ActionState::Failed, error.to_string())),
-            Ok(_) if is_bundled => target::address(&alert)
-                .err()
-                .map(|error| (ActionState::Failed, error.to_string())),
-            Ok(_) => None,
-        };
-        let refused = problem.is_some();
-        if let Some((state, detail)) = problem {
-            changes.merge(self.ledger.refuse(id, state, detail, now));
-        } else {
-            self.alerts.insert(id, alert);
-        }
-        self.commit(changes).await;
-        if !refused {
-            self.admit(id).await;
-        }
-    }
-
-    /// Looks whether an accepted action may run, and lines it up.
-    async fn admit(&mut self, id: ActionId) {
-        let Some(alert) = self.alert(id) else {
-            return;
-        };
-        let wanted = target::address(&alert).ok();
-        match self.judge(wanted.as_ref()) {
-            None => self.unguarded.push_back(id),
-            Some(Ok(())) => {
-                self.fresh.insert(id);
-                self.plan(id, Mode::Add, wanted.as_ref());
-                self.start_planned().await;
-            }
-            Some(Err(why)) => {
-                let changes = self
-                    .ledger
-                    .refuse(id, ActionState::Refused, why, clock::now());
-                self.commit(changes).await;
-            }
-        }
-    }
-
-    /// Whether a new action may run, or why not. `None` while there has been no
-    /// white list.
-    fn judge(&mut self, target: Option<&Target>) -> Option<Result<(), String>> {
-        if self.settings.disabled {
-            let why = "active response is disabled on this host (etc/agent.conf)";
-            return Some(Err(why.to_owned()));
-        }
-        match self.guards.judge(target, &self.settings.white_list)? {
-            Verdict::Allow => Some(Ok(())),
-            Verdict::Refuse(reason) => Some(Err(reason.to_string())),
-        }
-    }
-
-    /// Should the journal not answer, nothing is carried out that may have been
-    /// before: the manager, who hears nothing, sends it again.
-    fn has_ended(&self, id: ActionId) -> bool {
-        self.memory.has(id, &self.reader).unwrap_or_else(|error| {
-            log::error!(action:% = id, error:% = error; "cannot look up whether an action has ended");
-            true
-        })
-    }
-
-    /// Tells the manager again where an action stands, unless it is about to
-    /// hear of it anyway.
-    async fn remind(&mut self, id: ActionId) {
-        if self.outbox.mentions(id) {
-            return;
-        }
-        let now = clock::now();
-        if let Some(entry) = self.ledger.entry(id) {
-            let record = entry.in_force_record(now, &self.boot_id);
-            let (action, ops) = (entry.action.clone(), Vec::new());
-            let _ = self.tell(action, record, ops).await;
-            return;
-        }
-        match self.reader.told(id) {
-            Ok(Some((action, record))) => {
-                let _ = self.tell(action, record, Vec::new()).await;
-            }
-            Ok(None) => {}
-            Err(error) => {
-                log::warn!(error:% = error; "cannot tell the manager what became of an action")
-            }
-        }
-    }
-
-    async fn tell(
-        &mut self,
-        action: Action,
-        record: crate::model::Record,
-        mut ops: Vec<Op>,
-    ) -> Ticket {
-        let op = self.outbox.push(action, record, self.journal.next());
-        ops.push(op);
-        self.journal.write(ops).await
     }
 
     /// Journals what has changed, then lines up the runs that follow from it.
@@ -413,6 +305,7 @@ impl Agent {
                 Some(Step::Ended) => {
                     self.memory.ended(*id, write);
                     self.alerts.remove(id);
+                    self.unguarded.retain(|waiting| waiting != id);
                     self.ledger.remove_ended(*id);
                 }
                 // It was written before its add began. Its delete reads it from

@@ -1,17 +1,33 @@
-//! What the manager is to be told, in order, until it has stored it. An update
-//! leaves only after the write that holds it is synced: what a power cut takes
-//! from this host, the manager must still believe to be unsent.
+//! What the manager is to be told, in order. What this host can do comes first
+//! in each session. That an action is taken, and what became of it, leaves only
+//! after the write that holds it is synced: what a power cut takes from this
+//! host, the manager must still believe to be unsent. An update is kept until
+//! the manager has stored it.
 
 use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::{mpsc, watch};
 
 use crate::journal::agent::Op;
-use crate::model::{Action, ActionId, Record};
+use crate::model::{Action, ActionId, Capabilities, Record};
 use crate::wire::{Frame, ToManager};
+
+/// Actions that one message names as taken.
+const TAKEN_AT_ONCE: usize = 1_000;
+
+/// More of them than this wait only for a manager that sends and does not read.
+const MAX_TAKEN: usize = 10_000;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
+    /// None until they have been looked up, which takes milliseconds; nothing
+    /// leaves before.
+    capabilities: Option<Capabilities>,
+    /// Whether the manager has been told them on the present link.
+    described: bool,
+    /// Actions that came over the present link, and the journal write that
+    /// holds each.
+    taken: VecDeque<(u64, ActionId)>,
     updates: VecDeque<Update>,
     mentioned: HashMap<ActionId, usize>,
     next_seq: u64,
@@ -33,10 +49,17 @@ struct Update {
 
 impl Outbox {
     /// `synced` is the number up to which journal writes are on the disk;
-    /// `updates` are what the journal held at start.
-    pub(super) fn new(updates: Vec<(u64, Action, Record)>, synced: watch::Receiver<u64>) -> Self {
-        let next_seq = updates.last().map_or(1, |(seq, _, _)| seq + 1);
+    /// `updates` are what the journal held at start, and `next_seq` is the
+    /// number of the next one.
+    pub(super) fn new(
+        updates: Vec<(u64, Action, Record)>,
+        next_seq: u64,
+        synced: watch::Receiver<u64>,
+    ) -> Self {
         let mut outbox = Self {
+            capabilities: None,
+            described: false,
+            taken: VecDeque::new(),
             updates: VecDeque::new(),
             mentioned: HashMap::new(),
             next_seq,
@@ -93,9 +116,31 @@ impl Outbox {
         self.link.is_some()
     }
 
-    /// A new link: everything the manager has not stored is sent again.
+    /// What this host can do. The manager hears of it at once if it is new.
+    pub(super) fn describe(&mut self, capabilities: Capabilities) {
+        if self.capabilities.as_ref() != Some(&capabilities) {
+            self.capabilities = Some(capabilities);
+            self.described = false;
+        }
+    }
+
+    /// An action has come that is in journal write number `write`.
+    pub(super) fn took(&mut self, id: ActionId, write: u64) {
+        self.taken.push_back((write, id));
+    }
+
+    /// Whether so many actions wait to be named as taken that no more are to be
+    /// accepted.
+    pub(super) fn is_full(&self) -> bool {
+        self.taken.len() >= MAX_TAKEN
+    }
+
+    /// A new link: everything the manager has not stored is sent again. It sends
+    /// again itself what it does not know to be taken.
     pub(super) fn connect(&mut self, link: mpsc::Sender<Frame>) {
         self.sent = 0;
+        self.described = false;
+        self.taken.clear();
         self.answers.clear();
         self.link = Some(link);
     }
@@ -108,8 +153,10 @@ impl Outbox {
         self.answers.push_back(message);
     }
 
-    /// The manager has stored every update up to `up_to`.
-    pub(super) fn stored(&mut self, up_to: u64) {
+    /// The manager has stored every update up to `up_to`. Returns how far that
+    /// is in truth: not further than there are updates.
+    pub(super) fn stored(&mut self, up_to: u64) -> u64 {
+        let up_to = up_to.min(self.next_seq - 1);
         while self
             .updates
             .front()
@@ -123,6 +170,7 @@ impl Outbox {
                 }
             }
         }
+        up_to
     }
 
     /// Sends the next message that may leave. Never returns while there is none,
@@ -138,8 +186,35 @@ impl Outbox {
             self.link = None;
             return;
         };
-        let message = match place {
+        match self
+            .take(place)
+            .map(|message| message.to_frame())
+            .transpose()
+        {
+            Ok(Some(frame)) => permit.send(frame),
+            Ok(None) => {}
+            Err(error) => {
+                log::error!(error:% = error; "a message to the manager cannot be written")
+            }
+        }
+    }
+
+    /// The message at this place, which counts as sent.
+    fn take(&mut self, place: Place) -> Option<ToManager> {
+        match place {
+            Place::Capabilities => {
+                self.described = true;
+                let capabilities = self.capabilities.clone().map(Box::new);
+                capabilities.map(|capabilities| ToManager::Capabilities { capabilities })
+            }
             Place::Answer => self.answers.pop_front(),
+            Place::Taken => {
+                let synced = *self.synced.borrow();
+                let on_disk = self.taken.partition_point(|(write, _)| *write <= synced);
+                let taken = self.taken.drain(..on_disk.min(TAKEN_AT_ONCE));
+                let actions = taken.map(|(_, id)| id).collect();
+                Some(ToManager::Taken { actions })
+            }
             Place::Update(at) => {
                 let update = &self.updates[at];
                 self.sent = update.seq;
@@ -149,28 +224,38 @@ impl Outbox {
                     record: update.record.clone(),
                 })
             }
-        };
-        match message.map(|message| message.to_frame()).transpose() {
-            Ok(Some(frame)) => permit.send(frame),
-            Ok(None) => {}
-            Err(error) => log::error!(error:% = error; "an update cannot be sent"),
         }
     }
 
     fn next_place(&self) -> Option<Place> {
+        if !self.described {
+            return self.capabilities.as_ref().map(|_| Place::Capabilities);
+        }
         if !self.answers.is_empty() {
             return Some(Place::Answer);
+        }
+        let synced = *self.synced.borrow();
+        if self
+            .taken
+            .front()
+            .is_some_and(|(write, _)| *write <= synced)
+        {
+            return Some(Place::Taken);
         }
         let at = self
             .updates
             .partition_point(|update| update.seq <= self.sent);
         let update = self.updates.get(at)?;
-        (update.write <= *self.synced.borrow()).then_some(Place::Update(at))
+        (update.write <= synced).then_some(Place::Update(at))
     }
 }
 
+#[derive(Clone, Copy, Debug)]
 enum Place {
+    Capabilities,
     Answer,
+    /// Everything that is synced of what has been taken.
+    Taken,
     Update(usize),
 }
 
@@ -183,11 +268,19 @@ mod tests {
     use super::Outbox;
     use crate::clock::Wall;
     use crate::model::action::sample;
-    use crate::model::{Action, ActionState, Record};
+    use crate::model::{Action, ActionId, ActionState, Capabilities, Record};
     use crate::wire::{Frame, ToManager};
 
     fn action(number: u8) -> Action {
         sample::action(number, "firewall-drop", None)
+    }
+
+    /// An outbox of a host that knows what it can do.
+    fn outbox(updates: Vec<(u64, Action, Record)>, synced: watch::Receiver<u64>) -> Outbox {
+        let next_seq = updates.last().map_or(1, |(seq, ..)| seq + 1);
+        let mut outbox = Outbox::new(updates, next_seq, synced);
+        outbox.describe(Capabilities::default());
+        outbox
     }
 
     fn push(outbox: &mut Outbox, number: u8, write: u64) {
@@ -196,15 +289,27 @@ mod tests {
         let _ = outbox.push(action, record, write);
     }
 
-    /// Sends what may leave now, and returns the numbers of the updates.
-    async fn sent(outbox: &mut Outbox, link: &mut mpsc::Receiver<Frame>) -> Vec<u64> {
+    /// Sends what may leave now, and returns it.
+    async fn messages(outbox: &mut Outbox, link: &mut mpsc::Receiver<Frame>) -> Vec<ToManager> {
+        let mut messages = Vec::new();
         while tokio::time::timeout(Duration::ZERO, outbox.send_next())
             .await
             .is_ok()
-        {}
-        let frames = std::iter::from_fn(|| link.try_recv().ok());
-        frames
-            .filter_map(|frame| match ToManager::from_frame(&frame).unwrap() {
+        {
+            messages.extend(
+                link.try_recv()
+                    .map(|frame| ToManager::from_frame(&frame).unwrap()),
+            );
+        }
+        messages
+    }
+
+    /// The same for the numbers of the updates.
+    async fn sent(outbox: &mut Outbox, link: &mut mpsc::Receiver<Frame>) -> Vec<u64> {
+        messages(outbox, link)
+            .await
+            .into_iter()
+            .filter_map(|message| match message {
                 ToManager::Update { seq, .. } => Some(seq),
                 ToManager::Capabilities { .. }
                 | ToManager::Taken { .. }
@@ -219,7 +324,7 @@ mod tests {
     #[tokio::test]
     async fn an_update_leaves_only_once_its_write_is_synced() {
         let (synced, on_synced) = watch::channel(1);
-        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let mut outbox = outbox(Vec::new(), on_synced);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);
         push(&mut outbox, 1, 1);
@@ -233,7 +338,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_not_stored_is_sent_again_on_each_link_in_order() {
         let (_synced, on_synced) = watch::channel(9);
-        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let mut outbox = outbox(Vec::new(), on_synced);
         for number in 1..=4 {
             push(&mut outbox, number, 1);
         }
@@ -255,7 +360,7 @@ mod tests {
             let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
             (seq, action, record)
         };
-        let mut outbox = Outbox::new(vec![kept(1, 41), kept(2, 42)], on_synced);
+        let mut outbox = outbox(vec![kept(1, 41), kept(2, 42)], on_synced);
         push(&mut outbox, 3, 1);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);
@@ -269,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn an_action_is_mentioned_until_its_last_update_is_stored() {
         let (_synced, on_synced) = watch::channel(9);
-        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let mut outbox = outbox(Vec::new(), on_synced);
         let id = action(1).id;
         push(&mut outbox, 1, 1);
         push(&mut outbox, 2, 1);
@@ -284,13 +389,17 @@ mod tests {
     #[tokio::test]
     async fn a_full_or_closed_link_loses_nothing() {
         let (_synced, on_synced) = watch::channel(9);
-        let mut outbox = Outbox::new(Vec::new(), on_synced);
-        push(&mut outbox, 1, 1);
-        push(&mut outbox, 2, 1);
+        let mut outbox = outbox(Vec::new(), on_synced);
         let (link, mut far) = mpsc::channel(1);
         outbox.connect(link);
-        assert_eq!(sent(&mut outbox, &mut far).await, [1]);
-        assert_eq!(sent(&mut outbox, &mut far).await, [2]);
+        push(&mut outbox, 1, 1);
+        push(&mut outbox, 2, 1);
+        // What it can do fills the link.
+        outbox.send_next().await;
+        let full = tokio::time::timeout(Duration::ZERO, outbox.send_next()).await;
+        assert!(full.is_err());
+        far.recv().await.unwrap();
+        assert_eq!(sent(&mut outbox, &mut far).await, [1, 2]);
         push(&mut outbox, 3, 1);
         drop(far);
         outbox.send_next().await;
@@ -299,16 +408,105 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_taken_is_named_once_it_is_synced_in_order_and_at_once() {
+        let (synced, on_synced) = watch::channel(1);
+        let mut outbox = outbox(Vec::new(), on_synced);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        let taken = |numbers: &[u8]| ToManager::Taken {
+            actions: numbers.iter().map(|number| action(*number).id).collect(),
+        };
+        for (number, write) in [(1, 1), (2, 1), (3, 2), (4, 3)] {
+            outbox.took(action(number).id, write);
+        }
+        let sent = messages(&mut outbox, &mut far).await;
+        assert_eq!(sent[1..], [taken(&[1, 2])]);
+        synced.send_replace(3);
+        push(&mut outbox, 3, 2);
+        let sent = messages(&mut outbox, &mut far).await;
+        assert_eq!(sent[0], taken(&[3, 4]));
+        assert!(matches!(sent[1..], [ToManager::Update { seq: 1, .. }]));
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_fits_its_messages_and_is_not_told_on_another_link() {
+        let (_synced, on_synced) = watch::channel(1);
+        let mut outbox = outbox(Vec::new(), on_synced);
+        let (link, mut far) = mpsc::channel(64);
+        outbox.connect(link);
+        while !outbox.is_full() {
+            outbox.took(action(1).id, 1);
+        }
+        let sent = messages(&mut outbox, &mut far).await;
+        let named = |message: &ToManager| match message {
+            ToManager::Taken { actions } => actions.len(),
+            _ => 0,
+        };
+        assert!(
+            sent.iter()
+                .map(named)
+                .all(|count| count <= super::TAKEN_AT_ONCE)
+        );
+        assert_eq!(sent.iter().map(named).sum::<usize>(), super::MAX_TAKEN);
+        assert!(!outbox.is_full());
+        outbox.took(ActionId::from_bytes([7; 16]), 1);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        let sent = messages(&mut outbox, &mut far).await;
+        assert!(sent.iter().all(|message| named(message) == 0), "{sent:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_host_can_do_is_told_first_on_each_link_and_again_when_it_changes() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = Outbox::new(Vec::new(), 1, on_synced);
+        let told = |ipv6| ToManager::Capabilities {
+            capabilities: Box::new(Capabilities {
+                ipv6,
+                ..Capabilities::default()
+            }),
+        };
+        let can = |ipv6| Capabilities {
+            ipv6,
+            ..Capabilities::default()
+        };
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        outbox.answer(ToManager::Pong);
+        assert_eq!(messages(&mut outbox, &mut far).await, []);
+        outbox.describe(can(false));
+        let sent = messages(&mut outbox, &mut far).await;
+        assert_eq!(sent, [told(false), ToManager::Pong]);
+        outbox.describe(can(false));
+        assert_eq!(messages(&mut outbox, &mut far).await, []);
+        outbox.describe(can(true));
+        assert_eq!(messages(&mut outbox, &mut far).await, [told(true)]);
+        let (link, mut far) = mpsc::channel(8);
+        outbox.connect(link);
+        assert_eq!(messages(&mut outbox, &mut far).await, [told(true)]);
+    }
+
+    #[test]
+    fn no_more_is_stored_than_was_ever_told() {
+        let (_synced, on_synced) = watch::channel(9);
+        let mut outbox = outbox(Vec::new(), on_synced);
+        push(&mut outbox, 1, 1);
+        assert_eq!(outbox.stored(u64::MAX), 1);
+        push(&mut outbox, 2, 1);
+        assert_eq!(outbox.updates[0].seq, 2);
+    }
+
+    #[tokio::test]
     async fn answers_go_before_updates_and_not_into_another_link() {
         let (_synced, on_synced) = watch::channel(9);
-        let mut outbox = Outbox::new(Vec::new(), on_synced);
+        let mut outbox = outbox(Vec::new(), on_synced);
         push(&mut outbox, 1, 1);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);
         outbox.answer(ToManager::Pong);
-        outbox.send_next().await;
-        let first = ToManager::from_frame(&far.try_recv().unwrap()).unwrap();
-        assert_eq!(first, ToManager::Pong);
+        let sent_now = messages(&mut outbox, &mut far).await;
+        assert_eq!(sent_now[1], ToManager::Pong);
+        assert!(matches!(sent_now[2], ToManager::Update { seq: 1, .. }));
         outbox.answer(ToManager::Pong);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);

@@ -8,7 +8,7 @@ use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{
-    self, Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Which,
+    self, Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Upstream, Which,
 };
 use crate::wire::message::Reverted as RevertedMessage;
 use crate::wire::{Daemon, ToManager};
@@ -80,7 +80,7 @@ impl Agent {
             .into_iter()
             .partition(|id| self.ledger.entry(*id).is_some());
         if known.is_empty() {
-            let ended = unknown.iter().copied().find(|id| self.has_ended(*id));
+            let ended = unknown.iter().copied().find(|id| self.has_been(*id));
             let mut outcomes = Vec::new();
             if let Some(id) = ended {
                 // Its last state is on its way, or goes out again.
@@ -102,6 +102,14 @@ impl Agent {
             }
         }
         self.start_planned().await;
+    }
+
+    /// A journal that does not answer is no reason to say that it never was.
+    fn has_been(&self, id: ActionId) -> bool {
+        self.is_known(id).unwrap_or_else(|error| {
+            log::error!(action:% = id, error:% = error; "cannot look up whether an action has ended");
+            true
+        })
     }
 
     pub(super) fn answer_reverts(&mut self) {
@@ -173,7 +181,18 @@ impl Agent {
                     value,
                 })
                 .collect(),
+            manager: Some(self.upstream()),
             problems: self.problems(failing),
+        }
+    }
+
+    fn upstream(&self) -> Upstream {
+        let link = self.link.borrow().clone();
+        let (address, since) = link.connected.unzip();
+        Upstream {
+            address,
+            since,
+            certificate_until: link.certificate_until,
         }
     }
 
@@ -206,7 +225,16 @@ impl Agent {
             );
         }
         if !self.outbox.is_connected() {
-            problems.push("the manager is not connected".to_owned());
+            let why = self.link.borrow().problem.clone();
+            problems.push(match why {
+                Some(why) => format!("the manager is not connected: {why}"),
+                None => "the manager is not connected".to_owned(),
+            });
+        }
+        if let Some(why) = &self.link.borrow().renewal {
+            problems.push(format!(
+                "the certificate of this host could not be renewed and is tried again: {why}"
+            ));
         }
         problems
     }

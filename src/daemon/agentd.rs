@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::agent::{self, Agent, Inbox, Parts, Settings, Steer};
+use tokio::sync::watch;
+
+use crate::agent::{Agent, Inbox, Link, Parts, Settings, Steer};
 use crate::clock;
 use crate::config::{self, AgentConfig, Checked};
 use crate::daemon::exit;
@@ -11,10 +13,12 @@ use crate::daemon::notify::notify;
 use crate::daemon::options::Options;
 use crate::daemon::reload::{Order, Orders};
 use crate::daemon::start::{self, Program};
+use crate::model::Instance;
 use crate::policy::WhiteList;
 use crate::service::{self, Door};
 use crate::sys::exe::Home;
-use crate::transport::local;
+
+use crate::transport::{local, random};
 use crate::wire::Daemon;
 
 /// The program.
@@ -44,24 +48,20 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
     let boot_id = clock::boot_id().map_err(start::failed("read the boot id"))?;
     let (inbox, steer, requests) = Inbox::new().map_err(start::failed("make a timer"))?;
     let path = home.path().to_owned();
+    let servers = config.servers.clone();
     let parts = Parts {
         home,
-        boot_id: boot_id.clone(),
+        boot_id,
+        instance: Instance::from_bytes(
+            random::bytes().map_err(|error| Failure::new(exit::TRY_AGAIN, error))?,
+        ),
         settings: settings(config),
         reloads,
     };
     let agent = Agent::open(parts, &inbox)?;
-    if path.join("etc/manager.conf").exists() {
-        tokio::spawn(agent::dial(
-            path.join("queue/manager.sock"),
-            boot_id,
-            inbox.reports(),
-        ));
-    } else {
-        log::warn!(
-            "this home is no manager's and etc/agent.conf names none; responses in force end in time, and no new one comes"
-        );
-    }
+    let (servers, named) = watch::channel(servers);
+    let link = Link::new(path.clone(), agent.caller(), named, inbox.reports());
+    tokio::spawn(link.keep_up());
     let mut agent = tokio::spawn(agent.run(inbox));
     let socket = path.join("queue/agentd.sock");
     let listener = local::bind(&socket).await?;
@@ -78,6 +78,7 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
             order = orders.next() => match order {
                 Order::Stop => break,
                 Order::Apply(config, reload) => {
+                    servers.send_replace(config.servers.clone());
                     let applied = steer.send(Steer::Reload(settings(config))).await;
                     reload.done(applied.map_err(|_| "the agent is stopping".to_owned()));
                 }

@@ -277,6 +277,7 @@ impl Manager {
             pid: std::process::id(),
             since: self.since_start,
             counters,
+            manager: None,
             problems: self.problems(),
         }
     }

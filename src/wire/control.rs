@@ -275,8 +275,25 @@ pub struct Status {
     /// Named counters in the order in which they are shown, such as
     /// `alerts read`, `lines skipped`, `in force`, `reverts failing`.
     pub counters: Vec<Counter>,
+    /// Of an agentd: how it stands with its manager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<Upstream>,
     /// What needs a person's attention, one sentence each.
     pub problems: Vec<String>,
+}
+
+/// How an agent stands with its manager.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Upstream {
+    /// `192.0.2.1:1517`, or the path of a socket; none while it is not connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// Since when it is connected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Wall>,
+    /// Until when its certificate is valid, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until: Option<Wall>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

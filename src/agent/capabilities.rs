@@ -1,0 +1,339 @@
+//! What this host can do: looked up at start, at each reload and session, and
+//! when something changes in `active-response/bin`. No executable is run for it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::{Notify, mpsc};
+
+use crate::model::bundled::{Bundled, Library};
+use crate::model::{Ability, Capabilities, ExeName};
+use crate::sys::exe::{ExeError, Home, Kind, RECORD};
+use crate::sys::host;
+
+/// The executables, below the home.
+const BIN: &str = "active-response/bin";
+
+/// No more executables than this are told of: far more than anybody has, and
+/// little enough for one message.
+const MAX_EXECUTABLES: usize = 2_000;
+
+/// How long a folder that is being written to is left alone.
+const SETTLE: Duration = Duration::from_millis(500);
+
+/// Hints are lost (inotify(7)), and some things give none, such as a kernel
+/// module that is loaded.
+const LOOK_AGAIN: Duration = Duration::from_secs(600);
+
+/// Looks this host over now, and again after each hint or a while, and tells
+/// what is new. Ends when nobody listens.
+pub(super) async fn watch(home: Home, hints: Arc<Notify>, told: mpsc::Sender<Box<Capabilities>>) {
+    let mut known = None;
+    let mut watcher = watcher(&hints);
+    while !told.is_closed() {
+        if let Some(watcher) = &mut watcher {
+            renew(watcher, home.path());
+        }
+        let looked_at = home.clone();
+        let found = tokio::task::spawn_blocking(move || look(&looked_at)).await;
+        let found = found.expect("looking at files does not panic");
+        if known.as_ref() != Some(&found) {
+            for gap in found.gaps() {
+                log::warn!(gap = gap.as_str(); "an executable cannot work on this host; the manager is told");
+            }
+            known = Some(found.clone());
+            if told.send(Box::new(found)).await.is_err() {
+                return;
+            }
+        }
+        // Either way it is time to look again.
+        let _ = tokio::time::timeout(LOOK_AGAIN, hints.notified()).await;
+        tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// Without one, changes are found later.
+fn watcher(hints: &Arc<Notify>) -> Option<RecommendedWatcher> {
+    let hints = Arc::clone(hints);
+    let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
+        // That someone reads a file, such as this module, is no hint.
+        if !matches!(&event, Ok(event) if matches!(event.kind, EventKind::Access(_))) {
+            hints.notify_one();
+        }
+    });
+    made.inspect_err(|error| log::warn!(error:% = error; "active-response/bin cannot be watched; changes there are noticed within 10 minutes or at a reload"))
+        .ok()
+}
+
+/// Watches what stands there now: an old watch stays with an inode that has
+/// lost the name.
+fn renew(watcher: &mut RecommendedWatcher, home: &Path) {
+    for path in [BIN, RECORD] {
+        let path = home.join(path);
+        // It may never have been watched, or not be there: then it is looked at
+        // again after a while.
+        drop(watcher.unwatch(&path));
+        drop(watcher.watch(&path, RecursiveMode::NonRecursive));
+    }
+}
+
+/// Looks at the files and asks the kernel. Blocks.
+fn look(home: &Home) -> Capabilities {
+    let nf_tables = host::nf_tables().map_err(|error| error.to_string());
+    let seen = Seen {
+        nf_tables,
+        has_library: host::has_library,
+    };
+    let names = names(&home.path().join(BIN));
+    Capabilities {
+        executables: names
+            .into_iter()
+            .map(|name| {
+                let ability = ability(home, &name, &seen);
+                (name, ability)
+            })
+            .collect(),
+        ipv6: host::has_ipv6(),
+        system: host::system(),
+    }
+}
+
+/// What bundled executables do their work with.
+#[derive(Clone, Copy, Debug)]
+enum Backend {
+    NfTables,
+    HostsDeny,
+}
+
+const BACKENDS: &[(&str, Backend)] = &[
+    ("firewall-drop", Backend::NfTables),
+    ("host-deny", Backend::HostsDeny),
+];
+
+/// What lies there under a name that an executable may have. A folder that
+/// cannot be read holds nothing that could be run.
+fn names(folder: &Path) -> Vec<ExeName> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            log::error!(folder:% = folder.display(), error:% = error; "the folder of the executables cannot be read");
+            return Vec::new();
+        }
+    };
+    let mut names: Vec<_> = entries
+        .flatten()
+        .filter(|entry| !entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .filter_map(|entry| ExeName::parse(entry.file_name().to_str()?).ok())
+        .collect();
+    names.sort_unstable();
+    if names.len() > MAX_EXECUTABLES {
+        log::warn!(files = names.len(); "so many files lie in active-response/bin that the manager is told of the first {MAX_EXECUTABLES} only");
+        names.truncate(MAX_EXECUTABLES);
+    }
+    names
+}
+
+/// What the host has that back ends need.
+struct Seen {
+    /// Or why not.
+    nf_tables: Result<(), String>,
+    has_library: fn(&str) -> bool,
+}
+
+fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
+    match home.executable(name).map(|exe| exe.kind()) {
+        Ok(Kind::Script) => Ability::default(),
+        Ok(Kind::Bundled(row)) => {
+            let (backend, gap) = match backend(row, seen) {
+                Ok(backend) => (backend.map(str::to_owned), None),
+                Err(gap) => (None, Some(gap)),
+            };
+            Ability {
+                bundled: true,
+                backend,
+                gap,
+            }
+        }
+        Err(error) => Ability {
+            gap: Some(reason(&error)),
+            ..Ability::default()
+        },
+    }
+}
+
+/// In one line.
+fn reason(error: &ExeError) -> String {
+    error.to_string().replace('\n', " ")
+}
+
+/// With what a bundled executable works here, or why it cannot.
+fn backend(row: &Bundled, seen: &Seen) -> Result<Option<&'static str>, String> {
+    let missing = row
+        .libraries
+        .iter()
+        .find(|library| !(seen.has_library)(library.file));
+    if let Some(Library { file, package }) = missing {
+        return Err(format!(
+            "the library {file} is missing (Debian and Ubuntu: apt install {package})"
+        ));
+    }
+    let backend = BACKENDS.iter().find(|(name, _)| *name == row.name);
+    match backend.map(|(_, backend)| backend) {
+        Some(Backend::NfTables) => match &seen.nf_tables {
+            Ok(()) => Ok(Some("nftables")),
+            Err(why) => Err(format!(
+                "the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)"
+            )),
+        },
+        Some(Backend::HostsDeny) => Ok(Some("hosts.deny")),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::{Notify, mpsc};
+
+    use super::{BACKENDS, BIN, Seen, ability, backend, look, watch};
+    use crate::model::bundled::{BUNDLED, find};
+    use crate::model::{Ability, ExeName};
+    use crate::sys::exe::Home;
+
+    /// A home with an executable of this name.
+    fn home(folder: &Path, name: &str) -> Home {
+        for path in ["active-response", BIN, "queue"] {
+            std::fs::create_dir(folder.join(path)).unwrap();
+        }
+        put(folder, name, 0o750);
+        Home::open(folder).unwrap()
+    }
+
+    fn put(folder: &Path, name: &str, mode: u32) {
+        let path = folder.join(BIN).join(name);
+        crate::sys::fs::replace(&path, b"#!/bin/sh\n", 0o600).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn name(text: &str) -> ExeName {
+        ExeName::parse(text).unwrap()
+    }
+
+    const EVERYTHING: Seen = Seen {
+        nf_tables: Ok(()),
+        has_library: |_| true,
+    };
+
+    #[test]
+    fn every_bundled_executable_has_a_back_end() {
+        assert_eq!(BUNDLED.len(), BACKENDS.len());
+        for row in BUNDLED {
+            let backend = backend(row, &EVERYTHING).unwrap();
+            assert!(backend.is_some(), "{}", row.name);
+        }
+    }
+
+    #[test]
+    fn a_back_end_needs_its_kernel_part_and_its_libraries() {
+        let row = find("firewall-drop").unwrap();
+        let no_kernel = Seen {
+            nf_tables: Err("Operation not permitted".to_owned()),
+            ..EVERYTHING
+        };
+        let gap = backend(row, &no_kernel).unwrap_err();
+        assert!(gap.contains("nf_tables: Operation not permitted"), "{gap}");
+        let no_library = Seen {
+            has_library: |file| file != "libmnl.so.0",
+            ..EVERYTHING
+        };
+        let gap = backend(row, &no_library).unwrap_err();
+        assert!(gap.contains("apt install libmnl0"), "{gap}");
+        for seen in [no_kernel, no_library] {
+            let plain = find("host-deny").unwrap();
+            assert_eq!(backend(plain, &seen), Ok(Some("hosts.deny")));
+        }
+    }
+
+    #[test]
+    fn a_file_is_bundled_by_its_recorded_hash_and_a_fault_is_a_gap() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(folder.path(), "host-deny");
+        let of = |text: &str| ability(&home, &name(text), &EVERYTHING);
+        assert_eq!(of("host-deny"), Ability::default());
+        home.record(&[find("host-deny").unwrap()]).unwrap();
+        let bundled = Ability {
+            bundled: true,
+            backend: Some("hosts.deny".to_owned()),
+            gap: None,
+        };
+        assert_eq!(of("host-deny"), bundled);
+        put(folder.path(), "open.sh", 0o777);
+        let gap = of("open.sh").gap.unwrap();
+        assert!(gap.contains("can be written by group or others"), "{gap}");
+        assert!(!gap.contains('\n'), "{gap}");
+        let link = folder.path().join(BIN).join("link.sh");
+        std::os::unix::fs::symlink("host-deny", link).unwrap();
+        assert!(of("link.sh").gap.unwrap().contains("symbolic link"));
+    }
+
+    #[test]
+    fn everything_with_a_possible_name_is_told_of_and_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(folder.path(), "notify.sh");
+        std::fs::create_dir(folder.path().join(BIN).join("old")).unwrap();
+        put(folder.path(), "plain.txt", 0o640);
+        let found = look(&home);
+        let names: Vec<_> = found.executables.keys().map(ExeName::as_str).collect();
+        assert_eq!(names, ["notify.sh", "plain.txt"]);
+        assert_eq!(found.lacks(&name("notify.sh")), None);
+        assert!(
+            found
+                .lacks(&name("plain.txt"))
+                .unwrap()
+                .contains("not executable")
+        );
+        assert!(found.lacks(&name("old")).is_some());
+        assert!(found.system.starts_with("Linux "));
+    }
+
+    #[tokio::test]
+    async fn a_change_of_the_folder_is_told_by_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = home(folder.path(), "a.sh");
+        let hints = Arc::new(Notify::new());
+        let (sender, mut told) = mpsc::channel(8);
+        let watching = tokio::spawn(watch(home, Arc::clone(&hints), sender));
+        // A file may be seen before its mode is set.
+        let mut until = async |wanted: &[&str]| {
+            let told = async {
+                while told
+                    .recv()
+                    .await
+                    .unwrap()
+                    .executables
+                    .into_keys()
+                    .ne(wanted.iter().map(|text| name(text)))
+                {}
+            };
+            let told = tokio::time::timeout(Duration::from_secs(30), told).await;
+            assert!(told.is_ok(), "{wanted:?}");
+        };
+        until(&["a.sh"]).await;
+        hints.notify_one();
+        put(folder.path(), "b.sh", 0o750);
+        until(&["a.sh", "b.sh"]).await;
+        std::fs::remove_file(folder.path().join(BIN).join("a.sh")).unwrap();
+        until(&["b.sh"]).await;
+        drop(told);
+        hints.notify_one();
+        let ended = tokio::time::timeout(Duration::from_secs(30), watching).await;
+        ended.unwrap().unwrap();
+    }
+}

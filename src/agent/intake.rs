@@ -1,0 +1,258 @@
+//! Actions as they come from the manager: taken in once, acknowledged, judged
+//! and lined up; and what the manager is told again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::contract::target;
+use crate::journal::JournalError;
+use crate::journal::agent::Op;
+use crate::ledger::agent::{Entry, Step};
+use crate::model::{Action, ActionId, ActionState, JournalId, Mode, Target};
+use crate::policy::{self, Verdict};
+use crate::wire::{Frame, ToAgent};
+
+use super::Agent;
+use super::guards::Listed;
+
+/// Actions that are told again in one journal write.
+const TOLD_AT_ONCE: usize = 500;
+
+/// How long an action may still wait for its beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Left {
+    /// So much of its timeout remains.
+    OfTimeout(Duration),
+    /// It has no timeout, and is pointless after so long.
+    OfPatience(Duration),
+}
+
+impl Left {
+    /// From what travels with an action.
+    pub(super) fn new(remaining_ms: Option<u64>, age_ms: u64) -> Self {
+        match remaining_ms {
+            Some(remaining) => Self::OfTimeout(Duration::from_millis(remaining)),
+            None => {
+                let age = Duration::from_millis(age_ms);
+                Self::OfPatience(policy::PATIENCE.saturating_sub(age))
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// A session with the manager begins.
+    pub(super) async fn linked(&mut self, link: mpsc::Sender<Frame>, manager: Option<JournalId>) {
+        self.outbox.connect(link);
+        self.guards.begin();
+        self.look_again.notify_one();
+        if let Some(manager) = manager.filter(|journal| self.manager != Some(*journal)) {
+            self.tell_everything(manager).await;
+        }
+    }
+
+    /// Tells a manager that knows nothing of this host, because its journal is
+    /// another one than before, where every action stands. What is unconfirmed
+    /// is sent anyway.
+    async fn tell_everything(&mut self, manager: JournalId) {
+        let now = clock::now();
+        let mut standing: Vec<_> = self
+            .ledger
+            .entries()
+            .filter(|entry| !self.outbox.mentions(entry.action.id))
+            .map(|entry| {
+                let record = entry.in_force_record(now, &self.boot_id);
+                (entry.accepted, entry.action.clone(), record)
+            })
+            .collect();
+        standing.sort_by_key(|(accepted, action, _)| (*accepted, action.id));
+        if !standing.is_empty() {
+            log::info!(actions = standing.len(); "the manager's journal is another one than before; telling it what is in force here");
+        }
+        let mut ops = Vec::new();
+        for (_, action, record) in standing {
+            ops.push(self.outbox.push(action, record, self.journal.next()));
+            if ops.len() == TOLD_AT_ONCE {
+                self.journal.write(std::mem::take(&mut ops)).await;
+            }
+        }
+        ops.push(Op::Manager(manager));
+        self.journal.write(ops).await;
+        self.manager = Some(manager);
+    }
+
+    pub(super) async fn told(&mut self, message: ToAgent) {
+        match message {
+            ToAgent::WhiteList { networks, more } => {
+                match self.guards.list(networks, more) {
+                    Listed::No => return,
+                    Listed::Same => {}
+                    Listed::New(stored) => {
+                        self.journal.write(vec![Op::WhiteList(stored)]).await;
+                    }
+                }
+                for id in std::mem::take(&mut self.unguarded) {
+                    self.admit(id).await;
+                }
+            }
+            ToAgent::Act {
+                action,
+                alert,
+                remaining_ms,
+                age_ms,
+            } => {
+                let left = Left::new(remaining_ms, age_ms);
+                self.act(*action, alert, left).await;
+            }
+            ToAgent::Revert { id, request } => {
+                let asker = super::Asker::Manager { request };
+                self.revert(vec![id], asker).await;
+            }
+            ToAgent::Stored { up_to } => {
+                let up_to = self.outbox.stored(up_to);
+                self.journal.write(vec![Op::Confirmed { up_to }]).await;
+            }
+            // The session answers pings, and the link takes certificates.
+            ToAgent::Ping | ToAgent::Pong | ToAgent::Renewed { .. } => {}
+        }
+    }
+
+    /// Takes in an action, once. It is acknowledged whether or not it is new, as
+    /// soon as the journal has it on the disk.
+    async fn act(&mut self, action: Action, alert: Arc<[u8]>, left: Left) {
+        let id = action.id;
+        match self.is_known(id) {
+            Ok(false) => {}
+            Ok(true) => {
+                // Whatever write it is in, that is not later than the last one.
+                self.outbox.took(id, self.journal.next() - 1);
+                self.remind(id).await;
+                return;
+            }
+            // Nothing is carried out that may have been before: the manager, who
+            // hears nothing, sends it again.
+            Err(error) => {
+                log::error!(action:% = id, error:% = error; "cannot look up whether an action has ended");
+                return;
+            }
+        }
+        let write = self.journal.next();
+        let waits = self.accept(action, alert, left).await;
+        self.outbox.took(id, write);
+        if waits {
+            self.admit(id).await;
+        }
+    }
+
+    /// Journals a new action, in one write. Returns whether it is to be carried
+    /// out.
+    async fn accept(&mut self, action: Action, alert: Arc<[u8]>, left: Left) -> bool {
+        let id = action.id;
+        let now = clock::now();
+        let kind = self.home.executable(&action.executable);
+        if let Ok(exe) = &kind
+            && exe.mismatch()
+        {
+            log::warn!(executable:% = action.executable; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
+        }
+        let is_bundled = kind.as_ref().is_ok_and(|exe| exe.kind().is_bundled());
+        let mut changes = match left {
+            Left::OfTimeout(left) => self.ledger.accept(action, is_bundled, Some(left), now),
+            Left::OfPatience(left) => {
+                let changes = self.ledger.accept(action, is_bundled, None, now);
+                self.ledger.begin_within(id, left, now);
+                changes
+            }
+        };
+        let problem = match kind {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if is_bundled => target::address(&alert).err().map(|error| error.to_string()),
+            Ok(_) => None,
+        };
+        let ended = self
+            .ledger
+            .expire(id, now)
+            .or_else(|| problem.map(|why| self.ledger.refuse(id, ActionState::Failed, why, now)));
+        let waits = ended.is_none();
+        match ended {
+            Some(ended) => changes.merge(ended),
+            None => drop(self.alerts.insert(id, alert)),
+        }
+        self.commit(changes).await;
+        waits
+    }
+
+    /// Looks whether an accepted action may run, and lines it up.
+    pub(super) async fn admit(&mut self, id: ActionId) {
+        let waits = |entry: &Entry| entry.step == Step::Waiting;
+        if !self.ledger.entry(id).is_some_and(waits) {
+            return;
+        }
+        let Some(alert) = self.alert(id) else {
+            return;
+        };
+        let wanted = target::address(&alert).ok();
+        match self.judge(wanted.as_ref()) {
+            None => self.unguarded.push_back(id),
+            Some(Ok(())) => {
+                self.fresh.insert(id);
+                self.plan(id, Mode::Add, wanted.as_ref());
+                self.start_planned().await;
+            }
+            Some(Err(why)) => {
+                let changes = self
+                    .ledger
+                    .refuse(id, ActionState::Refused, why, clock::now());
+                self.commit(changes).await;
+            }
+        }
+    }
+
+    /// Whether a new action may run, or why not. `None` while there has been no
+    /// white list.
+    pub(super) fn judge(&mut self, target: Option<&Target>) -> Option<Result<(), String>> {
+        if self.settings.disabled {
+            let why = "active response is disabled on this host (etc/agent.conf)";
+            return Some(Err(why.to_owned()));
+        }
+        self.guards.set_manager(&self.link.borrow().addresses);
+        match self.guards.judge(target, &self.settings.white_list)? {
+            Verdict::Allow => Some(Ok(())),
+            Verdict::Refuse(reason) => Some(Err(reason.to_string())),
+        }
+    }
+
+    /// Whether an action has been accepted here, ended or not.
+    pub(super) fn is_known(&self, id: ActionId) -> Result<bool, JournalError> {
+        if self.ledger.entry(id).is_some() {
+            return Ok(true);
+        }
+        self.memory.has(id, &self.reader)
+    }
+
+    /// Tells the manager again where an action stands, unless it is about to
+    /// hear of it anyway.
+    pub(super) async fn remind(&mut self, id: ActionId) {
+        if self.outbox.mentions(id) {
+            return;
+        }
+        let now = clock::now();
+        let standing = match self.ledger.entry(id) {
+            Some(entry) => {
+                let record = entry.in_force_record(now, &self.boot_id);
+                Some((entry.action.clone(), record))
+            }
+            None => self.reader.told(id).unwrap_or_else(|error| {
+                log::warn!(error:% = error; "cannot tell the manager what became of an action");
+                None
+            }),
+        };
+        if let Some((action, record)) = standing {
+            let op = self.outbox.push(action, record, self.journal.next());
+            self.journal.write(vec![op]).await;
+        }
+    }
+}
