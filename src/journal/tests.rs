@@ -67,6 +67,7 @@ fn boot_id() -> BootId {
     BootId("a".to_owned())
 }
 
+/// An entry as a journal gives it back.
 fn entry(number: u8, ended: bool) -> Entry {
     let mut ledger = Ledger::new(boot_id());
     let action = action(number);
@@ -75,7 +76,8 @@ fn entry(number: u8, ended: bool) -> Entry {
     if ended {
         drop(ledger.refuse(id, ActionState::Refused, "no".to_owned(), NOW));
     }
-    ledger.entry(id).unwrap().clone()
+    let text = serde_json::to_string(ledger.entry(id).unwrap()).unwrap();
+    serde_json::from_str(&text).unwrap()
 }
 
 fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
