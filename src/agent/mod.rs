@@ -198,12 +198,13 @@ impl Agent {
     /// Runs until it is told to stop; what is in force stays in force.
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut synced = self.journal.synced();
+        self.recover().await;
+        // After what is to be put back, whose files it would only read as well.
         tokio::spawn(capabilities::watch(
             self.home.clone(),
             Arc::clone(&self.look_again),
             inbox.capable(),
         ));
-        self.recover().await;
         let mut give_up = None;
         loop {
             let busy = !self.running.is_empty();
