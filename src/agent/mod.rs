@@ -204,6 +204,12 @@ impl Agent {
             inbox.capable(),
         ));
         self.recover().await;
+        // After what is to be put back, whose files it would only read as well.
+        tokio::spawn(capabilities::watch(
+            self.home.clone(),
+            Arc::clone(&self.look_again),
+            inbox.capable(),
+        ));
         let mut give_up = None;
         loop {
             let busy = !self.running.is_empty();
