@@ -404,8 +404,13 @@ impl Manager {
         }
     }
 
-    /// Why a host cannot carry an action out, as far as its agent has said.
+    /// Why a host cannot carry an action out, as far as its agent has said. The
+    /// agent of this host is always asked: it looks at the file as it is now,
+    /// and its answer is as quick.
     pub(super) fn gap(&self, agent: &AgentId, dispatch: &Dispatch) -> Option<String> {
+        if *agent == AgentId::MANAGER {
+            return None;
+        }
         let member = self.roster.agent(agent)?;
         let capabilities = member.capabilities()?;
         capabilities.lacks(&dispatch.action.executable)

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 
 use crate::audit::{Limiter, ResponsesLog};
 use crate::clock::BootId;
-use crate::clock::{self, Wall};
+use crate::clock::{self, Boot, Wall};
 use crate::config::{Command, ManagerConfig, Response};
 use crate::journal::manager::{ManagerReader, ManagerSchema, Op};
 use crate::journal::roster::RosterReader;
@@ -196,6 +196,8 @@ pub struct Manager {
     counts: Counts,
     limiter: Limiter,
     reverts: Waiters<Asker>,
+    /// Reverts of hosts that were offline, and until when they may come back.
+    offline_reverts: VecDeque<(Boot, Record)>,
     runs: Runs,
     chores: JoinSet<Chore>,
     ready: Option<oneshot::Sender<()>>,
@@ -260,6 +262,7 @@ impl Manager {
             counts: Counts::default(),
             limiter: Limiter::default(),
             reverts: Waiters::default(),
+            offline_reverts: VecDeque::new(),
             runs: Runs::default(),
             chores: JoinSet::new(),
             ready: Some(ready),
@@ -340,6 +343,7 @@ impl Manager {
         self.delivery.confirm();
         self.pump_hungry().await;
         self.end_doubts().await;
+        self.tell_offline_reverts();
         for (asker, outcomes) in self.reverts.answered(clock::boot()) {
             requests::reply_reverted(asker, outcomes);
         }

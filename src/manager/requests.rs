@@ -22,6 +22,10 @@ use super::{Asker, Chore, Manager, Unwritten};
 /// How long somebody who asked for a revert waits for its confirmation.
 const REVERT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long it waits if the host is offline. One whose agent or manager was
+/// just started is back sooner.
+const OFFLINE_PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long a question waits for the journal to have what was decided before
 /// it. Only a disk that is full takes longer, and then the question is answered
 /// from what the journal has.
@@ -213,8 +217,33 @@ impl Manager {
         self.write_unwritten().await;
         self.ask_revert(&agent, record.action);
         if !is_connected {
-            let detail = "its host is offline; it is taken back there when it is connected again";
-            self.settled(&record, detail);
+            let patience = clock::boot().plus(OFFLINE_PATIENCE);
+            self.offline_reverts.push_back((patience, record));
+        }
+    }
+
+    /// Tells who asked for reverts on hosts that are still away.
+    pub(super) fn tell_offline_reverts(&mut self) {
+        let now = clock::boot();
+        while self
+            .offline_reverts
+            .front()
+            .is_some_and(|(at, _)| *at <= now)
+        {
+            let Some((_, record)) = self.offline_reverts.pop_front() else {
+                return;
+            };
+            if !self.delivery.is_connected(&record.agent.id) {
+                self.reverts.settled(&Reverted {
+                    action: record.action,
+                    state: record.state,
+                    keys: record.keys,
+                    detail: Some(
+                        "its host is offline; it is taken back there when it is connected again"
+                            .to_owned(),
+                    ),
+                });
+            }
         }
     }
 

@@ -2,7 +2,6 @@
 
 use crate::clock;
 use crate::journal::manager::Op;
-use crate::ledger::reverts::Reverted;
 use crate::model::{Action, ActionId, ActionState, AgentId, Record};
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
@@ -171,16 +170,6 @@ impl Manager {
     pub(super) fn heard_of(&mut self, record: &Record) {
         self.reverts.heard(record);
         self.runs.heard(record);
-    }
-
-    /// Something became of a revert without a new state.
-    pub(super) fn settled(&mut self, record: &Record, detail: &str) {
-        self.reverts.settled(&Reverted {
-            action: record.action,
-            state: record.state,
-            keys: record.keys.clone(),
-            detail: Some(detail.to_owned()),
-        });
     }
 
     /// Lines something up for `responses.json` and the journal.

@@ -207,7 +207,7 @@ fn problems_of_a_configuration_come_all_at_once_and_keep_a_daemon_from_starting(
             "<active-response><command>firewall-drop</command><location>locally</location></active-response>",
             "<active-response><command>firewall-drop</command><location>local</location><timeout>soon</timeout></active-response>",
             "<active-response><command>nobody</command><location>local</location></active-response>",
-            "<active-response><command>firewall-drop</command><location>all</location></active-response>",
+            "<active-response><command>firewall-drop</command><location>local</location><repeated_offenders>30</repeated_offenders></active-response>",
         ]);
         let (status, said) = Daemon::refuses(&net, &home, Program::Manager);
         assert_eq!(status.code(), Some(78), "{said}");
