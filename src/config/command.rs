@@ -223,6 +223,7 @@ fn command_name(value: Value<'_>, report: &mut Report<'_>) -> Option<CommandName
                 | InvalidName::TooLong(_)
                 | InvalidName::Character(_)
                 | InvalidName::Start(_)
+                | InvalidName::Reserved
                 | InvalidName::NotAnAgentId
                 | InvalidName::NotHex(_) => "write a short name, such as firewall-drop",
             };

@@ -297,10 +297,11 @@ impl Manager {
                 self.enrolled.append(changes);
                 self.end_session(agent);
                 let given_up = self.give_up(agent).await;
-                log::warn!(agent:% = agent, given_up = given_up; "an agent is revoked");
+                let left = self.write_off(agent).await;
+                log::warn!(agent:% = agent, given_up = given_up, left = left; "an agent is revoked");
                 Answer::Done {
                     text: format!(
-                        "agent {agent} is revoked; {given_up} actions that waited for it are given up, what is in force there ends in time"
+                        "agent {agent} is revoked; given up what waited for it: {given_up}; in force there, and not reported any more: {left}"
                     ),
                 }
             }

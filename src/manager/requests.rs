@@ -278,6 +278,34 @@ impl Manager {
         }
     }
 
+    /// Ends the account of what an agent has that will never report again.
+    /// Returns how many actions those were.
+    pub(super) async fn write_off(&mut self, agent: &AgentId) -> usize {
+        let taken = match self.reader.taken(agent) {
+            Ok(taken) => taken,
+            Err(error) => {
+                log::error!(agent:% = agent, error:% = error; "cannot look up what an agent has");
+                return 0;
+            }
+        };
+        let count = taken.len();
+        for mut record in taken {
+            let ends = record.until.map_or_else(
+                || "without end".to_owned(),
+                |until| format!("until {until}"),
+            );
+            record.detail = Some(format!(
+                "its agent was revoked while it was {}, {ends}; the host is not heard any more",
+                record.state
+            ));
+            record.state = ActionState::Failed;
+            record.time = clock::wall();
+            record.verified = None;
+            self.record(record, Vec::new(), None).await;
+        }
+        count
+    }
+
     fn status(&self) -> Status {
         let counts = &self.counts;
         let mut counters = vec![

@@ -16,6 +16,8 @@ pub enum InvalidName {
     Character(char),
     #[error("starts with {0:?}")]
     Start(char),
+    #[error("means something else where agents are named")]
+    Reserved,
     #[error("is not an agent id (digits, such as 007)")]
     NotAnAgentId,
     #[error("is not {0} bytes in hexadecimal digits")]
@@ -129,15 +131,21 @@ fn plain(text: &str) -> Result<(), InvalidName> {
     }
 }
 
+/// Words that stand for agents in `<location>`, `<agent_id>` or `--agent`.
+const PLACES: [&str; 5] = ["all", "any", "local", "server", "defined-agent"];
+
 text_newtype!(
     /// The name of an agent. It starts with a letter, so that it is never
-    /// taken for an id or a range of them.
+    /// taken for an id or a range of them, and is no word for a place.
     AgentName,
     |text| {
         plain(text)?;
-        match text.chars().next() {
-            Some(c) if !c.is_ascii_alphabetic() => Err(InvalidName::Start(c)),
-            _ => Ok(()),
+        if let Some(c) = text.chars().next().filter(|c| !c.is_ascii_alphabetic()) {
+            return Err(InvalidName::Start(c));
+        }
+        match PLACES.iter().any(|word| word.eq_ignore_ascii_case(text)) {
+            true => Err(InvalidName::Reserved),
+            false => Ok(()),
         }
     }
 );
@@ -335,7 +343,9 @@ mod tests {
         for good in ["web-7", "db.example.org", "A_1"] {
             assert!(AgentName::parse(good).is_ok(), "{good}");
         }
-        for bad in ["", "7", "1-3", "-x", "a b", "a:b", "a,b", "ü"] {
+        for bad in [
+            "", "7", "1-3", "-x", "a b", "a:b", "a,b", "ü", "all", "Server",
+        ] {
             assert!(AgentName::parse(bad).is_err(), "{bad:?}");
         }
     }

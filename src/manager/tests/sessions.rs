@@ -1,7 +1,7 @@
 //! Agents come and go.
 
 use super::scene::{Coming, Scene, played};
-use crate::model::AgentId;
+use crate::model::{ActionState, AgentId};
 use crate::transport::Admission;
 use crate::wire::control::{Answer, Request};
 use crate::wire::{Denial, ToAgent, ToManager};
@@ -80,6 +80,11 @@ async fn the_same_agentd_replaces_its_own_session() {
 async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
     let mut scene = Scene::with_agents(2);
     let mut agent = scene.connect(Coming::agent(1)).await;
+    scene.alert(1, "001").await;
+    let action = agent.actions().remove(0);
+    scene
+        .update(&mut agent, &action, ActionState::Applied)
+        .await;
     scene.alert(1, "002").await;
     scene.settle().await;
     for id in [1, 2] {
@@ -90,7 +95,10 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
         assert!(matches!(answer, Answer::Done { .. }), "{answer:?}");
     }
     assert!(agent.is_closed());
-    assert_eq!(scene.states(), ["002 queued", "002 failed"]);
+    assert_eq!(
+        scene.states()[2..],
+        ["002 queued", "001 failed", "002 failed"]
+    );
     let denied = scene.arrive(Coming::agent(1)).await.await;
     assert!(
         matches!(
@@ -106,5 +114,5 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
     scene.alert(2, "000").await;
     scene.alert(1, "001").await;
     scene.settle().await;
-    assert_eq!(scene.states()[2..], ["000 queued"]);
+    assert_eq!(scene.states()[5..], ["000 queued"]);
 }
