@@ -38,10 +38,7 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     let (mut orders, reloads) =
         Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
     let (inbox, senders) = Inbox::new();
-    let mut network = match &config.agents {
-        Some(agents) => Some(Network::open(agents, home.path(), &senders)?),
-        None => None,
-    };
+    let mut network = Network::open(config.agents.as_ref(), home.path(), &senders)?;
     let (ready, mut is_ready) = oneshot::channel();
     let socket = home.path().join("queue/manager.sock");
     let parts = Parts {
@@ -52,7 +49,7 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
             .into_owned(),
         home,
         config,
-        fleet: network.as_ref().map(Network::fleet),
+        fleet: network.fleet(),
     };
     let manager = Manager::open(parts, &inbox, ready, reloads)?;
     let mut manager = tokio::spawn(manager.run(inbox));
@@ -71,14 +68,10 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
             order = orders.next() => match order {
                 Order::Stop => break,
                 Order::Apply(config, reload) => {
-                    let present = network.as_ref().map(Network::config);
-                    if config.agents.as_ref() != present {
-                        log::warn!("<agents> has changed; it is applied when ripost-manager is restarted");
-                    }
-                    reload.done(apply(config, &senders.steer).await);
+                    reload.done(apply(config, &mut network, &senders.steer).await);
                 }
             },
-            () = ended(network.as_mut()) => {
+            () = network.ended() => {
                 return Err(Failure::new(exit::INTERNAL, "the listener for agents ended without being asked to"));
             }
             ended = &mut manager => {
@@ -89,9 +82,7 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     }
     notify("STOPPING=1");
     log::info!("stopping; responses in force stay");
-    if let Some(network) = network {
-        network.stop();
-    }
+    network.stop();
     // A manager that has ended needs no telling.
     let _ = senders.steer.send(Steer::Stop).await;
     manager
@@ -102,14 +93,6 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
     Ok(())
 }
 
-/// Waits for the end of the listener, for ever if there is none.
-async fn ended(network: Option<&mut Network>) {
-    match network {
-        Some(network) => network.ended().await,
-        None => std::future::pending().await,
-    }
-}
-
 async fn open_door(socket: &Path, door: Door) -> Result<(), Failure> {
     let listener = local::bind(socket).await?;
     tokio::spawn(service::serve(socket.to_owned(), listener, door));
@@ -118,16 +101,28 @@ async fn open_door(socket: &Path, door: Door) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn apply(config: ManagerConfig, steer: &mpsc::Sender<Steer>) -> Result<(), String> {
+async fn apply(
+    config: ManagerConfig,
+    network: &mut Network,
+    steer: &mpsc::Sender<Steer>,
+) -> Result<(), String> {
+    let next = network
+        .prepare(config.agents.as_ref())
+        .map_err(|failure| failure.text)?;
     let (done, outcome) = oneshot::channel();
     let order = Steer::Reload {
         config: Box::new(config),
+        fleet: next.fleet(),
         done,
     };
     // A manager that has ended answers by dropping `done`.
     drop(steer.send(order).await);
     match outcome.await {
-        Ok(applied) => applied.map_err(|error| error.to_string()),
+        Ok(Ok(())) => {
+            network.replace(next);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the manager is stopping".to_owned()),
     }
 }

@@ -1,6 +1,6 @@
 //! The port that a manager opens for agents on other hosts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,56 +16,106 @@ use crate::transport::pki::Authority;
 /// renewed; it lasts for months.
 const RENEWAL: Duration = Duration::from_secs(86_400);
 
-/// The listener of a manager that takes agents.
+/// What `<agents>` asks for, if anything.
 #[derive(Debug)]
 pub(super) struct Network {
-    running: Running,
-    authority: Arc<Authority>,
-    config: AgentsConfig,
+    home: PathBuf,
+    senders: Senders,
+    door: Option<Door>,
     renewal: Interval,
 }
 
+/// A port that is open.
+#[derive(Debug)]
+struct Door {
+    running: Running,
+    authority: Arc<Authority>,
+    config: AgentsConfig,
+}
+
 impl Network {
-    /// Makes or reads the CA of this home, and opens the port.
+    /// Makes or reads the CA of this home, and opens the port, if there is to
+    /// be one.
     pub(super) fn open(
-        config: &AgentsConfig,
+        config: Option<&AgentsConfig>,
         home: &Path,
         senders: &Senders,
     ) -> Result<Self, Failure> {
-        let authority = Arc::new(Authority::open(&home.join("etc/tls"))?);
+        let mut renewal = tokio::time::interval(RENEWAL);
+        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut network = Self {
+            home: home.to_owned(),
+            senders: senders.clone(),
+            door: None,
+            renewal,
+        };
+        network.door = config.map(|config| network.open_door(config)).transpose()?;
+        Ok(network)
+    }
+
+    fn open_door(&self, config: &AgentsConfig) -> Result<Door, Failure> {
+        let authority = Arc::new(Authority::open(&self.home.join("etc/tls"))?);
         let desk = Desk {
-            reception: senders.reception.clone(),
-            enrollments: senders.enrollments.clone(),
+            reception: self.senders.reception.clone(),
+            enrollments: self.senders.enrollments.clone(),
         };
         let running = Listener::bind(config.listen)?.start(&authority, desk)?;
         log::info!(listen:% = running.address(), pin:% = authority.pin(); "taking agents of other hosts");
-        let mut renewal = tokio::time::interval(RENEWAL);
-        renewal.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self {
+        Ok(Door {
             running,
             authority,
             config: config.clone(),
-            renewal,
         })
     }
 
     /// What the manager needs to know of it.
-    pub(super) fn fleet(&self) -> Fleet {
-        let authority = Arc::clone(&self.authority);
-        Fleet::new(&self.config, authority, self.running.counters())
+    pub(super) fn fleet(&self) -> Option<Fleet> {
+        self.door.as_ref().map(Door::fleet)
     }
 
-    pub(super) fn config(&self) -> &AgentsConfig {
-        &self.config
+    /// Opens what another configuration asks for; the present stays open until
+    /// [`Self::replace`]. Fails if the port cannot be had.
+    pub(super) fn prepare(&self, config: Option<&AgentsConfig>) -> Result<Next, Failure> {
+        let Some(config) = config else {
+            return Ok(Next(None));
+        };
+        match &self.door {
+            Some(door) if door.config.listen == config.listen => Ok(Next(Some(Change::Keep {
+                config: config.clone(),
+                fleet: Fleet::new(config, Arc::clone(&door.authority), door.running.counters()),
+            }))),
+            Some(_) | None => Ok(Next(Some(Change::Open(self.open_door(config)?)))),
+        }
+    }
+
+    /// Puts what was prepared in the place of the present. Agents that are
+    /// connected to another port than before dial again.
+    pub(super) fn replace(&mut self, next: Next) {
+        let before = match next.0 {
+            None => self.door.take(),
+            Some(Change::Open(door)) => self.door.replace(door),
+            Some(Change::Keep { config, .. }) => {
+                if let Some(door) = &mut self.door {
+                    door.config = config;
+                }
+                None
+            }
+        };
+        if let Some(before) = before {
+            before.running.stop();
+        }
     }
 
     /// Keeps the manager's certificate fresh. Returns if the listener has
     /// ended, which it never should; may be dropped while it waits.
     pub(super) async fn ended(&mut self) {
+        let Some(door) = &mut self.door else {
+            return std::future::pending().await;
+        };
         loop {
             tokio::select! {
-                () = self.running.ended() => return,
-                _ = self.renewal.tick() => match self.authority.renew_manager() {
+                () = door.running.ended() => return,
+                _ = self.renewal.tick() => match door.authority.renew_manager() {
                     Ok(true) => log::info!("the manager's certificate is renewed"),
                     Ok(false) => {}
                     Err(error) => {
@@ -77,6 +127,39 @@ impl Network {
     }
 
     pub(super) fn stop(self) {
-        self.running.stop();
+        if let Some(door) = self.door {
+            door.running.stop();
+        }
+    }
+}
+
+impl Door {
+    fn fleet(&self) -> Fleet {
+        let authority = Arc::clone(&self.authority);
+        Fleet::new(&self.config, authority, self.running.counters())
+    }
+}
+
+/// What takes the place of the present door.
+#[derive(Debug)]
+pub(super) struct Next(Option<Change>);
+
+#[derive(Debug)]
+enum Change {
+    Open(Door),
+    /// The port stays; the rest of its configuration is another.
+    Keep {
+        config: AgentsConfig,
+        fleet: Fleet,
+    },
+}
+
+impl Next {
+    /// What the manager will need to know of it.
+    pub(super) fn fleet(&self) -> Option<Fleet> {
+        self.0.as_ref().map(|change| match change {
+            Change::Open(door) => door.fleet(),
+            Change::Keep { fleet, .. } => fleet.clone(),
+        })
     }
 }

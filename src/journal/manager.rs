@@ -97,10 +97,10 @@ pub enum Op {
     },
     /// A state change, which only the action's own agent can make.
     Record(Box<Record>),
-    /// The agent has journalled it.
-    Taken(ActionId),
+    /// The action's own agent has journalled it, or it need not be sent any more.
+    Taken(AgentId, ActionId),
     /// The agent is to take it back, and need not be sent it any more.
-    Revert(ActionId),
+    Revert(AgentId, ActionId),
     /// Updates of this agent's journal are taken in up to this one.
     Heard {
         agent: AgentId,
@@ -208,12 +208,12 @@ impl Schema for ManagerSchema {
                     !record.state.is_final(),
                     json(record)
                 ]),
-            Op::Taken(id) => taken(transaction, *id),
-            Op::Revert(id) => {
+            Op::Taken(agent, id) => taken(transaction, agent, *id),
+            Op::Revert(agent, id) => {
                 transaction
                     .prepare_cached("UPDATE actions SET revert = 1 WHERE id = ?1 AND live = 1")?
                     .execute([id.to_string()])?;
-                taken(transaction, *id)
+                taken(transaction, agent, *id)
             }
             Op::Heard {
                 agent,
@@ -236,10 +236,13 @@ impl Schema for ManagerSchema {
 
 /// An action need not be sent any more, and its alert goes with the last one
 /// that has to be.
-fn taken(transaction: &Transaction<'_>, id: ActionId) -> rusqlite::Result<usize> {
+fn taken(transaction: &Transaction<'_>, agent: &AgentId, id: ActionId) -> rusqlite::Result<usize> {
     let alert: Option<Option<i64>> = transaction
-        .prepare_cached("UPDATE actions SET dispatch = NULL WHERE id = ?1 AND dispatch IS NOT NULL RETURNING alert")?
-        .query_row([id.to_string()], |row| row.get(0))
+        .prepare_cached(
+            "UPDATE actions SET dispatch = NULL
+             WHERE id = ?1 AND agent = ?2 AND dispatch IS NOT NULL RETURNING alert",
+        )?
+        .query_row(params![id.to_string(), agent.number()], |row| row.get(0))
         .optional()?;
     let Some(Some(alert)) = alert else {
         return Ok(0);

@@ -442,6 +442,10 @@ fn dispatch(number: u8) -> ManagerOp {
     }
 }
 
+fn taken(number: u8) -> ManagerOp {
+    ManagerOp::Taken(AgentId::MANAGER, action(number).id)
+}
+
 fn alert(number: u8) -> ManagerOp {
     ManagerOp::Alert {
         number: number.into(),
@@ -462,9 +466,9 @@ async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     let ops = (1..=4).map(alert).chain((1..=4).map(dispatch)).chain([
         state(1, ActionState::Sent),
         state(2, ActionState::Applied),
-        ManagerOp::Taken(action(2).id),
+        taken(2),
         state(3, ActionState::Expired),
-        ManagerOp::Taken(action(3).id),
+        taken(3),
     ]);
     write(&mut journal, ops.collect()).await;
     let ids = |ids: Vec<ActionId>| ids.into_iter().collect::<BTreeSet<_>>();
@@ -509,10 +513,14 @@ async fn an_alert_goes_with_the_last_action_that_has_to_be_sent() {
         other => other,
     };
     write(&mut journal, vec![alert(1), shared(1), shared(2)]).await;
-    write(&mut journal, vec![ManagerOp::Taken(action(1).id)]).await;
+    write(&mut journal, vec![taken(1)]).await;
     assert_eq!(reader.alert(1).unwrap(), Some(vec![1; 3]));
     // What is to be taken back need not be sent either.
-    write(&mut journal, vec![ManagerOp::Revert(action(2).id)]).await;
+    write(
+        &mut journal,
+        vec![ManagerOp::Revert(AgentId::MANAGER, action(2).id)],
+    )
+    .await;
     assert_eq!(reader.alert(1).unwrap(), None);
     let agent = AgentId::MANAGER;
     assert_eq!(reader.to_revert(&agent, 9).unwrap(), [action(2).id]);
@@ -563,7 +571,12 @@ async fn nobody_changes_the_action_of_another_agent() {
     write(&mut journal, vec![alert(1), dispatch(1)]).await;
     let mut foreign = Record::new(&action(1), ActionState::Reverted, NOW.wall);
     foreign.agent.id = AgentId::parse("7").unwrap();
-    write(&mut journal, vec![ManagerOp::Record(Box::new(foreign))]).await;
+    let ops = vec![
+        ManagerOp::Record(Box::new(foreign)),
+        ManagerOp::Taken(AgentId::parse("7").unwrap(), action(1).id),
+    ];
+    write(&mut journal, ops).await;
+    assert_eq!(reader.waiting(&AgentId::MANAGER, 9).unwrap().len(), 1);
     let counts = reader.counts().unwrap();
     let one = LiveCounts {
         pending: 1,

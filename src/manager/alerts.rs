@@ -304,8 +304,8 @@ fn dispatched(ops: &[Op]) -> Vec<AgentId> {
         | Op::Awaited { .. }
         | Op::Alert { .. }
         | Op::Record(_)
-        | Op::Taken(_)
-        | Op::Revert(_)
+        | Op::Taken(..)
+        | Op::Revert(..)
         | Op::Heard { .. }
         | Op::Prune { .. } => None,
     });

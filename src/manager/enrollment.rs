@@ -94,6 +94,7 @@ impl Manager {
                 log::info!(agent:% = enrolled.id, name:% = enrolled.name, from = from.as_str(); "a host has become an agent");
                 // A session with an earlier certificate is that of another host now.
                 self.end_session(&enrolled.id);
+                self.look_for_nobody();
                 self.once_stored(answer, told).await;
             }
             Err((denial, text)) => {
@@ -298,6 +299,7 @@ impl Manager {
                 self.end_session(agent);
                 let given_up = self.give_up(agent).await;
                 let left = self.write_off(agent).await;
+                self.look_for_nobody();
                 log::warn!(agent:% = agent, given_up = given_up, left = left; "an agent is revoked");
                 Answer::Done {
                     text: format!(

@@ -48,8 +48,8 @@ impl Fresh {
                 Op::Checkpoint { .. }
                 | Op::Awaited { .. }
                 | Op::Alert { .. }
-                | Op::Taken(_)
-                | Op::Revert(_)
+                | Op::Taken(..)
+                | Op::Revert(..)
                 | Op::Heard { .. }
                 | Op::Prune { .. } => continue,
             };

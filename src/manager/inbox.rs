@@ -13,7 +13,7 @@ use crate::wire::ToManager;
 use crate::wire::control::Asked;
 
 use super::sources::SourceError;
-use super::{Chore, Manager, reached};
+use super::{Chore, Fleet, Manager, reached};
 
 /// Events of each kind that may wait. Those of a source are batches of lines.
 const QUEUE: usize = 256;
@@ -32,6 +32,8 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 pub enum Steer {
     Reload {
         config: Box<ManagerConfig>,
+        /// What it has for agents of other hosts from then on.
+        fleet: Option<Fleet>,
         done: oneshot::Sender<Result<(), SourceError>>,
     },
     Stop,

@@ -294,7 +294,15 @@ impl Manager {
 
     async fn handle(&mut self, event: Event) {
         match event {
-            Event::Steer(Steer::Reload { config, done }) => self.reload(&config, done).await,
+            Event::Steer(Steer::Reload {
+                config,
+                fleet,
+                done,
+            }) => {
+                if self.reload(&config, done).await {
+                    self.fleet = fleet;
+                }
+            }
             Event::Steer(Steer::Stop) => {}
             Event::Source(index, event) => self.source_event(index, event).await,
             Event::Asked(asked) => self.answer(asked).await,
@@ -369,29 +377,39 @@ impl Manager {
         &mut self,
         config: &ManagerConfig,
         done: oneshot::Sender<Result<(), SourceError>>,
-    ) {
+    ) -> bool {
         let outcome = self.set_sources(&config.sources);
         if outcome.is_ok() {
-            let before = std::mem::replace(&mut self.settings, Settings::new(config));
+            let mut settings = Settings::new(config);
+            settings.nobody = self.settings.nobody.clone();
+            let before = std::mem::replace(&mut self.settings, settings);
             self.look_for_nobody();
             if before.white_list_frames != self.settings.white_list_frames {
                 self.spread_white_list().await;
             }
         }
+        let applied = outcome.is_ok();
         // Whoever asked may have gone.
         let _ = done.send(outcome);
+        applied
     }
 
-    /// Warns of selectors that mean nobody: they may be typos, or hosts that
-    /// are still to be enrolled.
+    /// Looks for selectors that mean nobody: they may be typos, or hosts that
+    /// are still to be enrolled. Warns of those that are new.
     fn look_for_nobody(&mut self) {
-        let mut nobody = Vec::new();
+        let mut nobody: Vec<Selector> = Vec::new();
         for response in &self.settings.responses {
             let selectors: Vec<_> = response.location.selectors().cloned().collect();
-            nobody.extend(self.roster.unknown(&selectors).into_iter().cloned());
+            for selector in self.roster.unknown(&selectors) {
+                if !nobody.contains(selector) {
+                    nobody.push(selector.clone());
+                }
+            }
         }
         for selector in &nobody {
-            log::warn!(agent:% = selector; "a response names an agent that is not enrolled; nothing is sent there until it is");
+            if !self.settings.nobody.contains(selector) {
+                log::warn!(agent:% = selector; "a response names an agent that is not enrolled; nothing is sent there until it is");
+            }
         }
         self.settings.nobody = nobody;
     }

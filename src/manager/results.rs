@@ -46,7 +46,8 @@ impl Manager {
         for id in &actions {
             self.delivery.acknowledged(agent, *id);
         }
-        let ops = actions.into_iter().map(Op::Taken).collect();
+        let taken = |id| Op::Taken(agent.clone(), id);
+        let ops = actions.into_iter().map(taken).collect();
         self.push(Unwritten {
             ops,
             agents: vec![agent.clone()],
@@ -76,7 +77,7 @@ impl Manager {
             self.delivery.confirm();
             return;
         }
-        let mut ops = vec![Op::Taken(record.action)];
+        let mut ops = vec![Op::Taken(record.agent.id.clone(), record.action)];
         if let Some((journal, seq)) = self.delivery.host(agent).heard {
             ops.push(Op::Heard {
                 agent: agent.clone(),
@@ -147,7 +148,7 @@ impl Manager {
         record.detail = Some(detail.to_owned());
         record.verified = None;
         record.until = None;
-        let taken = vec![Op::Taken(record.action)];
+        let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
         self.record(record, taken, None).await;
     }
 
