@@ -257,7 +257,7 @@ impl Manager {
             plan.records.push(record);
             return;
         }
-        let state = if is_connected {
+        let state = if self.delivery.is_ready(&agent) {
             ActionState::Sent
         } else {
             self.delivery.may_expire = true;

@@ -68,6 +68,13 @@ impl Delivery {
         self.hosts.get(agent).is_some_and(Host::is_connected)
     }
 
+    /// Whether an agent is there and has said what its host can do, so that it
+    /// gets what is decided on now, or at least after what waits before it.
+    pub(super) fn is_ready(&self, agent: &AgentId) -> bool {
+        let session = self.hosts.get(agent).and_then(|host| host.session.as_ref());
+        session.is_some_and(|session| session.ready)
+    }
+
     /// Whether something waits that a look every few milliseconds moves on.
     pub(super) fn is_waiting(&self) -> bool {
         !self.hungry.is_empty() || !self.unconfirmed.is_empty()
