@@ -1,6 +1,7 @@
 # make demo      the main job on real input, in namespaces of its own
 # make test      everything that must hold
 # make bench     latency and cost, beside the predecessors' figures
+# make fuzz      the parsers of what comes from outside; FUZZ_SECONDS for each
 # make install   into PREFIX, and the home at HOME_DIR (both below DESTDIR)
 
 PREFIX   ?= /usr/local
@@ -16,7 +17,7 @@ target      := $(or $(CARGO_TARGET_DIR),target)
 libexec     := $(PREFIX)/libexec/ripost
 units       := $(wildcard etc/systemd/*.service)
 
-.PHONY: build demo test fmt lint check-docs deny bench install setup
+.PHONY: build demo test fmt lint check-docs deny bench fuzz install setup
 
 build: setup
 	cargo build --locked --bins
@@ -51,6 +52,10 @@ deny:
 
 bench: setup
 	cargo bench --locked
+
+fuzz:
+	@scripts/setup fuzz
+	scripts/fuzz
 
 # `ripostctl init` takes the bundled executables from beside ripostctl, so all
 # programs lie in one directory; only those for people are linked into sbin.

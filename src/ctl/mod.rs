@@ -10,7 +10,7 @@ mod connection;
 mod error;
 mod failure;
 mod fleet;
-mod import;
+pub mod import;
 mod init;
 mod options;
 mod run;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
 use crate::model::{ActionState, AgentId, AgentName, AgentRef, Keys, Record};
-use crate::wire::control::{Agent, Connection, IssuedToken, RevertOutcome, Status};
+use crate::wire::control::{Agent, Connection, IssuedToken, RevertOutcome, Status, Upstream};
 
 /// Shown where a value does not apply.
 const NONE: &str = "-";
@@ -20,6 +20,9 @@ pub(super) fn status(status: &Status, now: Wall) -> String {
         span(status.since.until(now)),
         status.since.local_log_stamp(),
     );
+    if let Some(upstream) = &status.manager {
+        text.push_str(&manager(upstream, now));
+    }
     let rows: Vec<_> = status
         .counters
         .iter()
@@ -30,6 +33,29 @@ pub(super) fn status(status: &Status, now: Wall) -> String {
         text.push_str(&format!("problem: {}\n", escape(problem)));
     }
     text
+}
+
+/// How an agent stands with its manager, in one line.
+fn manager(upstream: &Upstream, now: Wall) -> String {
+    let mut line = match (&upstream.address, upstream.since) {
+        (Some(address), Some(since)) => format!(
+            "manager {}, connected for {} (since {})",
+            escape(address),
+            span(since.until(now)),
+            since.local_log_stamp()
+        ),
+        (Some(address), None) => format!("manager {}", escape(address)),
+        (None, _) => "manager not connected".to_owned(),
+    };
+    if let Some(until) = upstream.certificate_until {
+        let word = if until > now {
+            "is valid until"
+        } else {
+            "expired on"
+        };
+        line.push_str(&format!("; certificate {word} {}", until.local_log_stamp()));
+    }
+    line + "\n"
 }
 
 /// One row per agent, and beneath the table what each of them lacks.
@@ -221,7 +247,69 @@ fn span(span: Duration) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::span;
+    use super::{span, status};
+    use crate::clock::Wall;
+    use crate::wire::control::{Status, Upstream};
+
+    #[test]
+    fn an_agent_s_status_says_how_it_stands_with_its_manager() {
+        let at = |seconds: i64| Wall::from_millis(1_795_514_400_000 + seconds * 1_000);
+        let stamp = |seconds: i64| at(seconds).local_log_stamp();
+        let shown = |manager: Option<Upstream>| {
+            let status_of_agent = Status {
+                daemon: "ripost-agentd".to_owned(),
+                version: "0.1.0".to_owned(),
+                pid: 7,
+                since: at(0),
+                counters: Vec::new(),
+                manager,
+                problems: Vec::new(),
+            };
+            let text = status(&status_of_agent, at(100));
+            text.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        let connected = Upstream {
+            address: Some("192.0.2.1:1517".to_owned()),
+            since: Some(at(10)),
+            certificate_until: Some(at(200)),
+        };
+        let alone = Upstream {
+            certificate_until: Some(at(99)),
+            ..Upstream::default()
+        };
+        let local = Upstream {
+            address: Some("queue/m\x1b.sock".to_owned()),
+            since: Some(at(40)),
+            certificate_until: None,
+        };
+        for (manager, expected) in [
+            (
+                Some(connected),
+                format!(
+                    "manager 192.0.2.1:1517, connected for 1m30s (since {}); certificate is valid until {}",
+                    stamp(10),
+                    stamp(200)
+                ),
+            ),
+            (
+                Some(alone),
+                format!(
+                    "manager not connected; certificate expired on {}",
+                    stamp(99)
+                ),
+            ),
+            (
+                Some(local),
+                format!(
+                    "manager queue/m\\u{{1b}}.sock, connected for 1m00s (since {})",
+                    stamp(40)
+                ),
+            ),
+        ] {
+            assert_eq!(shown(manager), expected);
+        }
+        assert!(!shown(None).contains("manager "));
+    }
 
     #[test]
     fn a_span_shows_its_two_largest_units() {

@@ -16,15 +16,15 @@ use crate::wire::control::KnownAgent;
 
 /// What is wrong with one line.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Problem {
+pub struct Problem {
     /// Counts from 1.
-    pub(super) line: usize,
-    pub(super) wrong: Wrong,
+    pub line: usize,
+    pub wrong: Wrong,
 }
 
 /// Why a line is no agent. What comes in parentheses says what to do.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
-pub(super) enum Wrong {
+pub enum Wrong {
     #[error("this is not UTF-8\n(the file is plain ASCII: was it damaged on the way?)")]
     NotText,
     #[error("this is not ID NAME IP KEY, with one blank between them\n(mend or remove the line)")]
@@ -50,7 +50,7 @@ pub(super) enum Wrong {
 }
 
 /// The agents of a file, or everything that is wrong with it.
-pub(super) fn read(file: &[u8]) -> Result<Vec<KnownAgent>, Vec<Problem>> {
+pub fn read(file: &[u8]) -> Result<Vec<KnownAgent>, Vec<Problem>> {
     let mut lines = Lines::default();
     let mut problems = Vec::new();
     for (number, line) in (1..).zip(file.split(|byte| *byte == b'\n')) {
@@ -72,7 +72,7 @@ pub(super) fn read(file: &[u8]) -> Result<Vec<KnownAgent>, Vec<Problem>> {
 
 /// Whether a file of another name is one of these: its first line that is
 /// neither empty nor a comment begins with an id and a blank.
-pub(super) fn looks_like(file: &[u8]) -> bool {
+pub fn looks_like(file: &[u8]) -> bool {
     let mut lines = file.split(|byte| *byte == b'\n');
     let first = lines.find(|line| !line.trim_ascii().is_empty() && !is_comment(line));
     first.is_some_and(|line| {

@@ -1,7 +1,7 @@
 //! `ripostctl import`: takes over what OSSEC or Wazuh know. In this version that
 //! is the agents of a `client.keys`; the rest of an installation is refused.
 
-mod keys;
+pub mod keys;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
