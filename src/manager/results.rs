@@ -6,7 +6,7 @@ use crate::model::{Action, ActionId, ActionState, AgentId, Record};
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
 
-use super::delivery::Told;
+use super::hosts::Told;
 use super::{Chore, Manager, Unwritten};
 
 impl Manager {

@@ -1,0 +1,167 @@
+//! The agents' hosts together: which are connected, how much is on its way to
+//! them, and which are to be looked at again.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::sync::watch;
+
+use crate::model::{ActionId, AgentId};
+use crate::wire::{Frame, ToAgent};
+
+use super::host::{Host, WINDOW};
+
+/// Bytes on their way to all agents together. Beyond it what waits stays in the
+/// journal until others have acknowledged theirs.
+const MAX_UNDER_WAY: usize = 64 * 1024 * 1024;
+
+/// The hosts, and what is on its way to them.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    pub(super) hosts: HashMap<AgentId, Host>,
+    /// Whose session has which number.
+    pub(super) sessions: HashMap<u64, AgentId>,
+    pub(super) last_session: u64,
+    last_request: u64,
+    under_way: usize,
+    /// Hosts to be looked at again when the journal has been written or others
+    /// have acknowledged.
+    pub(super) hungry: BTreeSet<AgentId>,
+    /// Hosts with updates to confirm.
+    unconfirmed: BTreeSet<AgentId>,
+    /// Whether something may wait for a host that is offline.
+    pub(super) may_expire: bool,
+    pub(super) written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
+}
+
+impl Delivery {
+    /// The receivers tell up to which number journal writes can be read, and
+    /// are on the disk.
+    pub(super) fn new(written: watch::Receiver<u64>, synced: watch::Receiver<u64>) -> Self {
+        Self {
+            hosts: HashMap::new(),
+            sessions: HashMap::new(),
+            last_session: 0,
+            last_request: 0,
+            under_way: 0,
+            hungry: BTreeSet::new(),
+            unconfirmed: BTreeSet::new(),
+            may_expire: true,
+            written,
+            synced,
+        }
+    }
+
+    pub(super) fn host(&mut self, agent: &AgentId) -> &mut Host {
+        self.hosts.entry(agent.clone()).or_default()
+    }
+
+    pub(super) fn is_connected(&self, agent: &AgentId) -> bool {
+        self.hosts.get(agent).is_some_and(Host::is_connected)
+    }
+
+    /// Whether an agent is there and has said what its host can do, so that it
+    /// gets what is decided on now, or at least after what waits before it.
+    pub(super) fn is_ready(&self, agent: &AgentId) -> bool {
+        let session = self.hosts.get(agent).and_then(|host| host.session.as_ref());
+        session.is_some_and(|session| session.ready)
+    }
+
+    /// Whether something waits that a look every few milliseconds moves on.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.hungry.is_empty() || !self.unconfirmed.is_empty()
+    }
+
+    pub(super) fn is_hungry(&mut self, agent: &AgentId) {
+        self.hungry.insert(agent.clone());
+    }
+
+    /// Whether the journal tells everything that is known about a host.
+    pub(super) fn is_current(&mut self, agent: &AgentId) -> bool {
+        let written = *self.written.borrow();
+        self.host(agent).is_current(written)
+    }
+
+    /// Ends a session, and returns its number.
+    pub(super) fn disconnect(&mut self, agent: &AgentId) -> Option<u64> {
+        let host = self.hosts.get_mut(agent)?;
+        let session = host.session.take()?;
+        host.behind = true;
+        host.reverts_wait = true;
+        self.under_way -= session.bytes();
+        self.unconfirmed.remove(agent);
+        self.sessions.remove(&session.number);
+        Some(session.number)
+    }
+
+    /// An agent has an action.
+    pub(super) fn acknowledged(&mut self, agent: &AgentId, id: ActionId) {
+        if let Some(session) = self.host(agent).session.as_mut() {
+            let bytes = session.acknowledged(id);
+            self.under_way -= bytes;
+        }
+    }
+
+    /// An update of the session `number` is in journal write number `write`.
+    pub(super) fn confirm_after(&mut self, told: &Told, write: u64) {
+        let host = self.hosts.get_mut(&told.agent);
+        let session = host.and_then(|host| host.session.as_mut());
+        if let Some(session) = session.filter(|session| session.number == told.session) {
+            session.confirm_after(told.seq, write);
+            self.unconfirmed.insert(told.agent.clone());
+        }
+    }
+
+    /// Confirms what is synced.
+    pub(super) fn confirm(&mut self) {
+        let synced = *self.synced.borrow();
+        let hosts = &mut self.hosts;
+        self.unconfirmed.retain(|agent| {
+            let session = hosts.get_mut(agent).and_then(|host| host.session.as_mut());
+            session.is_some_and(|session| {
+                session.confirm(synced);
+                session.has_unconfirmed()
+            })
+        });
+    }
+
+    /// Asks an agent for a revert; `false` if there is no room now.
+    pub(super) fn ask_revert(&mut self, agent: &AgentId, id: ActionId) -> bool {
+        let request = self.last_request + 1;
+        let Ok(frame) = (ToAgent::Revert { id, request }).into_frame() else {
+            return false;
+        };
+        let host = self.hosts.get_mut(agent);
+        let Some(session) = host.and_then(|host| host.session.as_mut()) else {
+            return false;
+        };
+        if session.asked.len() >= WINDOW || session.send(frame).is_err() {
+            return false;
+        }
+        session.asked.insert(request, id);
+        self.last_request = request;
+        true
+    }
+
+    /// Hands an action to an agent that is connected; `false` if there is no
+    /// room now.
+    pub(super) fn send(&mut self, agent: &AgentId, id: ActionId, frame: Frame) -> bool {
+        let bytes = frame.length();
+        let host = self.hosts.get_mut(agent);
+        let session = host.and_then(|host| host.session.as_mut());
+        let sent = self.under_way + bytes <= MAX_UNDER_WAY
+            && session.is_some_and(|session| session.send_action(id, frame));
+        if sent {
+            self.under_way += bytes;
+        }
+        sent
+    }
+}
+
+/// Which update of which session something came with.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) agent: AgentId,
+    pub(super) session: u64,
+    pub(super) seq: u64,
+}
