@@ -64,7 +64,9 @@ impl Renewal<'_> {
     /// May be dropped at any time: the present one holds until then.
     pub(super) async fn done(&self, mut answers: watch::Receiver<Renewed>) {
         self.moment().await;
-        tokio::time::sleep(up_to(self.pace.spread)).await;
+        let renew_at = self.present.renew_at();
+        let left = renew_at.until(self.present.not_after());
+        tokio::time::sleep(up_to(self.pace.spread.min(left / 4))).await;
         loop {
             match self.renew(&mut answers).await {
                 Ok(()) => {
@@ -170,7 +172,7 @@ mod tests {
     async fn silence_and_another_key_are_reported_and_the_manager_is_asked_again() {
         let folder = tempfile::tempdir().unwrap();
         let authority = authority(folder.path());
-        let present = credentials(&authority, Duration::from_secs(3_600));
+        let present = credentials(&authority, Duration::from_secs(3));
         let (reports, mut asked) = reports();
         let (answers, on_answers) = watch::channel(None);
         let renewal = Renewal {

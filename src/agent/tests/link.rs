@@ -20,9 +20,8 @@ use crate::wire::{Denial, Frame, ToAgent, ToManager};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Due for renewal from the beginning: certificates begin two days before they
-/// are made.
-const SHORT: Duration = Duration::from_secs(3_600);
+/// Long enough to connect with, and due for renewal after four seconds.
+const SHORT: Duration = Duration::from_secs(6);
 
 /// A renewal that does not wait.
 const QUICK: Pace = Pace {

@@ -21,10 +21,11 @@ pub(super) struct Validity {
 }
 
 impl Validity {
-    /// When two thirds of it are over.
+    /// When two thirds of it are over, counted from its making: it is backdated
+    /// for the sake of clocks that are behind.
     pub(super) fn renew_at(self) -> Wall {
-        self.not_before
-            .plus(self.not_before.until(self.not_after) * 2 / 3)
+        let made = self.not_before.plus(super::BACKDATED);
+        made.plus(made.until(self.not_after) * 2 / 3)
     }
 }
 
