@@ -324,6 +324,7 @@ impl Manager {
                 self.journal.write(vec![Op::Prune { before }]).await;
                 let expired = self.roster.prune(now);
                 self.enrolled.append(expired);
+                self.see_connected();
             }
         }
     }
@@ -416,6 +417,8 @@ impl Manager {
     }
 
     async fn shut_down(mut self) {
+        self.see_connected();
+        self.enrolled.flush().await;
         self.write_unwritten().await;
         self.store_positions().await;
         let (sources, journal, enrolled) = (self.sources, self.journal, self.enrolled);

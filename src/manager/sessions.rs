@@ -204,6 +204,15 @@ impl Manager {
         self.enrolled.append(changes);
     }
 
+    /// Notes that those who are connected are there, so that it is known when
+    /// each was last seen if this manager is killed.
+    pub(super) fn see_connected(&mut self) {
+        let connected: Vec<_> = self.delivery.sessions.values().cloned().collect();
+        for agent in connected {
+            self.see(&agent, Sighting::default());
+        }
+    }
+
     /// An agent says what its host can do.
     pub(super) async fn now_capable(&mut self, agent: &AgentId, capabilities: Capabilities) {
         let sighting = Sighting {
