@@ -218,6 +218,16 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_moves_nothing() {
+        for source in ["\u{feff}<a><é/></a>", "\u{feff}\u{feff}<a><é/></a>"] {
+            let (roots, errors) = read(source);
+            assert_eq!((roots.len(), errors), (1, 0), "{source:?}");
+            let at = roots[0].children[0].name_at;
+            assert_eq!(&source[at.start..at.end], "é");
+        }
+    }
+
+    #[test]
     fn names_and_texts_are_where_they_say() {
         let source = "<é a='1'>\r\n <b>  x\ty </b><c/>\n</é>\n<d>ü&#x41;</d>";
         let (roots, errors) = read(source);

@@ -10,6 +10,10 @@ const COMMENT: u8 = 0x02;
 /// Stands for a `<` that is text.
 const TEXT_LT: u8 = 0x01;
 
+/// The byte order mark. Whoever reads the file takes one away; another one is
+/// masked, because quick-xml drops it without counting its bytes.
+const MARK: char = '\u{feff}';
+
 /// The text as the XML reader sees it.
 pub(super) struct Scanned<'a> {
     source: &'a str,
@@ -37,6 +41,9 @@ pub(super) fn scan<'a>(source: &'a str, report: &mut Report<'_>) -> Scanned<'a> 
         open: None,
         cut: false,
     };
+    if source.starts_with(MARK) {
+        scanner.mask(0, MARK.len_utf8());
+    }
     let mut at = 0;
     while let Some(found) = memchr::memchr(b'<', &scanner.source[at..]) {
         at = scanner.markup(at + found, report);
