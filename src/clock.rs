@@ -11,14 +11,26 @@ use std::time::Duration;
 use chrono::{DateTime, Local, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Wall time: milliseconds since the Unix epoch. Written as RFC 3339 in UTC.
+/// The first and the last moment that RFC 3339 can write, in UTC.
+const FIRST: i64 = -62_167_219_200_000;
+const LAST: i64 = 253_402_300_799_999;
+
+/// Wall time: milliseconds since the Unix epoch. Written as RFC 3339 in UTC,
+/// which has the years 0 to 9999: a moment beyond them is the first or the last
+/// of them, so that whatever is written can be read again.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Wall(i64);
 
 impl Wall {
     pub const fn from_millis(millis: i64) -> Self {
-        Self(millis)
+        if millis < FIRST {
+            Self(FIRST)
+        } else if millis > LAST {
+            Self(LAST)
+        } else {
+            Self(millis)
+        }
     }
 
     pub fn millis(self) -> i64 {
@@ -26,11 +38,11 @@ impl Wall {
     }
 
     pub fn plus(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(signed(span)))
+        Self::from_millis(self.0.saturating_add(signed(span)))
     }
 
     pub fn minus(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(signed(span)))
+        Self::from_millis(self.0.saturating_sub(signed(span)))
     }
 
     /// The span from `self` to `later`, zero if `later` is earlier.
@@ -44,28 +56,24 @@ impl Wall {
         DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z")
             .or_else(|_| DateTime::parse_from_rfc3339(text))
             .ok()
-            .map(|time| Self(time.timestamp_millis()))
+            .map(|time| Self::from_millis(time.timestamp_millis()))
+    }
+
+    fn utc(self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.0).expect("no year is beyond 9999")
     }
 
     /// `YYYY/MM/DD HH:MM:SS` in local time, the layout of
     /// `active-responses.log` (Wazuh 4.14 active_responses.c write_debug_file).
     pub fn local_log_stamp(self) -> String {
-        match DateTime::from_timestamp_millis(self.0) {
-            Some(time) => time
-                .with_timezone(&Local)
-                .format("%Y/%m/%d %H:%M:%S")
-                .to_string(),
-            None => "0000/00/00 00:00:00".to_owned(),
-        }
+        let time = self.utc().with_timezone(&Local);
+        time.format("%Y/%m/%d %H:%M:%S").to_string()
     }
 }
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match DateTime::<Utc>::from_timestamp_millis(self.0) {
-            Some(time) => f.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
-            None => write!(f, "@{}", self.0),
-        }
+        f.write_str(&self.utc().to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 }
 
@@ -79,7 +87,7 @@ impl TryFrom<String> for Wall {
     type Error = chrono::ParseError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        DateTime::parse_from_rfc3339(&text).map(|time| Self(time.timestamp_millis()))
+        DateTime::parse_from_rfc3339(&text).map(|time| Self::from_millis(time.timestamp_millis()))
     }
 }
 
@@ -137,7 +145,7 @@ pub fn now() -> Now {
 /// This moment on the wall clock.
 pub fn wall() -> Wall {
     #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
-    Wall(Utc::now().timestamp_millis())
+    Wall::from_millis(Utc::now().timestamp_millis())
 }
 
 /// This moment in boot time.
@@ -172,6 +180,24 @@ mod tests {
         let wall = Wall::from_millis(1_795_514_400_123);
         assert_eq!(wall.to_string(), "2026-11-24T10:00:00.123Z");
         assert_eq!(Wall::try_from(wall.to_string()), Ok(wall));
+    }
+
+    #[test]
+    fn a_moment_beyond_the_years_that_can_be_written_is_the_last_of_them() {
+        let last = "9999-12-31T23:59:59.999Z";
+        let first = "0000-01-01T00:00:00.000Z";
+        let read = |text: &str| Wall::try_from(text.to_owned()).unwrap();
+        for (wall, shown) in [
+            (Wall::from_millis(i64::MAX), last),
+            (read(last).plus(Duration::MAX), last),
+            (read("9999-12-31T23:59:59-23:59"), last),
+            (Wall::from_millis(i64::MIN), first),
+            (read(first).minus(Duration::MAX), first),
+            (read("0000-01-01T00:00:00+23:59"), first),
+        ] {
+            assert_eq!(wall.to_string(), shown);
+            assert_eq!(read(shown), wall);
+        }
     }
 
     #[test]
