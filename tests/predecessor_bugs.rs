@@ -27,6 +27,21 @@ fn tests(folder: &Path, found: &mut BTreeSet<String>) {
 }
 
 #[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut known = BTreeSet::new();
+    tests(&root.join("tests"), &mut known);
+    tests(&root.join("src"), &mut known);
+    let page = fs::read_to_string(root.join("docs/threat-model.md")).unwrap();
+    let words = page.split('`').skip(1).step_by(2);
+    let names: Vec<_> = words.filter(|word| word.matches('_').count() > 1).collect();
+    assert!(names.len() > 40, "{} tests", names.len());
+    for name in names {
+        assert!(known.contains(name), "no test is called {name}");
+    }
+}
+
+#[test]
 fn every_row_names_tests_that_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut known = BTreeSet::new();
