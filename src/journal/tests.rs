@@ -453,6 +453,20 @@ fn state(number: u8, state: ActionState) -> ManagerOp {
     ManagerOp::Record(Box::new(Record::new(&action(number), state, NOW.wall)))
 }
 
+fn taken(number: u8) -> ManagerOp {
+    ManagerOp::Taken {
+        agent: AgentId::MANAGER,
+        action: action(number).id,
+    }
+}
+
+fn revert(number: u8) -> ManagerOp {
+    ManagerOp::Revert {
+        agent: AgentId::MANAGER,
+        action: action(number).id,
+    }
+}
+
 #[tokio::test]
 async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     let folder = tempfile::tempdir().unwrap();
@@ -462,9 +476,9 @@ async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     let ops = (1..=4).map(alert).chain((1..=4).map(dispatch)).chain([
         state(1, ActionState::Sent),
         state(2, ActionState::Applied),
-        ManagerOp::Taken(action(2).id),
+        taken(2),
         state(3, ActionState::Expired),
-        ManagerOp::Taken(action(3).id),
+        taken(3),
     ]);
     write(&mut journal, ops.collect()).await;
     let ids = |ids: Vec<ActionId>| ids.into_iter().collect::<BTreeSet<_>>();
@@ -509,10 +523,15 @@ async fn an_alert_goes_with_the_last_action_that_has_to_be_sent() {
         other => other,
     };
     write(&mut journal, vec![alert(1), shared(1), shared(2)]).await;
-    write(&mut journal, vec![ManagerOp::Taken(action(1).id)]).await;
+    // It is not agent 007's to take.
+    let agent = AgentId::parse("007").unwrap();
+    let id = action(2).id;
+    let theirs = ManagerOp::Taken { agent, action: id };
+    write(&mut journal, vec![taken(1), theirs]).await;
     assert_eq!(reader.alert(1).unwrap(), Some(vec![1; 3]));
+    assert_eq!(reader.owner(id).unwrap(), Some(AgentId::MANAGER));
     // What is to be taken back need not be sent either.
-    write(&mut journal, vec![ManagerOp::Revert(action(2).id)]).await;
+    write(&mut journal, vec![revert(2)]).await;
     assert_eq!(reader.alert(1).unwrap(), None);
     let agent = AgentId::MANAGER;
     assert_eq!(reader.to_revert(&agent, 9).unwrap(), [action(2).id]);

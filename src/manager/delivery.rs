@@ -416,7 +416,7 @@ impl Manager {
         record.state = ActionState::Failed;
         record.time = now.wall;
         record.detail = Some(gap);
-        let taken = vec![Op::Taken(record.action)];
+        let taken = vec![Op::taken(&record)];
         self.record(record, taken, None).await;
     }
 
@@ -424,7 +424,7 @@ impl Manager {
         record.state = ActionState::Expired;
         record.time = now.wall;
         record.detail = Some("its host was offline until its time was over".to_owned());
-        let taken = vec![Op::Taken(record.action)];
+        let taken = vec![Op::taken(&record)];
         self.record(record, taken, None).await;
     }
 
