@@ -97,10 +97,10 @@ pub enum Op {
     },
     /// A state change, which only the action's own agent can make.
     Record(Box<Record>),
-    /// The action's own agent has journalled it, or it need not be sent any more.
-    Taken(AgentId, ActionId),
+    /// The agent has journalled it. Does nothing about an action of another one.
+    Taken { agent: AgentId, action: ActionId },
     /// The agent is to take it back, and need not be sent it any more.
-    Revert(AgentId, ActionId),
+    Revert { agent: AgentId, action: ActionId },
     /// Updates of this agent's journal are taken in up to this one.
     Heard {
         agent: AgentId,
@@ -109,6 +109,16 @@ pub enum Op {
     },
     /// Forgets what ended before this moment.
     Prune { before: Wall },
+}
+
+impl Op {
+    /// The agent of this record has its action.
+    pub fn taken(record: &Record) -> Self {
+        Self::Taken {
+            agent: record.agent.id.clone(),
+            action: record.action,
+        }
+    }
 }
 
 impl Schema for ManagerSchema {
@@ -208,12 +218,12 @@ impl Schema for ManagerSchema {
                     !record.state.is_final(),
                     json(record)
                 ]),
-            Op::Taken(agent, id) => taken(transaction, agent, *id),
-            Op::Revert(agent, id) => {
+            Op::Taken { agent, action } => taken(transaction, *action, agent.number()),
+            Op::Revert { agent, action } => {
                 transaction
                     .prepare_cached("UPDATE actions SET revert = 1 WHERE id = ?1 AND live = 1")?
-                    .execute([id.to_string()])?;
-                taken(transaction, agent, *id)
+                    .execute([action.to_string()])?;
+                taken(transaction, *action, agent.number())
             }
             Op::Heard {
                 agent,
@@ -236,13 +246,13 @@ impl Schema for ManagerSchema {
 
 /// An action need not be sent any more, and its alert goes with the last one
 /// that has to be.
-fn taken(transaction: &Transaction<'_>, agent: &AgentId, id: ActionId) -> rusqlite::Result<usize> {
+fn taken(transaction: &Transaction<'_>, id: ActionId, agent: u32) -> rusqlite::Result<usize> {
     let alert: Option<Option<i64>> = transaction
         .prepare_cached(
             "UPDATE actions SET dispatch = NULL
              WHERE id = ?1 AND agent = ?2 AND dispatch IS NOT NULL RETURNING alert",
         )?
-        .query_row(params![id.to_string(), agent.number()], |row| row.get(0))
+        .query_row(params![id.to_string(), agent], |row| row.get(0))
         .optional()?;
     let Some(Some(alert)) = alert else {
         return Ok(0);
@@ -410,6 +420,13 @@ impl ManagerReader {
     /// Whether this action is stored.
     pub fn knows(&self, id: ActionId) -> Result<bool, JournalError> {
         self.0.has_action(id)
+    }
+
+    /// Whose action this is; none if it is not stored.
+    pub fn owner(&self, id: ActionId) -> Result<Option<AgentId>, JournalError> {
+        let query = "SELECT agent FROM actions WHERE id = ?1";
+        let number: Option<u32> = self.0.one(query, [id.to_string()])?;
+        Ok(number.and_then(AgentId::from_number))
     }
 
     /// The last record of an action.

@@ -442,10 +442,6 @@ fn dispatch(number: u8) -> ManagerOp {
     }
 }
 
-fn taken(number: u8) -> ManagerOp {
-    ManagerOp::Taken(AgentId::MANAGER, action(number).id)
-}
-
 fn alert(number: u8) -> ManagerOp {
     ManagerOp::Alert {
         number: number.into(),
@@ -455,6 +451,20 @@ fn alert(number: u8) -> ManagerOp {
 
 fn state(number: u8, state: ActionState) -> ManagerOp {
     ManagerOp::Record(Box::new(Record::new(&action(number), state, NOW.wall)))
+}
+
+fn taken(number: u8) -> ManagerOp {
+    ManagerOp::Taken {
+        agent: AgentId::MANAGER,
+        action: action(number).id,
+    }
+}
+
+fn revert(number: u8) -> ManagerOp {
+    ManagerOp::Revert {
+        agent: AgentId::MANAGER,
+        action: action(number).id,
+    }
 }
 
 #[tokio::test]
@@ -513,14 +523,15 @@ async fn an_alert_goes_with_the_last_action_that_has_to_be_sent() {
         other => other,
     };
     write(&mut journal, vec![alert(1), shared(1), shared(2)]).await;
-    write(&mut journal, vec![taken(1)]).await;
+    // It is not agent 007's to take.
+    let agent = AgentId::parse("007").unwrap();
+    let id = action(2).id;
+    let theirs = ManagerOp::Taken { agent, action: id };
+    write(&mut journal, vec![taken(1), theirs]).await;
     assert_eq!(reader.alert(1).unwrap(), Some(vec![1; 3]));
+    assert_eq!(reader.owner(id).unwrap(), Some(AgentId::MANAGER));
     // What is to be taken back need not be sent either.
-    write(
-        &mut journal,
-        vec![ManagerOp::Revert(AgentId::MANAGER, action(2).id)],
-    )
-    .await;
+    write(&mut journal, vec![revert(2)]).await;
     assert_eq!(reader.alert(1).unwrap(), None);
     let agent = AgentId::MANAGER;
     assert_eq!(reader.to_revert(&agent, 9).unwrap(), [action(2).id]);
@@ -573,7 +584,10 @@ async fn nobody_changes_the_action_of_another_agent() {
     foreign.agent.id = AgentId::parse("7").unwrap();
     let ops = vec![
         ManagerOp::Record(Box::new(foreign)),
-        ManagerOp::Taken(AgentId::parse("7").unwrap(), action(1).id),
+        ManagerOp::Taken {
+            agent: AgentId::parse("7").unwrap(),
+            action: action(1).id,
+        },
     ];
     write(&mut journal, ops).await;
     assert_eq!(reader.waiting(&AgentId::MANAGER, 9).unwrap().len(), 1);

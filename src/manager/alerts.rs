@@ -162,7 +162,7 @@ impl Manager {
                     timeout: response.timeout,
                     ..action(&response.command, agent, location, &cause)
                 };
-                if !self.is_known(action.id) {
+                if !self.is_known(&action) {
                     self.counts.actions += 1;
                     self.plan(action, &mut cause, plan);
                 }
@@ -217,20 +217,27 @@ impl Manager {
     }
 
     /// Whether an action was decided on before, as it is when lines are read a
-    /// second time after a crash. Should the journal not answer, the agent
-    /// still knows what it has done.
-    fn is_known(&self, id: ActionId) -> bool {
-        self.fresh.has(id)
-            || self.reader.knows(id).unwrap_or_else(|error| {
-                log::error!(error:% = error; "cannot look an action up");
-                false
-            })
+    /// second time after a crash.
+    fn is_known(&self, action: &Action) -> bool {
+        self.owner(action.id).as_ref() == Some(&action.agent.id)
+    }
+
+    /// Whose action this is, if it is known. Should the journal not answer, the
+    /// agents still know what they have done.
+    pub(super) fn owner(&self, id: ActionId) -> Option<AgentId> {
+        if let Some(owner) = self.fresh.owner(id) {
+            return Some(owner.clone());
+        }
+        self.reader.owner(id).unwrap_or_else(|error| {
+            log::error!(error:% = error; "cannot look an action up");
+            None
+        })
     }
 
     /// Decides what becomes of an action, and sends it if its host can have it
     /// at once.
     pub(super) fn plan(&mut self, action: Action, cause: &mut Cause, plan: &mut Plan) {
-        self.fresh.insert(action.id);
+        self.fresh.insert(action.id, action.agent.id.clone());
         let now = cause.now;
         let verdict = policy::judge_manager(cause.target.as_ref(), &self.settings.white_list);
         let refusal = match (&cause.stale, verdict) {
@@ -304,8 +311,8 @@ fn dispatched(ops: &[Op]) -> Vec<AgentId> {
         | Op::Awaited { .. }
         | Op::Alert { .. }
         | Op::Record(_)
-        | Op::Taken(..)
-        | Op::Revert(..)
+        | Op::Taken { .. }
+        | Op::Revert { .. }
         | Op::Heard { .. }
         | Op::Prune { .. } => None,
     });

@@ -270,7 +270,7 @@ impl Manager {
         record.state = ActionState::Failed;
         record.time = now.wall;
         record.detail = Some(gap);
-        let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
+        let taken = vec![Op::taken(&record)];
         self.record(record, taken, None).await;
     }
 
@@ -278,7 +278,7 @@ impl Manager {
         record.state = ActionState::Expired;
         record.time = now.wall;
         record.detail = Some("its host was offline until its time was over".to_owned());
-        let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
+        let taken = vec![Op::taken(&record)];
         self.record(record, taken, None).await;
     }
 

@@ -336,7 +336,7 @@ fn not_here() -> (Denial, Refused) {
 fn no_agents() -> Answer {
     Answer::error(
         ErrorKind::Invalid,
-        "this manager takes no agents of other hosts\n(write <agents><listen>0.0.0.0:1517</listen></agents> into etc/manager.conf and restart ripost-manager)",
+        "this manager takes no agents of other hosts\n(write <agents><listen>0.0.0.0:1517</listen></agents> into etc/manager.conf and run ripostctl reload)",
     )
 }
 

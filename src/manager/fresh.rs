@@ -1,16 +1,17 @@
 //! Actions that were decided on and that the journal may not tell of yet, so
 //! that a line that is read twice leads to each of its actions once.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::watch;
 
 use crate::journal::manager::Op;
-use crate::model::ActionId;
+use crate::model::{ActionId, AgentId};
 
 #[derive(Debug)]
 pub(super) struct Fresh {
-    ids: HashSet<ActionId>,
+    /// Whose each is.
+    ids: HashMap<ActionId, AgentId>,
     /// In the order of their journal writes.
     writes: VecDeque<(u64, ActionId)>,
     written: watch::Receiver<u64>,
@@ -20,19 +21,20 @@ impl Fresh {
     /// `written` is the number up to which journal writes can be read.
     pub(super) fn new(written: watch::Receiver<u64>) -> Self {
         Self {
-            ids: HashSet::new(),
+            ids: HashMap::new(),
             writes: VecDeque::new(),
             written,
         }
     }
 
-    pub(super) fn has(&self, id: ActionId) -> bool {
-        self.ids.contains(&id)
+    /// Whose action this is; none if it is not one of these.
+    pub(super) fn owner(&self, id: ActionId) -> Option<&AgentId> {
+        self.ids.get(&id)
     }
 
-    /// An action has been decided on.
-    pub(super) fn insert(&mut self, id: ActionId) {
-        self.ids.insert(id);
+    /// An action of this agent has been decided on.
+    pub(super) fn insert(&mut self, id: ActionId, agent: AgentId) {
+        self.ids.insert(id, agent);
     }
 
     /// These operations are in journal write number `write`.
@@ -48,12 +50,12 @@ impl Fresh {
                 Op::Checkpoint { .. }
                 | Op::Awaited { .. }
                 | Op::Alert { .. }
-                | Op::Taken(..)
-                | Op::Revert(..)
+                | Op::Taken { .. }
+                | Op::Revert { .. }
                 | Op::Heard { .. }
                 | Op::Prune { .. } => continue,
             };
-            if self.ids.contains(&id) {
+            if self.ids.contains_key(&id) {
                 self.writes.push_back((write, id));
             }
         }
@@ -68,7 +70,7 @@ mod tests {
     use crate::clock::Wall;
     use crate::journal::manager::Op;
     use crate::model::action::sample;
-    use crate::model::{ActionState, Record};
+    use crate::model::{ActionState, AgentId, Record};
 
     #[test]
     fn an_action_is_remembered_until_the_journal_can_tell_of_it() {
@@ -80,14 +82,16 @@ mod tests {
             fresh_id(&record)
         };
         let (first, second) = (op(1), op(2));
-        fresh.insert(first.0);
-        fresh.insert(second.0);
+        fresh.insert(first.0, AgentId::MANAGER);
+        fresh.insert(second.0, AgentId::MANAGER);
         fresh.written(std::slice::from_ref(&first.1), 4);
         fresh.written(std::slice::from_ref(&second.1), 5);
-        assert!(fresh.has(first.0) && fresh.has(second.0));
+        let owner = Some(&AgentId::MANAGER);
+        assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [owner; 2]);
         written.send_replace(4);
         fresh.written(&[], 6);
-        assert!(!fresh.has(first.0) && fresh.has(second.0));
+        assert_eq!(fresh.owner(first.0), None);
+        assert_eq!(fresh.owner(second.0), owner);
     }
 
     fn fresh_id(record: &Record) -> (crate::model::ActionId, Op) {

@@ -204,13 +204,16 @@ impl Manager {
             record.state = ActionState::Suppressed;
             record.time = clock::wall();
             record.detail = Some("taken back by a person before it was sent".to_owned());
-            let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
+            let taken = vec![Op::taken(&record)];
             self.record(record, taken, None).await;
             return;
         }
         let is_connected = session.is_some();
         self.push(Unwritten {
-            ops: vec![Op::Revert(agent.clone(), record.action)],
+            ops: vec![Op::Revert {
+                agent: agent.clone(),
+                action: record.action,
+            }],
             agents: vec![agent.clone()],
             ..Unwritten::default()
         });
@@ -264,7 +267,7 @@ impl Manager {
                 record.state = ActionState::Failed;
                 record.time = clock::wall();
                 record.detail = Some("its agent was revoked before it had taken it".to_owned());
-                let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
+                let taken = vec![Op::taken(&record)];
                 self.record(record, taken, None).await;
                 given_up += 1;
             }

@@ -46,8 +46,11 @@ impl Manager {
         for id in &actions {
             self.delivery.acknowledged(agent, *id);
         }
-        let taken = |id| Op::Taken(agent.clone(), id);
-        let ops = actions.into_iter().map(taken).collect();
+        let taken = actions.into_iter().map(|action| Op::Taken {
+            agent: agent.clone(),
+            action,
+        });
+        let ops = taken.collect();
         self.push(Unwritten {
             ops,
             agents: vec![agent.clone()],
@@ -61,7 +64,12 @@ impl Manager {
     /// only confirmed again.
     async fn update(&mut self, told: Told, action: &Action, record: Record) {
         let agent = &told.agent;
-        if action.agent.id != *agent || record.agent.id != *agent || record.action != action.id {
+        let names_others = action.agent.id != *agent || record.agent.id != *agent;
+        // An agent may tell of an action that is not known here, but not of one
+        // that is another's: people wait for what becomes of it.
+        let owner = self.owner(action.id);
+        let is_others = owner.is_some_and(|owner| owner != *agent);
+        if names_others || record.action != action.id || is_others {
             log::error!(agent:% = agent, action:% = record.action; "an agent speaks for another one; its session is ended (look what runs on that host; ripostctl agents revoke ID shuts it out)");
             self.end_session(agent);
             return;
@@ -77,7 +85,7 @@ impl Manager {
             self.delivery.confirm();
             return;
         }
-        let mut ops = vec![Op::Taken(record.agent.id.clone(), record.action)];
+        let mut ops = vec![Op::taken(&record)];
         if let Some((journal, seq)) = self.delivery.host(agent).heard {
             ops.push(Op::Heard {
                 agent: agent.clone(),
@@ -148,7 +156,7 @@ impl Manager {
         record.detail = Some(detail.to_owned());
         record.verified = None;
         record.until = None;
-        let taken = vec![Op::Taken(record.agent.id.clone(), record.action)];
+        let taken = vec![Op::taken(&record)];
         self.record(record, taken, None).await;
     }
 

@@ -117,6 +117,30 @@ async fn an_agent_that_speaks_for_another_is_cut_off_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_agent_that_claims_the_action_of_another_is_cut_off_and_changes_nothing() {
+    let mut scene = Scene::with_agents(2);
+    let mut honest = scene.connect(Coming::agent(1)).await;
+    let mut liar = scene.connect(Coming::agent(2)).await;
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    let [action] = &honest.actions()[..] else {
+        panic!("not one action");
+    };
+    scene.manager.gone(honest.session).await;
+    let actions = vec![action.id];
+    scene.tell(&mut liar, ToManager::Taken { actions }).await;
+    let mut claimed = action.clone();
+    claimed.agent.id = liar.id.clone();
+    scene.update(&mut liar, &claimed, ActionState::Done).await;
+    assert!(liar.is_closed());
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 sent"]);
+    // Its own agent still gets it.
+    let mut honest = scene.connect(Coming::agent(1)).await;
+    assert_eq!(honest.actions(), std::slice::from_ref(action));
+}
+
+#[tokio::test]
 async fn a_revert_of_what_its_agent_has_lost_ends_it_and_answers() {
     let mut scene = Scene::new();
     let mut agent = scene.connect(Coming::agent(0)).await;
