@@ -11,6 +11,9 @@
 mod support;
 
 mod capable;
+mod clocks;
+mod door;
+mod identity;
 mod locations;
 mod offline;
 mod scene;
