@@ -154,16 +154,24 @@ pub struct Attempt {
 impl Attempt {
     /// Sends the first packet of a connection from this address to the server.
     pub fn start(from: IpAddr) -> Self {
-        let (family, server): (_, IpAddr) = match from {
-            IpAddr::V4(_) => (AddressFamily::INET, SERVER_V4.into()),
-            IpAddr::V6(_) => (AddressFamily::INET6, SERVER_V6.into()),
+        match from {
+            IpAddr::V4(_) => Self::to(from, SERVER_V4.into()),
+            IpAddr::V6(_) => Self::to(from, SERVER_V6.into()),
+        }
+    }
+
+    /// As [`Attempt::start`], to a host of the same family.
+    pub fn to(from: IpAddr, host: IpAddr) -> Self {
+        let family = match from {
+            IpAddr::V4(_) => AddressFamily::INET,
+            IpAddr::V6(_) => AddressFamily::INET6,
         };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let socket = socket_with(family, SocketType::STREAM, flags, None).unwrap();
         bind(&socket, &SocketAddr::new(from, 0)).unwrap_or_else(|error| {
             panic!("{from} is not an attacker's address: {error}");
         });
-        let early = match connect(&socket, &SocketAddr::new(server, 22)) {
+        let early = match connect(&socket, &SocketAddr::new(host, 22)) {
             Err(Errno::INPROGRESS) => None,
             Err(Errno::CONNREFUSED) | Ok(()) => Some(true),
             Err(Errno::HOSTUNREACH | Errno::NETUNREACH) => Some(false),
