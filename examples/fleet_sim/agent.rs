@@ -206,6 +206,7 @@ impl Agent {
                 alert,
                 remaining_ms,
                 age_ms,
+                ..
             } => {
                 let left = remaining_ms.map(Duration::from_millis);
                 self.act(*action, &alert, left, age_ms)

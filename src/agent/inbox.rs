@@ -131,7 +131,7 @@ impl Inbox {
     ) -> Event {
         let accepts = agent.accepts() && !agent.stopping;
         if accepts && let Some((since, message)) = self.held.take() {
-            return Event::Told(older(message, since.until(clock::boot())));
+            return Event::Told(message.delayed(since.until(clock::boot())));
         }
         let listens = self.held.is_none() && !agent.stopping;
         let alarm = [agent.next_alarm(), self.wake_at]
@@ -176,19 +176,4 @@ impl Inbox {
             _ = self.prune.tick() => Event::Prune,
         }
     }
-}
-
-/// An action that has waited here for so long.
-fn older(mut message: ToAgent, by: Duration) -> ToAgent {
-    let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
-    if let ToAgent::Act {
-        remaining_ms,
-        age_ms,
-        ..
-    } = &mut message
-    {
-        *remaining_ms = remaining_ms.map(|left| left.saturating_sub(by));
-        *age_ms = age_ms.saturating_add(by);
-    }
-    message
 }

@@ -103,6 +103,8 @@ impl Agent {
                 alert,
                 remaining_ms,
                 age_ms,
+                // The link has taken its time on the way off.
+                session_ms: _,
             } => {
                 let left = Left::new(remaining_ms, age_ms);
                 self.act(*action, alert, left).await;

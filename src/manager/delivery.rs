@@ -24,13 +24,15 @@ pub(super) struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    fn frame(&self) -> Result<Frame, FrameError> {
+    /// What is written to a session that has lasted so long.
+    fn frame(&self, session: Duration) -> Result<Frame, FrameError> {
         let whole = self.dispatch.action.timeout;
         let message = ToAgent::Act {
             action: Box::new(self.dispatch.action.clone()),
             alert: Arc::clone(self.alert),
             remaining_ms: whole.map(|_| millis(self.left)),
             age_ms: millis(whole.unwrap_or(PATIENCE).saturating_sub(self.left)),
+            session_ms: Some(millis(session)),
         };
         message.into_frame()
     }
@@ -52,10 +54,11 @@ impl Manager {
     /// was before it. `false` if it has to wait in the journal.
     pub(super) fn send_directly(&mut self, outgoing: &Outgoing<'_>) -> bool {
         let action = &outgoing.dispatch.action;
-        if !self.delivery.host(&action.agent.id).takes_directly() {
+        let host = self.delivery.host(&action.agent.id);
+        let Some(session) = host.session.as_ref().filter(|_| host.takes_directly()) else {
             return false;
-        }
-        match outgoing.frame() {
+        };
+        match outgoing.frame(session.lasted()) {
             Ok(frame) => self.delivery.send(&action.agent.id, action.id, frame),
             Err(error) => {
                 log::error!(action:% = action.id, error:% = error; "an action cannot be written");
@@ -192,9 +195,10 @@ impl Manager {
             alert: number,
         } = row;
         let session = self.delivery.host(agent).session.as_ref();
-        if session.is_none_or(|session| session.has_under_way(record.action)) {
+        let Some(session) = session.filter(|s| !s.has_under_way(record.action)) else {
             return Attempt::Settled;
-        }
+        };
+        let lasted = session.lasted();
         let now = clock::now();
         let never_sent = record.state == ActionState::Queued;
         let left = dispatch.end.left(now, &self.boot_id);
@@ -218,7 +222,7 @@ impl Manager {
             alert: &alert,
             left,
         };
-        let frame = match outgoing.frame() {
+        let frame = match outgoing.frame(lasted) {
             Ok(frame) => frame,
             Err(error) => {
                 self.cannot(record, error.to_string(), now).await;

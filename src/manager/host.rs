@@ -7,10 +7,11 @@
 //! that is `behind` gets them from the journal, in their order.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::clock::Boot;
+use crate::clock::{self, Boot};
 use crate::model::{ActionId, Instance, JournalId};
 use crate::transport::Arrival;
 use crate::wire::{Frame, ToAgent};
@@ -50,6 +51,7 @@ pub(super) struct Session {
     pub(super) instance: Instance,
     pub(super) journal: JournalId,
     outgoing: mpsc::Sender<Frame>,
+    began: Boot,
     /// It has said what its host can do, so that it can be judged what to send.
     pub(super) ready: bool,
     /// Frames of the white list that have been sent.
@@ -150,6 +152,7 @@ impl Session {
             instance,
             journal,
             outgoing,
+            began: clock::boot(),
             ready: false,
             white_list: 0,
             window: HashMap::new(),
@@ -158,6 +161,11 @@ impl Session {
             stored: None,
         };
         (session, queue)
+    }
+
+    /// How long it has been.
+    pub(super) fn lasted(&self) -> Duration {
+        self.began.until(clock::boot())
     }
 
     /// Hands a frame over, or gives it back if there is no room.

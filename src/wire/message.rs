@@ -1,6 +1,7 @@
 //! What manager and agent tell each other once the hello is done.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,12 @@ pub enum ToAgent {
         remaining_ms: Option<u64>,
         /// How long ago the manager read the alert, in milliseconds.
         age_ms: u64,
+        /// How long ago the session began when this was written, in
+        /// milliseconds. By how much more that is for the agent, so long it was
+        /// on the way: a cable that is mended after a minute gives what was
+        /// sent before. No clock of one host is compared with that of another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        session_ms: Option<u64>,
     },
     /// Take this action back now. `request` comes back in the answer.
     Revert { id: ActionId, request: u64 },
@@ -50,6 +57,41 @@ pub enum ToAgent {
 }
 
 impl ToAgent {
+    /// An action that has taken so long since it was written; any other message
+    /// as it is.
+    pub fn delayed(mut self, by: Duration) -> Self {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        if let Self::Act {
+            remaining_ms,
+            age_ms,
+            ..
+        } = &mut self
+        {
+            *remaining_ms = remaining_ms.map(|left| left.saturating_sub(by));
+            *age_ms = age_ms.saturating_add(by);
+        }
+        self
+    }
+
+    /// How long it was on the way, if the session began here so long ago.
+    pub fn on_the_way(&self, began: Duration) -> Duration {
+        match self {
+            Self::Act {
+                session_ms: Some(session),
+                ..
+            } => began.saturating_sub(Duration::from_millis(*session)),
+            Self::Act {
+                session_ms: None, ..
+            }
+            | Self::WhiteList { .. }
+            | Self::Revert { .. }
+            | Self::Stored { .. }
+            | Self::Renewed { .. }
+            | Self::Pong
+            | Self::Ping => Duration::ZERO,
+        }
+    }
+
     pub fn into_frame(mut self) -> Result<Frame, FrameError> {
         let body = match &mut self {
             Self::Act { alert, .. } => std::mem::take(alert),
@@ -165,6 +207,8 @@ mod networks {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
     use super::{Reverted, ToAgent, ToManager};
@@ -205,6 +249,7 @@ mod tests {
                     alert: alert.into(),
                     remaining_ms,
                     age_ms,
+                    session_ms: remaining_ms,
                 }
             }),
             any::<([u8; 16], u64)>().prop_map(|(id, request)| ToAgent::Revert {
@@ -277,9 +322,42 @@ mod tests {
             alert: b"{\"full_log\":\"\xff\xfe\\u0000\"}".as_slice().into(),
             remaining_ms: None,
             age_ms: 3,
+            session_ms: Some(4),
         };
         let frame = carried(&sent.clone().into_frame().unwrap());
         assert_eq!(ToAgent::from_frame(frame).unwrap(), sent);
+    }
+
+    #[test]
+    fn what_was_on_the_way_for_long_has_less_of_its_time_left() {
+        let sent = |session_ms| ToAgent::Act {
+            action: action([1; 16], Some(60), Vec::new()),
+            alert: Default::default(),
+            remaining_ms: Some(50_000),
+            age_ms: 10_000,
+            session_ms,
+        };
+        let here = Duration::from_secs(100);
+        for (session_ms, left, age) in [
+            (Some(100_000), 50_000, 10_000),
+            (Some(70_000), 20_000, 40_000),
+            (Some(0), 0, 110_000),
+            // A manager's clock that runs a little faster, and none at all.
+            (Some(100_001), 50_000, 10_000),
+            (None, 50_000, 10_000),
+        ] {
+            let message = sent(session_ms);
+            let way = message.on_the_way(here);
+            let ToAgent::Act {
+                remaining_ms,
+                age_ms,
+                ..
+            } = message.delayed(way)
+            else {
+                panic!("it is another message");
+            };
+            assert_eq!((remaining_ms, age_ms), (Some(left), age), "{session_ms:?}");
+        }
     }
 
     #[test]

@@ -75,7 +75,6 @@ fn what_waited_too_long_for_a_host_that_was_down_expires_and_never_runs() {
 }
 
 #[test]
-#[ignore = "an action carries what remains of its time when it is sent, not how long it was on the way"]
 fn a_host_whose_cable_was_cut_applies_what_was_sent_for_what_is_left_of_its_time() {
     isolated(|| {
         let fleet = fleet("10");
@@ -90,7 +89,6 @@ fn a_host_whose_cable_was_cut_applies_what_was_sent_for_what_is_left_of_its_time
 }
 
 #[test]
-#[ignore = "an action carries what remains of its time when it is sent, not how long it was on the way"]
 fn what_comes_over_a_mended_cable_too_late_expires_and_never_runs() {
     isolated(|| {
         let fleet = fleet("2");

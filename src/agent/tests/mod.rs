@@ -64,6 +64,7 @@ fn act(number: u8, timeout: Option<u64>) -> ToAgent {
         alert: Arc::from(br#"{"data":{"srcip":"203.0.113.9"}}"#.as_slice()),
         remaining_ms: timeout.map(|seconds| seconds * 1_000),
         age_ms: 0,
+        session_ms: None,
     }
 }
 
