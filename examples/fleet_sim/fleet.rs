@@ -115,7 +115,7 @@ impl Shared {
 pub struct Fleet {
     shared: Arc<Shared>,
     cut: watch::Sender<Cut>,
-    _agents: JoinSet<()>,
+    agents: JoinSet<()>,
 }
 
 impl Fleet {
@@ -158,8 +158,14 @@ impl Fleet {
         Ok(Self {
             shared,
             cut,
-            _agents: tasks,
+            agents: tasks,
         })
+    }
+
+    /// Ends all agents, and waits until none of them says anything any more.
+    pub async fn stop(self) {
+        let mut agents = self.agents;
+        agents.shutdown().await;
     }
 
     /// Cuts all connections at once.

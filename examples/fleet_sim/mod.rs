@@ -78,7 +78,7 @@ async fn play(options: &Options) -> Result<(), String> {
         }
     }
     let report = fleet.report();
-    drop(fleet);
+    fleet.stop().await;
     lines.say(Line::Snapshot(Box::new(report.clone())));
     drop(lines);
     writer.finish();
