@@ -5,6 +5,9 @@
 //! of the wall clock; it means nothing after a reboot, which the boot id tells.
 //! Everything that decides gets a [`Now`] passed in.
 
+#[cfg(test)]
+pub(crate) mod simulated;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -144,17 +147,29 @@ pub fn now() -> Now {
 
 /// This moment on the wall clock.
 pub fn wall() -> Wall {
+    #[cfg(test)]
+    if let Some(clock) = simulated::present() {
+        return clock.wall();
+    }
     #[expect(clippy::disallowed_methods, reason = "this is the one caller")]
     Wall::from_millis(Utc::now().timestamp_millis())
 }
 
 /// This moment in boot time.
 pub fn boot() -> Boot {
+    #[cfg(test)]
+    if let Some(clock) = simulated::present() {
+        return clock.boot();
+    }
     Boot(boot_nanos() / 1_000_000)
 }
 
 /// Boot time in nanoseconds, for durations that are shown with a fraction.
 pub fn boot_nanos() -> u64 {
+    #[cfg(test)]
+    if let Some(clock) = simulated::present() {
+        return clock.boot_nanos();
+    }
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).expect("boot time is never negative");
     let nanos = u64::try_from(time.tv_nsec).expect("boot time is never negative");

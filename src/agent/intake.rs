@@ -243,6 +243,8 @@ impl Agent {
         }
         let now = clock::now();
         let standing = match self.ledger.entry(id) {
+            // Nothing has become of it yet that whoever sent it does not know.
+            Some(entry) if entry.step == Step::Waiting => None,
             Some(entry) => {
                 let record = entry.in_force_record(now, &self.boot_id);
                 Some((entry.action.clone(), record))

@@ -8,6 +8,7 @@
 
 mod capabilities;
 mod guards;
+mod hands;
 mod inbox;
 mod intake;
 mod link;
@@ -41,6 +42,9 @@ use crate::wire::ToManager;
 use crate::wire::control::Answer;
 
 use guards::Guards;
+pub use hands::Hands;
+#[cfg(test)]
+pub(crate) use hands::Played;
 use inbox::Event;
 pub use inbox::{Inbox, Steer};
 use link::LinkState;
@@ -69,6 +73,8 @@ pub struct Parts {
     /// Made at random for this run.
     pub instance: Instance,
     pub settings: Settings,
+    /// What its executables are run by.
+    pub hands: Hands,
     /// Takes whoever asks for a reload.
     pub reloads: mpsc::Sender<oneshot::Sender<Answer>>,
 }
@@ -110,6 +116,7 @@ pub struct Agent {
     reader: AgentReader,
     memory: Memory,
     guards: Guards,
+    hands: Hands,
     slots: Slots,
     next_run: u64,
     planned: HashMap<RunId, (ActionId, Mode)>,
@@ -150,6 +157,7 @@ impl Agent {
         let mut agent = Self {
             guards: Guards::new(loaded.white_list.as_deref()),
             settings: parts.settings,
+            hands: parts.hands,
             since: clock::wall(),
             ledger: Ledger::new(parts.boot_id.clone()),
             boot_id: parts.boot_id,
@@ -198,18 +206,11 @@ impl Agent {
     /// Runs until it is told to stop; what is in force stays in force.
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut synced = self.journal.synced();
-        tokio::spawn(capabilities::watch(
-            self.home.clone(),
-            Arc::clone(&self.look_again),
-            inbox.capable(),
-        ));
         self.recover().await;
         // After what is to be put back, whose files it would only read as well.
-        tokio::spawn(capabilities::watch(
-            self.home.clone(),
-            Arc::clone(&self.look_again),
-            inbox.capable(),
-        ));
+        let hints = Arc::clone(&self.look_again);
+        let looking = self.hands.look(self.home.clone(), hints, inbox.capable());
+        tokio::spawn(looking);
         let mut give_up = None;
         loop {
             let busy = !self.running.is_empty();

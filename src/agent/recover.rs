@@ -15,6 +15,16 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 impl Agent {
     /// Ends what a predecessor left running and takes its entries in.
     pub(super) fn load(&mut self, entries: Vec<Entry>) {
+        if self.hands.leave_processes() {
+            self.end_leftovers(&entries);
+        }
+        let now = clock::now();
+        for entry in entries {
+            self.ledger.load(entry, now);
+        }
+    }
+
+    fn end_leftovers(&self, entries: &[Entry]) {
         let home = self.home.path();
         let left = entries.iter().filter(|entry| {
             let started = entry.process.as_ref();
@@ -25,10 +35,6 @@ impl Agent {
                 scope.spawn(|| end_leftover(entry, home));
             }
         });
-        let now = clock::now();
-        for entry in entries {
-            self.ledger.load(entry, now);
-        }
     }
 
     /// Lines up what each entry needs: reverts that are due, effects to be

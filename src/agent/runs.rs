@@ -8,8 +8,8 @@ use tokio::sync::{oneshot, watch};
 use crate::clock;
 use crate::contract::request::Message;
 use crate::contract::target;
-use crate::executor::{self, Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
-use crate::journal::Ticket;
+use crate::executor::{Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
+use crate::journal::{self, Ticket};
 use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict};
 use crate::model::bundled::{Bundled, Effect};
 use crate::model::{ActionId, ActionState, Mode, Target};
@@ -105,7 +105,7 @@ impl Agent {
         // process is made while the journal still writes; the line waits.
         let waits = (!entry.is_bundled).then(|| Waits::before(kind, entry));
         let (cancel, cancelled) = watch::channel(false);
-        let progress = self.progress.clone();
+        let (hands, progress) = (self.hands.clone(), self.progress.clone());
         self.running.insert(
             run,
             Running {
@@ -124,7 +124,7 @@ impl Agent {
                     _ = cancel.wait_for(|wanted| *wanted) => {}
                 }
             }
-            (run, executor::run(planned, progress, cancelled).await)
+            (run, hands.run(planned, progress, cancelled).await)
         });
     }
 
@@ -313,8 +313,7 @@ impl Agent {
         }
         while self.runs.join_next().await.is_some() {}
         let journal = self.journal;
-        let closed = tokio::task::spawn_blocking(move || journal.close()).await;
-        closed.expect("closing the journal does not panic");
+        journal::aside(move || journal.close()).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tokio::sync::watch;
 
-use crate::agent::{Agent, Inbox, Link, Parts, Settings, Steer};
+use crate::agent::{Agent, Hands, Inbox, Link, Parts, Settings, Steer};
 use crate::clock;
 use crate::config::{self, AgentConfig, Checked};
 use crate::daemon::exit;
@@ -56,6 +56,7 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
             random::bytes().map_err(|error| Failure::new(exit::TRY_AGAIN, error))?,
         ),
         settings: settings(config),
+        hands: Hands::Own,
         reloads,
     };
     let agent = Agent::open(parts, &inbox)?;

@@ -11,6 +11,8 @@ mod notify;
 pub mod options;
 mod reload;
 mod signals;
+#[cfg(test)]
+mod simulation;
 mod start;
 
 pub use agentd::main as agentd_main;

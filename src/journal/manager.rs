@@ -9,7 +9,8 @@
 //!   dispatch, record)`: the last record as JSON. `dispatch` holds what is
 //!   needed to send it, until the agent has it; `alert` is its row in `alerts`,
 //!   and `place` its place among what waits for the same agent. `queued` is set
-//!   while it has never been sent, `until_ms` (wall time) is when it becomes
+//!   while it has never been sent, `until_ms` (boot time of the manager's
+//!   host, once it was told anew in its present boot) is when it becomes
 //!   pointless then; `revert` while its agent is to take it back;
 //! - `alerts(id, body)`: the bytes of an alert, for as long as an action that
 //!   came from it has to be sent;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Wall;
+use crate::clock::{Boot, BootId, Wall};
 use crate::ledger::end::End;
 use crate::model::position::Checkpoint;
 use crate::model::{Action, ActionId, ActionState, AgentId, JournalId, Record};
@@ -97,6 +98,8 @@ pub enum Op {
     },
     /// A state change, which only the action's own agent can make.
     Record(Box<Record>),
+    /// An action that still has to be sent, with its end told in another boot.
+    Retold(Box<Dispatch>),
     /// The agent has journalled it. Does nothing about an action of another one.
     Taken { agent: AgentId, action: ActionId },
     /// The agent is to take it back, and need not be sent it any more.
@@ -200,7 +203,7 @@ impl Schema for ManagerSchema {
                     rank.place(*number),
                     record.time.millis(),
                     record.state == ActionState::Queued,
-                    dispatch.end.wall().millis(),
+                    boot_ms(dispatch),
                     alert,
                     json(dispatch),
                     json(record)
@@ -217,6 +220,16 @@ impl Schema for ManagerSchema {
                     record.time.millis(),
                     !record.state.is_final(),
                     json(record)
+                ]),
+            Op::Retold(dispatch) => transaction
+                .prepare_cached(
+                    "UPDATE actions SET dispatch = ?2, until_ms = ?3
+                     WHERE id = ?1 AND dispatch IS NOT NULL",
+                )?
+                .execute(params![
+                    dispatch.action.id.to_string(),
+                    json(dispatch),
+                    boot_ms(dispatch)
                 ]),
             Op::Taken { agent, action } => taken(transaction, *action, agent.number()),
             Op::Revert { agent, action } => {
@@ -242,6 +255,11 @@ impl Schema for ManagerSchema {
         }
         .map(drop)
     }
+}
+
+/// When an action becomes pointless, in the boot in which that is told.
+fn boot_ms(dispatch: &Dispatch) -> i64 {
+    i64::try_from(dispatch.end.boot().millis()).unwrap_or(i64::MAX)
 }
 
 /// An action need not be sent any more, and its alert goes with the last one
@@ -340,13 +358,22 @@ impl ManagerReader {
         self.0.values(query, params![agent.number(), limit])
     }
 
-    /// What was never sent and was to have ended by `until`, as the wall clock
-    /// stood when it was decided on.
-    pub fn overdue(&self, until: Wall) -> Result<Vec<Waiting>, JournalError> {
+    /// What was never sent and was to have ended by `until`, as far as its end is
+    /// told in this boot.
+    pub fn overdue(&self, until: Boot) -> Result<Vec<Waiting>, JournalError> {
         let query = "SELECT id, json_object('dispatch', json(dispatch), 'record', json(record), 'alert', alert)
                      FROM actions WHERE queued = 1 AND dispatch IS NOT NULL AND until_ms <= ?1
                      ORDER BY until_ms LIMIT 1000";
-        self.0.values(query, [until.millis()])
+        self.0
+            .values(query, [i64::try_from(until.millis()).unwrap_or(i64::MAX)])
+    }
+
+    /// What has to be sent and whose end is told in another boot than this.
+    pub fn of_other_boots(&self, boot_id: &BootId) -> Result<Vec<Dispatch>, JournalError> {
+        let query = "SELECT id, dispatch FROM actions WHERE dispatch IS NOT NULL
+                     AND (json_extract(dispatch, '$.end.boot_id') <> ?1
+                          OR json_extract(dispatch, '$.end.boot') <> until_ms)";
+        self.0.values(query, [&boot_id.0])
     }
 
     /// Whether something was never sent.

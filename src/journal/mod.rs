@@ -16,6 +16,8 @@ pub mod manager;
 mod reader;
 pub mod roster;
 #[cfg(test)]
+pub(crate) mod simulated;
+#[cfg(test)]
 mod tests;
 mod writer;
 
@@ -80,6 +82,21 @@ pub enum JournalError {
         #[source]
         source: serde_json::Error,
     },
+}
+
+/// Does what may take long, such as closing a journal or reading months of
+/// history, on a thread of its own.
+///
+/// # Panics
+/// If `work` does.
+pub async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    // Another thread would make one run of a simulation differ from the next.
+    #[cfg(test)]
+    if crate::clock::simulated::is_entered() {
+        return work();
+    }
+    let done = tokio::task::spawn_blocking(work).await;
+    done.expect("the work neither panics nor is it aborted")
 }
 
 /// Opens or creates the database of `S`, brings it to the version of this

@@ -640,7 +640,7 @@ async fn a_journal_of_version_1_is_brought_up_with_what_waited_in_it() {
         .unwrap();
     drop(old);
 
-    let _journal = Journal::<ManagerSchema>::open(&path).unwrap();
+    let mut journal = Journal::<ManagerSchema>::open(&path).unwrap();
     let reader = ManagerReader::open(&path).unwrap();
     let waiting = reader.waiting(&AgentId::MANAGER, 10).unwrap();
     assert_eq!(waiting.len(), 1);
@@ -652,7 +652,14 @@ async fn a_journal_of_version_1_is_brought_up_with_what_waited_in_it() {
         reader.alert(waiting[0].alert).unwrap(),
         Some(b"al".to_vec())
     );
-    let overdue = reader.overdue(NOW.wall.plus(Duration::from_secs(61)));
-    assert_eq!(overdue.unwrap().len(), 1);
+    // Its end is told anew, and then found by it.
+    let dispatch = reader.of_other_boots(&boot_id()).unwrap().remove(0);
+    assert_eq!(dispatch.end, end);
+    let late = NOW.boot.plus(Duration::from_secs(61));
+    assert_eq!(reader.overdue(late).unwrap(), []);
+    let retold = vec![ManagerOp::Retold(Box::new(dispatch))];
+    assert!(journal.write(retold).await.written().await);
+    assert_eq!(reader.overdue(late).unwrap().len(), 1);
+    assert_eq!(reader.of_other_boots(&boot_id()).unwrap(), []);
     assert!(reader.id().is_ok());
 }

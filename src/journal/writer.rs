@@ -9,6 +9,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
+#[cfg(test)]
+use super::simulated::{self, Disk, Moment};
 use super::{JournalError, Schema, open};
 
 /// Jobs that may wait for the writer. Each accepted action makes a handful, and
@@ -16,7 +18,7 @@ use super::{JournalError, Schema, open};
 const QUEUE: usize = 16_384;
 
 /// Operations committed together at most.
-const GROUP: usize = 64;
+pub(super) const GROUP: usize = 64;
 
 /// Pause between two attempts at a group that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,6 +29,8 @@ pub struct Ticket {
     number: u64,
     written: watch::Receiver<u64>,
     synced: watch::Receiver<u64>,
+    #[cfg(test)]
+    disk: Option<Disk>,
 }
 
 impl Ticket {
@@ -34,12 +38,20 @@ impl Ticket {
     /// writer has ended, so that it never will.
     pub async fn written(&mut self) -> bool {
         let number = self.number;
+        #[cfg(test)]
+        if let Some(disk) = &self.disk {
+            return disk.reached(Moment::Written, number).await;
+        }
         self.written.wait_for(|done| *done >= number).await.is_ok()
     }
 
     /// Waits until the write survives a power cut. `false` as above.
     pub async fn synced(&mut self) -> bool {
         let number = self.number;
+        #[cfg(test)]
+        if let Some(disk) = &self.disk {
+            return disk.reached(Moment::Synced, number).await;
+        }
         self.synced.wait_for(|done| *done >= number).await.is_ok()
     }
 }
@@ -71,9 +83,9 @@ impl Health {
 }
 
 #[derive(Debug)]
-struct Job<Op> {
-    number: u64,
-    ops: Vec<Op>,
+pub(super) struct Job<Op> {
+    pub(super) number: u64,
+    pub(super) ops: Vec<Op>,
 }
 
 /// The handle of the writer thread. Dropping it writes what is queued, syncs
@@ -84,7 +96,8 @@ pub struct Journal<S: Schema> {
     last: u64,
     written: watch::Receiver<u64>,
     synced: watch::Receiver<u64>,
-    thread: thread::JoinHandle<()>,
+    /// None if a test has a task write.
+    thread: Option<thread::JoinHandle<()>>,
     health: Health,
     path: PathBuf,
 }
@@ -92,6 +105,10 @@ pub struct Journal<S: Schema> {
 impl<S: Schema> Journal<S> {
     /// Opens or creates the database at `path` and starts its writer.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        #[cfg(test)]
+        if let Some(disk) = simulated::at(path) {
+            return Self::open_simulated(path, &disk);
+        }
         let (connection, log) = open::<S>(path)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         let (written, on_written) = watch::channel(0);
@@ -117,8 +134,26 @@ impl<S: Schema> Journal<S> {
             last: 0,
             written: on_written,
             synced: on_synced,
-            thread,
+            thread: Some(thread),
             health,
+            path: path.to_owned(),
+        })
+    }
+
+    /// The same on a disk that a test plays.
+    #[cfg(test)]
+    fn open_simulated(path: &Path, disk: &Disk) -> Result<Self, JournalError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (written, on_written) = watch::channel(0);
+        let (synced, on_synced) = watch::channel(0);
+        disk.write_from::<S>(path, queue, written, synced)?;
+        Ok(Self {
+            jobs,
+            last: 0,
+            written: on_written,
+            synced: on_synced,
+            thread: None,
+            health: Health::default(),
             path: path.to_owned(),
         })
     }
@@ -145,6 +180,12 @@ impl<S: Schema> Journal<S> {
             number: self.last,
             written: self.written.clone(),
             synced: self.synced.clone(),
+            #[cfg(test)]
+            disk: self
+                .thread
+                .is_none()
+                .then(|| simulated::at(&self.path))
+                .flatten(),
         }
     }
 
@@ -167,7 +208,7 @@ impl<S: Schema> Journal<S> {
     /// Writes and syncs what is queued and ends the writer.
     pub fn close(self) {
         drop(self.jobs);
-        if self.thread.join().is_err() {
+        if self.thread.is_some_and(|thread| thread.join().is_err()) {
             log::error!("the journal writer panicked");
         }
     }

@@ -311,6 +311,7 @@ fn dispatched(ops: &[Op]) -> Vec<AgentId> {
         | Op::Awaited { .. }
         | Op::Alert { .. }
         | Op::Record(_)
+        | Op::Retold(_)
         | Op::Taken { .. }
         | Op::Revert { .. }
         | Op::Heard { .. }

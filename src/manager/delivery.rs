@@ -13,6 +13,9 @@ use crate::wire::{Frame, FrameError, ToAgent};
 use super::Manager;
 use super::host::WINDOW;
 
+/// Ends that are told anew in one journal write.
+const TOLD_AT_ONCE: usize = 500;
+
 /// How long a stateless action waits for a host that is offline.
 pub(super) const PATIENCE: Duration = policy::PATIENCE;
 
@@ -286,10 +289,32 @@ impl Manager {
         self.record(record, taken, None).await;
     }
 
+    /// Tells the ends of what waits for its host in the clocks of this boot.
+    /// Elsewhere the wall clock would be believed, whenever it is set.
+    pub(super) async fn tell_ends_anew(&mut self) {
+        let now = clock::now();
+        let dispatches = match self.reader.of_other_boots(&self.boot_id) {
+            Ok(dispatches) => dispatches,
+            Err(error) => {
+                log::error!(error:% = error; "cannot read what was to be sent before the start");
+                return;
+            }
+        };
+        for part in dispatches.chunks(TOLD_AT_ONCE) {
+            let told_anew = part.iter().map(|dispatch| {
+                Op::Retold(Box::new(Dispatch {
+                    end: dispatch.end.in_this_boot(now, &self.boot_id),
+                    action: dispatch.action.clone(),
+                }))
+            });
+            self.journal.write(told_anew.collect()).await;
+        }
+    }
+
     /// Ends what has waited for its host until it became pointless.
     pub(super) async fn expire_overdue(&mut self) {
         let now = clock::now();
-        let rows = match self.reader.overdue(now.wall) {
+        let rows = match self.reader.overdue(now.boot) {
             Ok(rows) => rows,
             Err(error) => {
                 log::error!(error:% = error; "cannot look for actions that have waited too long");
@@ -298,7 +323,7 @@ impl Manager {
         };
         for row in rows {
             let agent = row.record.agent.id.clone();
-            // The wall clock may have been stepped; its own end decides.
+            // Its own end decides, should the row not be told anew yet.
             let is_over = row.dispatch.end.left(now, &self.boot_id).is_zero();
             if is_over && self.delivery.is_current(&agent) {
                 self.expire(row.record, now).await;

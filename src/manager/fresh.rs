@@ -50,6 +50,7 @@ impl Fresh {
                 Op::Checkpoint { .. }
                 | Op::Awaited { .. }
                 | Op::Alert { .. }
+                | Op::Retold(_)
                 | Op::Taken { .. }
                 | Op::Revert { .. }
                 | Op::Heard { .. }

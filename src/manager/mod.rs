@@ -36,7 +36,7 @@ use crate::clock::{self, Boot, Wall};
 use crate::config::{Command, ManagerConfig, Response};
 use crate::journal::manager::{ManagerReader, ManagerSchema, Op};
 use crate::journal::roster::RosterReader;
-use crate::journal::{Journal, JournalError};
+use crate::journal::{self, Journal, JournalError};
 use crate::ledger::reverts::Waiters;
 use crate::matcher::{Condition, Matcher};
 use crate::model::{AgentId, JournalId, Record, Selector};
@@ -282,6 +282,7 @@ impl Manager {
     /// Runs until it is told to stop. Lifts nothing.
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut synced = self.journal.synced();
+        self.tell_ends_anew().await;
         self.announce_when_ready();
         loop {
             match inbox.next(&mut self, &mut synced).await {
@@ -422,13 +423,12 @@ impl Manager {
         self.write_unwritten().await;
         self.store_positions().await;
         let (sources, journal, enrolled) = (self.sources, self.journal, self.enrolled);
-        let closed = tokio::task::spawn_blocking(move || {
+        journal::aside(move || {
             sources.stop();
             journal.close();
             enrolled.close();
         })
         .await;
-        closed.expect("closing the journals does not panic");
     }
 }
 

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock;
-use crate::journal::JournalError;
 use crate::journal::manager::{LiveCounts, ManagerReader, Op};
+use crate::journal::{self, JournalError};
 use crate::ledger::reverts::Reverted;
 use crate::model::{ActionState, AgentId, Record};
 use crate::roster::{Member, Standing};
@@ -66,10 +66,7 @@ impl Manager {
             let wait = written.wait_for(|number| *number >= wanted);
             // Too late, or a journal that is closing: see READ_PATIENCE.
             let _ = tokio::time::timeout(READ_PATIENCE, wait).await;
-            let reading = tokio::task::spawn_blocking(move || {
-                ManagerReader::open(&path).and_then(|r| read(&r))
-            });
-            reading.await.expect("reading does not panic")
+            journal::aside(move || ManagerReader::open(&path).and_then(|r| read(&r))).await
         }
     }
 

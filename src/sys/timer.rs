@@ -10,6 +10,8 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
+#[cfg(test)]
+use crate::clock;
 use crate::clock::Boot;
 
 /// One alarm, set to a moment in boot time (timerfd_create(2),
@@ -38,6 +40,11 @@ impl BootTimer {
         if self.set_to == at {
             return Ok(());
         }
+        #[cfg(test)]
+        if clock::simulated::is_entered() {
+            self.set_to = at;
+            return Ok(());
+        }
         // All zeros would disarm it, so the first millisecond of a boot is
         // rounded up.
         let millis = at.map_or(0, |at| at.millis().max(1));
@@ -60,6 +67,10 @@ impl BootTimer {
     /// Waits for the alarm. Safe to drop while it waits; an alarm that rang is
     /// forgotten only once this has returned.
     pub async fn ring(&mut self) -> io::Result<()> {
+        #[cfg(test)]
+        if clock::simulated::is_entered() {
+            return self.ring_simulated().await;
+        }
         loop {
             let mut ready = self.fd.readable().await?;
             let mut expirations = [0; 8];
@@ -72,5 +83,16 @@ impl BootTimer {
                 Err(_would_block) => {}
             }
         }
+    }
+
+    /// Tokio's timers follow the clocks of a simulated host.
+    #[cfg(test)]
+    async fn ring_simulated(&mut self) -> io::Result<()> {
+        let Some(at) = self.set_to else {
+            return std::future::pending().await;
+        };
+        tokio::time::sleep(clock::boot().until(at)).await;
+        self.set_to = None;
+        Ok(())
     }
 }

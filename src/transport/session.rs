@@ -175,12 +175,14 @@ impl Reception {
         let pinged = Notify::new();
         let write = async {
             loop {
+                // An answer is not held up by a queue; pings are rare.
                 let frame = tokio::select! {
+                    biased;
+                    () = pinged.notified() => ToAgent::Pong.into_frame()?,
                     frame = outgoing.recv() => match frame {
                         Some(frame) => frame,
                         None => return Ok(()),
                     },
-                    () = pinged.notified() => ToAgent::Pong.into_frame()?,
                 };
                 write(writer, &frame).await?;
             }
@@ -205,6 +207,7 @@ impl Reception {
             }
         };
         tokio::select! {
+            biased;
             written = write => written,
             read = read => read,
         }
@@ -243,15 +246,16 @@ where
         tokio::pin!(ping);
         loop {
             let frame = tokio::select! {
-                frame = outgoing.recv() => match frame {
-                    Some(frame) => frame,
-                    None => return Ok(()),
-                },
+                biased;
                 () = pinged.notified() => ToManager::Pong.to_frame()?,
                 () = &mut ping => {
                     ping.set(tokio::time::sleep(until_ping()));
                     ToManager::Ping.to_frame()?
                 }
+                frame = outgoing.recv() => match frame {
+                    Some(frame) => frame,
+                    None => return Ok(()),
+                },
             };
             write(writer, &frame).await?;
         }
@@ -274,6 +278,7 @@ where
         }
     };
     let ended = tokio::select! {
+        biased;
         written = write => written,
         read = read => read,
     };

@@ -175,6 +175,35 @@ impl Link {
         }
     }
 
+    /// One session over a connection that a test has made: says hello, and
+    /// attends to it once it is let in.
+    #[cfg(test)]
+    pub(crate) async fn carry<R, W>(
+        &self,
+        id: AgentId,
+        mut connection: Connection<R, W>,
+    ) -> Result<(), crate::wire::FrameError>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        use crate::wire::Greeting;
+
+        connection
+            .send(&Hello::Agent(self.caller.hello(id)))
+            .await?;
+        let Some(frame) = connection.reader.next().await? else {
+            return Ok(());
+        };
+        if let Greeting::Welcome { journal, .. } = frame.message()? {
+            let (outgoing, queue) = mpsc::channel(OUTGOING);
+            self.up("simulated".to_owned(), outgoing, journal).await;
+            self.attend(connection, queue, LinkEvent::Told).await;
+            self.down().await;
+        }
+        Ok(())
+    }
+
     async fn up(&self, name: String, outgoing: mpsc::Sender<Frame>, manager: Option<JournalId>) {
         log::info!(manager = name.as_str(); "connected to the manager");
         self.change(|state| {

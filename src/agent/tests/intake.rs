@@ -52,6 +52,21 @@ async fn an_action_that_comes_again_is_acknowledged_again_and_not_carried_out() 
 }
 
 #[tokio::test]
+async fn an_action_that_comes_again_while_it_waits_is_not_told_as_sent_a_second_time() {
+    let home = home();
+    let mut bench = Bench::start(home.path());
+    for _ in 0..2 {
+        bench.connect(manager()).await;
+        // It waits for the white list.
+        bench.tell(act(1, None)).await;
+        while said(&bench.next().await) != ["taken 1"] {}
+    }
+    bench.tell(white_list()).await;
+    assert_eq!(bench.until(1, Done).await, ["running 1", "done 1"]);
+    bench.stop().await;
+}
+
+#[tokio::test]
 async fn an_action_without_its_executable_is_taken_and_failed() {
     let home = home();
     let mut bench = Bench::start(home.path());

@@ -93,6 +93,7 @@ impl Bench {
             boot_id: BootId("a".to_owned()),
             instance: Instance::from_bytes([1; 8]),
             settings: Settings::default(),
+            hands: super::Hands::Own,
             reloads,
         };
         let agent = Agent::open(parts, &inbox).unwrap();

@@ -358,7 +358,8 @@ impl Ledger {
                 if over && entry.repeats == 0 && !entry.running {
                     return self.begin_revert(id, now);
                 }
-                if entry.must_restore {
+                // One that is under way already looks for what follows itself.
+                if entry.must_restore && !entry.running {
                     changes.runs.push((id, Mode::Add));
                 }
                 if !over {

@@ -1,10 +1,12 @@
 //! What is sent, when, and how often.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::scene::{Coming, Scene, able};
-use crate::clock;
+use crate::clock::simulated::Clock;
+use crate::clock::{self, Wall};
 use crate::manager::host::WINDOW;
 use crate::model::ActionState;
 use crate::wire::control::{Answer, Request, Run, Which};
@@ -248,4 +250,25 @@ async fn a_host_that_stays_away_gets_nothing_that_is_pointless_by_then() {
     assert!(!scene.manager.delivery.may_expire);
     let mut agent = scene.connect(Coming::agent(1)).await;
     assert_eq!(agent.actions(), []);
+}
+
+#[tokio::test]
+async fn what_waits_expires_in_its_time_though_the_wall_clock_is_set_back() {
+    static ELAPSED: AtomicU64 = AtomicU64::new(0);
+    let elapsed = || Duration::from_millis(ELAPSED.load(Ordering::Relaxed));
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), elapsed);
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    scene.alert(4, "001").await;
+    clock.step(-3_600_000);
+    ELAPSED.store(900, Ordering::Relaxed);
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 queued"]);
+    ELAPSED.store(1_100, Ordering::Relaxed);
+    for _ in 0..40 {
+        if scene.states().len() < 2 {
+            scene.settle().await;
+        }
+    }
+    assert_eq!(scene.states(), ["001 queued", "001 expired"]);
 }

@@ -73,7 +73,7 @@ fn an_import_overwrites_nothing_and_says_so() {
     issue(&mut roster, &wish(Some(3), None), 3);
     let before = roster.clone();
     let cases = [
-        (known(0, "server"), "000"),
+        (known(0, "siem"), "000"),
         (known(1, "other"), "web-1"),
         (known(5, "WEB-1"), "001"),
         (removed(1, "web-1"), "revoke 001"),

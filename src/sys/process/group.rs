@@ -57,6 +57,15 @@ impl ProcessId {
         })
     }
 
+    /// A process that there never was.
+    #[cfg(test)]
+    pub(crate) fn played(number: i32) -> Self {
+        Self {
+            pid: number,
+            start_time: 0,
+        }
+    }
+
     pub fn pid(self) -> i32 {
         self.pid
     }

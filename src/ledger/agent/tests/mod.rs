@@ -115,6 +115,35 @@ fn an_action_that_does_not_begin_in_time_expires_by_itself_also_after_a_reboot()
 }
 
 #[test]
+fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
+    let mut host = Host::new();
+    let block = action(1, "firewall-drop", Some(60));
+    let id = block.id;
+    host.accept(block, 9);
+    let stored = host.ledger.entry(id).unwrap().clone();
+    host.ledger = Ledger::new(BootId("0".to_owned()));
+    host.ledger.load(stored, host.now);
+    let changes = host.ledger.recover(host.now);
+    assert_eq!(changes.runs, [(id, Mode::Add)]);
+    host.ledger.start(id, Mode::Add, host.now).unwrap();
+    host.now.boot = host.now.boot.plus(Duration::from_secs(61));
+    assert_eq!(host.ledger.due(host.now).runs, []);
+    let restored = Finished {
+        ending: Ending::Reported(RunResult {
+            status: Status::Applied,
+            detail: None,
+            backend: None,
+        }),
+        exit_code: Some(0),
+        stderr: None,
+        detail: None,
+        duration_ms: None,
+    };
+    let _ = host.ledger.finish(id, Mode::Add, &restored, host.now);
+    assert_eq!(host.ledger.due(host.now).runs, [(id, Mode::Delete)]);
+}
+
+#[test]
 fn patience_ends_with_the_wait_and_not_what_is_in_force() {
     let mut host = Host::new();
     let waits = action(1, "firewall-drop", None);

@@ -1,0 +1,82 @@
+//! What an agent's executables are run by: processes of this host, or, in a
+//! simulation, a test that plays them. The two meet at the seam of
+//! `executor`, a run and its outcome.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+
+use crate::executor::{self, Outcome, Progress, Run, RunId};
+use crate::model::Capabilities;
+use crate::sys::exe::Home;
+
+use super::capabilities;
+
+/// What executables are run by.
+#[derive(Clone, Debug)]
+pub enum Hands {
+    /// Processes of this host.
+    Own,
+    #[cfg(test)]
+    Played(Arc<dyn Played>),
+}
+
+/// A test that plays the executables of a host.
+#[cfg(test)]
+pub trait Played: std::fmt::Debug + Send + Sync {
+    fn capabilities(&self) -> Capabilities;
+
+    /// As [`executor::run`].
+    fn run(
+        &self,
+        run: Run,
+        progress: mpsc::Sender<(RunId, Progress)>,
+        cancel: watch::Receiver<bool>,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Outcome> + Send>>;
+}
+
+impl Hands {
+    /// Carries one executable through to its end; see [`executor::run`].
+    pub(super) async fn run(
+        self,
+        run: Run,
+        progress: mpsc::Sender<(RunId, Progress)>,
+        cancel: watch::Receiver<bool>,
+    ) -> Outcome {
+        match self {
+            Self::Own => executor::run(run, progress, cancel).await,
+            #[cfg(test)]
+            Self::Played(played) => played.run(run, progress, cancel).await,
+        }
+    }
+
+    /// Whether what a killed predecessor had started may still run.
+    pub(super) fn leave_processes(&self) -> bool {
+        match self {
+            Self::Own => true,
+            #[cfg(test)]
+            Self::Played(_) => false,
+        }
+    }
+
+    /// Tells what this host can do, now and whenever that changes; see
+    /// [`capabilities::watch`].
+    pub(super) fn look(
+        &self,
+        home: Home,
+        hints: Arc<Notify>,
+        told: mpsc::Sender<Box<Capabilities>>,
+    ) -> impl Future<Output = ()> + use<> {
+        let hands = self.clone();
+        async move {
+            match hands {
+                Self::Own => capabilities::watch(home, hints, told).await,
+                #[cfg(test)]
+                Self::Played(played) => {
+                    // An agent that has ended need not know.
+                    let _ = told.send(Box::new(played.capabilities())).await;
+                }
+            }
+        }
+    }
+}

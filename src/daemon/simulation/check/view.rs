@@ -1,0 +1,240 @@
+//! A run as the checker looks at it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::super::history::{Doing, Event, Took, What};
+use super::super::kernel::LOCK;
+use super::super::plan;
+use super::Outcome;
+use crate::model::{ActionState, Mode, Record};
+
+/// One response to one alert on one agent.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Deed {
+    pub(super) alert: u32,
+    pub(super) agent: u32,
+}
+
+pub(super) fn deed_of(record: &Record) -> Deed {
+    let alert = record.alert.as_deref().unwrap();
+    Deed {
+        alert: alert.parse().unwrap(),
+        agent: record.agent.id.number(),
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Alert {
+    pub(super) rule: u32,
+    pub(super) agent: u32,
+    /// When the manager got its line.
+    pub(super) read: Vec<u64>,
+}
+
+/// A run of an executable. Times are in milliseconds.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) doing: Doing,
+    pub(super) began: u64,
+    pub(super) ended: u64,
+    pub(super) took: Option<Took>,
+}
+
+/// A stretch of time in which a daemon ran.
+#[derive(Debug)]
+pub(super) struct Life {
+    pub(super) host: u32,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    pub(super) power: bool,
+}
+
+pub(super) struct View<'a> {
+    pub(super) records: &'a [Record],
+    pub(super) events: &'a [Event],
+    pub(super) alerts: BTreeMap<u32, Alert>,
+    pub(super) runs: Vec<Run>,
+    pub(super) lives: Vec<Life>,
+    /// The longest that something was on its way to each agent.
+    longest: Vec<Duration>,
+    /// When everything was mended.
+    pub(super) healed: u64,
+    pub(super) end: u64,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(outcome: &Outcome<'a>) -> Self {
+        let ways = outcome.agents.iter().map(|agent| agent.way.longest());
+        let mut view = Self {
+            records: outcome.records,
+            events: outcome.events,
+            alerts: BTreeMap::new(),
+            runs: Vec::new(),
+            lives: Vec::new(),
+            longest: ways.collect(),
+            healed: 0,
+            end: outcome.events.last().map_or(0, |event| event.at),
+        };
+        outcome.events.iter().for_each(|event| view.take(event));
+        view
+    }
+
+    fn take(&mut self, event: &Event) {
+        let at = event.at;
+        match &event.what {
+            What::Alert {
+                alert, rule, agent, ..
+            } => {
+                let new = Alert {
+                    rule: *rule,
+                    agent: *agent,
+                    read: Vec::new(),
+                };
+                self.alerts.insert(*alert, new);
+            }
+            What::Read { alert } => self.alerts.get_mut(alert).unwrap().read.push(at),
+            What::Begun(doing) => self.runs.push(Run {
+                doing: doing.clone(),
+                began: at,
+                ended: u64::MAX,
+                took: None,
+            }),
+            What::Ended(doing, took) => {
+                let mut open = self.runs.iter_mut().rev();
+                let run = open.find(|run| run.doing == *doing && run.took.is_none());
+                let run = run.unwrap();
+                (run.ended, run.took) = (at, Some(*took));
+            }
+            What::Up { host, .. } => self.lives.push(Life {
+                host: *host,
+                from: at,
+                to: u64::MAX,
+                power: false,
+            }),
+            What::Down { host, power } => {
+                let mut lives = self.lives.iter_mut().rev();
+                let life = lives.find(|life| life.host == *host).unwrap();
+                (life.to, life.power) = (at, *power);
+            }
+            What::Healed => self.healed = at,
+            What::Stepped { .. }
+            | What::Line { .. }
+            | What::Asked { .. }
+            | What::Answered { .. }
+            | What::Seen { .. } => {}
+        }
+    }
+
+    /// Everything that is meant to be done.
+    pub(super) fn deeds(&self) -> impl Iterator<Item = Deed> {
+        self.alerts.iter().flat_map(|(alert, about)| {
+            let agents = (plan::rule(about.rule).agents)(about.agent);
+            let deeds = agents.into_iter().map(|agent| Deed {
+                alert: *alert,
+                agent,
+            });
+            deeds.collect::<Vec<_>>()
+        })
+    }
+
+    pub(super) fn runs_of(&self, deed: Deed) -> impl Iterator<Item = &Run> {
+        let is = move |run: &&Run| run.doing.alert == deed.alert && run.doing.agent == deed.agent;
+        self.runs.iter().filter(is)
+    }
+
+    /// The runs of each executable for each target on each agent, in order.
+    pub(super) fn places(&self) -> BTreeMap<(u32, String, String), Vec<&Run>> {
+        let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for run in &self.runs {
+            let Doing {
+                agent,
+                exe,
+                address,
+                ..
+            } = &run.doing;
+            let place = (*agent, exe.clone(), address.clone());
+            places.entry(place).or_default().push(run);
+        }
+        places
+    }
+
+    /// The states that an action has been in, as `responses.json` says.
+    pub(super) fn states(&self, deed: Deed) -> Vec<ActionState> {
+        let its = self.records.iter().filter(|record| deed_of(record) == deed);
+        its.map(|record| record.state).collect()
+    }
+
+    pub(super) fn timeout(&self, alert: u32) -> Option<u64> {
+        let seconds = plan::rule(self.alerts[&alert].rule).timeout?;
+        Some(seconds * 1_000)
+    }
+
+    pub(super) fn longest(&self, agent: u32) -> u64 {
+        let longest = self.longest[usize::try_from(agent - 1).unwrap()];
+        u64::try_from(longest.as_millis()).unwrap()
+    }
+
+    /// Whether the daemon of a host went down in this stretch of time, before
+    /// the run was over.
+    pub(super) fn goes_down(&self, host: u32, from: u64, to: u64) -> bool {
+        let mut lives = self.lives.iter().filter(|life| life.host == host);
+        lives.any(|life| life.to < self.end && (from..=to).contains(&life.to))
+    }
+
+    pub(super) fn loses_power(&self, host: u32, from: u64, to: u64) -> bool {
+        let mut lives = self.lives.iter().filter(|life| life.host == host);
+        lives.any(|life| life.power && (from..=to).contains(&life.to))
+    }
+
+    /// Whether the clocks of a host tell nothing of this stretch of time: it
+    /// lost its power, and its wall clock was set at some time.
+    pub(super) fn is_lost(&self, host: u32, from: u64, to: u64) -> bool {
+        let stepped =
+            |event: &Event| matches!(event.what, What::Stepped { host: at, .. } if at == host);
+        self.loses_power(host, from, to) && self.events.iter().any(stepped)
+    }
+
+    /// Whether somebody wanted something taken back by then.
+    pub(super) fn is_asked(&self, deed: Deed, by: u64) -> bool {
+        let mut ids = self.records.iter().filter(|record| deed_of(record) == deed);
+        let Some(id) = ids.next().map(|record| record.action) else {
+            return false;
+        };
+        let asked = |event: &Event| matches!(event.what, What::Asked { action } if action == id);
+        self.events
+            .iter()
+            .any(|event| event.at <= by && asked(event))
+    }
+
+    /// The first moment at which a daemon has run for so long since `from`.
+    pub(super) fn after_uptime(&self, host: u32, from: u64, span: u64) -> u64 {
+        let mut left = span;
+        for life in self.lives.iter().filter(|life| life.host == host) {
+            let start = life.from.max(from);
+            if life.to <= start {
+                continue;
+            }
+            if life.to - start >= left {
+                return start + left;
+            }
+            // What a life that is too short began is begun anew by the next.
+            left = span;
+        }
+        u64::MAX
+    }
+
+    /// Whether a script could not take something back.
+    pub(super) fn has_failed_delete(&self, agent: u32, address: &str) -> bool {
+        self.runs.iter().any(|run| {
+            let doing = &run.doing;
+            let is_it = doing.agent == agent && doing.exe == LOCK && doing.address == address;
+            is_it && doing.mode == Mode::Delete && run.took == Some(Took::Failed)
+        })
+    }
+
+    pub(super) fn adds<'b>(runs: &[&'b Run]) -> impl Iterator<Item = &'b Run> {
+        let adds = runs.iter().filter(|run| run.doing.mode == Mode::Add);
+        adds.copied().collect::<Vec<_>>().into_iter()
+    }
+}

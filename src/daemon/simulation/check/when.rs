@@ -1,0 +1,140 @@
+//! Beginnings and ends.
+
+use super::super::history::Took;
+use super::super::kernel::{FIREWALL, NOTE};
+use super::view::{Deed, Run, View};
+use crate::model::Mode;
+
+/// How long an action without timeout waits for its host, in milliseconds.
+const PATIENCE: u64 = 3_600_000;
+
+/// What may lie between a decision and the first deed: a disk that stalls, and
+/// rounding. In milliseconds.
+const HESITATION: u64 = 1_500;
+
+/// A revert is begun within a second of its end; a run for the same target that
+/// is under way, and a disk that stalls, may hold it up. In milliseconds.
+const REVERT: u64 = 1_000 + 1_200;
+
+/// Clocks count whole milliseconds.
+const ROUNDING: u64 = 5;
+
+/// How long something may stay unsaid that has happened, in milliseconds.
+pub(super) const UNSAID: u64 = 5_000;
+
+/// The latest moment at which what an alert leads to may be over, as the agent
+/// can know at this time: counted from the last time its line was read, and
+/// later by what it was on its way. None if it has no end.
+fn latest(view: &View<'_>, run: &Run, whole: u64) -> u64 {
+    let read = &view.alerts[&run.doing.alert].read;
+    let first = read[0];
+    let last = read.iter().copied().filter(|at| *at <= run.began).max();
+    let mut from = last.unwrap_or(first);
+    for host in [0, run.doing.agent] {
+        if view.is_lost(host, first, run.began) {
+            // No more than the whole time, counted from the start.
+            let lives = view.lives.iter().filter(|life| life.host == host);
+            let started = lives.map(|life| life.from).filter(|at| *at <= run.began);
+            from = from.max(started.max().unwrap_or(0));
+        }
+    }
+    from + whole + view.longest(run.doing.agent)
+}
+
+/// Nothing begins that is pointless by then.
+pub(super) fn begins_in_time(view: &View<'_>, deed: Deed, problems: &mut Vec<String>) {
+    let mut adds = view.runs_of(deed).filter(|run| run.doing.mode == Mode::Add);
+    let Some(first) = adds.next() else {
+        return;
+    };
+    let whole = view.timeout(deed.alert).unwrap_or(PATIENCE);
+    let limit = latest(view, first, whole) + HESITATION;
+    if first.began > limit {
+        problems.push(format!(
+            "{deed:?}: begun at {}, which was pointless after {limit}",
+            first.began
+        ));
+    }
+}
+
+/// What is in force for a target ends when the last action that wants it does:
+/// not earlier, and within a second if the host is up.
+pub(super) fn ends_in_time(
+    view: &View<'_>,
+    place: &(u32, String, String),
+    runs: &[&Run],
+    problems: &mut Vec<String>,
+) {
+    let (agent, exe, _) = place;
+    let timed = |run: &&Run| view.timeout(run.doing.alert).is_some();
+    if exe == NOTE || !runs.iter().all(timed) {
+        return;
+    }
+    let whole = |run: &Run| view.timeout(run.doing.alert).unwrap_or(0);
+    for add in View::adds(runs).filter(|run| run.took == Some(Took::Whole)) {
+        let mut end = latest(view, add, whole(add)).max(add.ended);
+        if view.is_lost(*agent, add.began, view.end) {
+            // Counted anew from each start.
+            let lives = view.lives.iter().filter(|life| life.host == *agent);
+            let started = lives.map(|life| life.from).max().unwrap_or(0);
+            end = end.max(started + whole(add));
+        }
+        for other in View::adds(runs) {
+            if other.began <= end + REVERT {
+                end = end.max(latest(view, other, whole(other)).max(other.ended.min(view.end)));
+            }
+        }
+        let limit = view.after_uptime(*agent, end, REVERT);
+        let gone = exe == FIREWALL && view.loses_power(*agent, add.ended, limit);
+        let deleted = runs
+            .iter()
+            .any(|run| run.doing.mode == Mode::Delete && (add.ended..=limit).contains(&run.began));
+        if !deleted && !gone && limit < view.end {
+            problems.push(format!(
+                "{place:?}: of alert {} was to end at {end} and was not taken back by {limit}",
+                add.doing.alert
+            ));
+        }
+    }
+    for delete in runs.iter().filter(|run| run.doing.mode == Mode::Delete) {
+        not_early(view, delete, runs, problems);
+    }
+}
+
+fn not_early(view: &View<'_>, delete: &Run, runs: &[&Run], problems: &mut Vec<String>) {
+    let (agent, at) = (delete.doing.agent, delete.began);
+    let earlier = |run: &&&Run| run.ended < at && run.took == Some(Took::Whole);
+    let deletes = runs.iter().filter(|run| run.doing.mode == Mode::Delete);
+    let since = deletes
+        .filter(earlier)
+        .map(|run| run.ended)
+        .max()
+        .unwrap_or(0);
+    let present = |run: &&Run| run.ended >= since && run.began < at;
+    let adds: Vec<_> = View::adds(runs).filter(present).collect();
+    let unsure = adds.iter().any(|run| {
+        let deed = Deed {
+            alert: run.doing.alert,
+            agent,
+        };
+        let first = view.alerts[&deed.alert].read[0];
+        !matches!(run.took, Some(Took::Whole | Took::Aborted))
+            || view.is_asked(deed, at)
+            || view.is_lost(0, first, at)
+            || view.is_lost(agent, first, at)
+    });
+    if unsure {
+        return;
+    }
+    for add in adds.iter().filter(|run| run.took == Some(Took::Whole)) {
+        let sure = !view.goes_down(agent, add.ended, (add.ended + UNSAID).min(at));
+        let first = view.alerts[&add.doing.alert].read[0];
+        let end = first + view.timeout(add.doing.alert).unwrap_or(0);
+        if sure && at + ROUNDING < end {
+            problems.push(format!(
+                "alert {} on agent {agent}: taken back at {at}, before its end at {end}",
+                add.doing.alert
+            ));
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Disks that a test plays. A journal on one is written by a task of the test's
+//! runtime instead of a thread, in simulated time, so that the same run can be
+//! had again; and a power cut takes from it what was not synced.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use super::writer::{GROUP, Job};
+use super::{JournalError, Schema, bring_up};
+
+thread_local! {
+    static DISKS: RefCell<HashMap<PathBuf, Disk>> = RefCell::default();
+}
+
+/// One journal's disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+/// What somebody waits for; see [`super::Ticket`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Moment {
+    Written,
+    Synced,
+}
+
+#[derive(Debug)]
+struct State {
+    path: PathBuf,
+    /// What the journal is named, in hexadecimal digits.
+    id: String,
+    pace: fn(&mut u64) -> Duration,
+    random: u64,
+    /// No write is made, or synced, before this moment.
+    stalled: Option<tokio::time::Instant>,
+    /// The database as the present life found it.
+    found: Vec<u8>,
+    written: Vec<Written>,
+    synced: u64,
+    /// They are told in this order. A `watch` channel wakes in any order.
+    waiters: Vec<(Moment, u64, oneshot::Sender<()>)>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Applies one write again.
+type Again = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
+
+struct Written {
+    number: u64,
+    again: Again,
+}
+
+impl std::fmt::Debug for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "write {}", self.number)
+    }
+}
+
+/// The disk at this path, if it is a played one.
+pub(super) fn at(path: &Path) -> Option<Disk> {
+    DISKS.with_borrow(|disks| disks.get(path).cloned())
+}
+
+/// There are no played disks on this thread any more.
+pub(crate) fn forget() {
+    DISKS.take();
+}
+
+impl Disk {
+    /// From now on a journal that this thread opens at `path` is on a played
+    /// disk, which takes as long as `pace` draws for each write and each sync.
+    pub(crate) fn put(path: PathBuf, seed: u64, pace: fn(&mut u64) -> Duration) -> Self {
+        let disk = Self(Arc::new(Mutex::new(State {
+            path: path.clone(),
+            id: format!("{seed:032x}"),
+            pace,
+            random: seed,
+            stalled: None,
+            found: Vec::new(),
+            written: Vec::new(),
+            synced: 0,
+            waiters: Vec::new(),
+            writer: None,
+        })));
+        DISKS.with_borrow_mut(|disks| disks.insert(path, disk.clone()));
+        disk
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no holder of this lock panics")
+    }
+
+    /// Nothing is written or synced for so long.
+    pub(crate) fn stall(&self, span: Duration) {
+        self.state().stalled = Some(tokio::time::Instant::now() + span);
+    }
+
+    /// The process is gone; what was written stays.
+    pub(crate) async fn crash(&self) {
+        let writer = self.state().writer.take();
+        if let Some(writer) = writer {
+            writer.abort();
+            // Either it had ended or it has now.
+            let _ = writer.await;
+        }
+    }
+
+    /// Waits until a journal that was closed has ended its writer.
+    pub(crate) async fn closed(&self) {
+        let writer = self.state().writer.take();
+        if let Some(writer) = writer {
+            writer.await.unwrap();
+        }
+    }
+
+    /// The power is gone, after [`Disk::crash`]: of what was not synced at most
+    /// the first `more` writes stay, as many as the disk had got to.
+    pub(crate) fn cut_power(&self, more: u64) {
+        let state = self.state();
+        crate::sys::fs::replace(&state.path, &state.found, 0o600).unwrap();
+        let mut connection = open_file(&state.path);
+        let transaction = connection.transaction().unwrap();
+        let stays = state.synced + more;
+        for write in state.written.iter().filter(|write| write.number <= stays) {
+            (write.again)(&transaction).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+
+    /// Opens the database and writes to it what comes in.
+    pub(super) fn write_from<S: Schema>(
+        &self,
+        path: &Path,
+        queue: mpsc::Receiver<Job<S::Op>>,
+        written: watch::Sender<u64>,
+        synced: watch::Sender<u64>,
+    ) -> Result<(), JournalError> {
+        let failed = |source| JournalError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let mut connection = open_file(path);
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        let version: i32 = version.map_err(failed)?;
+        bring_up::<S>(&mut connection, version).map_err(failed)?;
+        if version == 0 {
+            // The roster has no such table, and no name.
+            let id = self.state().id.clone();
+            let name = "UPDATE meta SET value = replace(value, trim(value, '\"'), ?1) WHERE name = 'journal'";
+            let _ = connection.execute(name, [id]);
+        }
+        {
+            let mut state = self.state();
+            state.found = std::fs::read(path).unwrap();
+            state.written.clear();
+            state.waiters.clear();
+            state.synced = 0;
+        }
+        let writer = Writer::<S> {
+            disk: self.clone(),
+            connection,
+            queue,
+            written,
+            synced,
+        };
+        self.state().writer = Some(tokio::spawn(writer.run()));
+        Ok(())
+    }
+
+    /// Waits until a write is written, or synced; `false` if it never will be.
+    pub(super) async fn reached(&self, moment: Moment, number: u64) -> bool {
+        let told = {
+            let mut state = self.state();
+            let done = match moment {
+                Moment::Written => state.written.last().map_or(0, |write| write.number),
+                Moment::Synced => state.synced,
+            };
+            if done >= number {
+                return true;
+            }
+            let (tell, told) = oneshot::channel();
+            state.waiters.push((moment, number, tell));
+            told
+        };
+        told.await.is_ok()
+    }
+
+    fn tell(&self, moment: Moment, number: u64) {
+        let mut state = self.state();
+        let due = |waiter: &mut (Moment, u64, _)| waiter.0 == moment && waiter.1 <= number;
+        let told: Vec<_> = state.waiters.extract_if(.., due).collect();
+        for (_, _, tell) in told {
+            // Who was dropped meanwhile need not know.
+            let _ = tell.send(());
+        }
+    }
+
+    async fn work(&self) {
+        let (span, stalled) = {
+            let mut state = self.state();
+            let mut random = state.random;
+            let span = (state.pace)(&mut random);
+            state.random = random;
+            (span, state.stalled)
+        };
+        if let Some(stalled) = stalled {
+            tokio::time::sleep_until(stalled).await;
+        }
+        tokio::time::sleep(span).await;
+    }
+}
+
+/// Neither log nor sync: crashes are those of the test, not of this process.
+fn open_file(path: &Path) -> Connection {
+    let connection = Connection::open(path).unwrap();
+    connection
+        .pragma_update(None, "journal_mode", "MEMORY")
+        .unwrap();
+    connection
+        .pragma_update(None, "synchronous", "OFF")
+        .unwrap();
+    connection
+}
+
+/// What the writer's thread does elsewhere.
+struct Writer<S: Schema> {
+    disk: Disk,
+    connection: Connection,
+    queue: mpsc::Receiver<Job<S::Op>>,
+    written: watch::Sender<u64>,
+    synced: watch::Sender<u64>,
+}
+
+impl<S: Schema> Writer<S> {
+    async fn run(mut self) {
+        while let Some(first) = self.queue.recv().await {
+            let mut group = vec![first];
+            while group.len() < GROUP
+                && let Ok(job) = self.queue.try_recv()
+            {
+                group.push(job);
+            }
+            self.disk.work().await;
+            let number = group.last().map_or(0, |job| job.number);
+            self.commit(group);
+            self.written.send_replace(number);
+            self.disk.tell(Moment::Written, number);
+            self.disk.work().await;
+            self.disk.state().synced = number;
+            self.synced.send_replace(number);
+            self.disk.tell(Moment::Synced, number);
+        }
+    }
+
+    fn commit(&mut self, group: Vec<Job<S::Op>>) {
+        let transaction = self.connection.transaction().unwrap();
+        for job in group {
+            let ops = job.ops;
+            let again = move |transaction: &Transaction<'_>| {
+                ops.iter().try_for_each(|op| S::apply(transaction, op))
+            };
+            again(&transaction).unwrap();
+            self.disk.state().written.push(Written {
+                number: job.number,
+                again: Box::new(again),
+            });
+        }
+        transaction.commit().unwrap();
+    }
+}
