@@ -146,7 +146,9 @@ impl Manager {
         let agent = hello.id;
         self.delivery.last_session += 1;
         let number = self.delivery.last_session;
-        let (session, outgoing) = Session::new(number, hello.instance, hello.journal);
+        let (mut session, outgoing) = Session::new(number, hello.instance, hello.journal);
+        // What the agent of this host can do is not asked; see `gap`.
+        session.ready = agent == AgentId::MANAGER;
         let admission = Admission::Welcome {
             session: number,
             journal: self.journal_id,
