@@ -37,8 +37,8 @@ struct State {
     id: String,
     pace: fn(&mut u64) -> Duration,
     random: u64,
-    /// No write is made, or synced, before this moment.
-    stalled: Option<tokio::time::Instant>,
+    /// Nothing is synced before this moment, and nothing written before that.
+    stalled: Option<[tokio::time::Instant; 2]>,
     /// The database as the present life found it.
     found: Vec<u8>,
     written: Vec<Written>,
@@ -96,9 +96,11 @@ impl Disk {
         self.0.lock().expect("no holder of this lock panics")
     }
 
-    /// Nothing is written or synced for so long.
-    pub(crate) fn stall(&self, span: Duration) {
-        self.state().stalled = Some(tokio::time::Instant::now() + span);
+    /// Nothing is synced for so long, nor, unless it `writes`, written.
+    pub(crate) fn stall(&self, span: Duration, writes: bool) {
+        let now = tokio::time::Instant::now();
+        let written = if writes { now } else { now + span };
+        self.state().stalled = Some([now + span, written]);
     }
 
     /// The process is gone; what was written stays.
@@ -201,7 +203,7 @@ impl Disk {
         }
     }
 
-    async fn work(&self) {
+    async fn work(&self, moment: Moment) {
         let (span, stalled) = {
             let mut state = self.state();
             let mut random = state.random;
@@ -209,8 +211,12 @@ impl Disk {
             state.random = random;
             (span, state.stalled)
         };
-        if let Some(stalled) = stalled {
-            tokio::time::sleep_until(stalled).await;
+        if let Some([synced, written]) = stalled {
+            let until = match moment {
+                Moment::Written => written,
+                Moment::Synced => synced,
+            };
+            tokio::time::sleep_until(until).await;
         }
         tokio::time::sleep(span).await;
     }
@@ -246,12 +252,12 @@ impl<S: Schema> Writer<S> {
             {
                 group.push(job);
             }
-            self.disk.work().await;
+            self.disk.work(Moment::Written).await;
             let number = group.last().map_or(0, |job| job.number);
             self.commit(group);
             self.written.send_replace(number);
             self.disk.tell(Moment::Written, number);
-            self.disk.work().await;
+            self.disk.work(Moment::Synced).await;
             self.disk.state().synced = number;
             self.synced.send_replace(number);
             self.disk.tell(Moment::Synced, number);

@@ -64,9 +64,11 @@ pub(super) enum Step {
         host: u32,
         millis: i64,
     },
+    /// A disk syncs nothing for so long, nor writes, unless it `writes`.
     Stall {
         host: u32,
         span: Duration,
+        writes: bool,
     },
     /// A person takes something back.
     Revert,
@@ -104,7 +106,6 @@ pub(super) fn draw(random: &mut Random, temper: Temper) -> Vec<(Duration, Step)>
     for _ in 0..3 + random.below(10) {
         steps.push((random.millis(0, length), Step::Alerts(1 + random.below(4))));
     }
-    let host = |random: &mut Random| 1 + u32::try_from(random.below(u64::from(AGENTS))).unwrap();
     let troubles = random.below(12);
     for _ in 0..troubles {
         let at = random.millis(0, length);
@@ -131,10 +132,57 @@ pub(super) fn draw(random: &mut Random, temper: Temper) -> Vec<(Duration, Step)>
             5 if temper.reverts => steps.push((at, Step::Revert)),
             _ => {
                 let span = random.millis(10, 900);
-                steps.push((at, Step::Stall { host: any, span }));
+                let writes = random.percent(50);
+                steps.push((
+                    at,
+                    Step::Stall {
+                        host: any,
+                        span,
+                        writes,
+                    },
+                ));
             }
         }
     }
+    for _ in 0..random.below(4) {
+        let at = random.millis(0, length);
+        ambush(random, temper, at, &mut steps);
+    }
     steps.sort_by_key(|(at, _)| *at);
     steps
+}
+
+fn host(random: &mut Random) -> u32 {
+    1 + u32::try_from(random.below(u64::from(AGENTS))).unwrap()
+}
+
+/// A host that goes down, or an agent that comes back, while alerts come and a
+/// disk is slow: what is not written, or not synced, is most of all then.
+fn ambush(random: &mut Random, temper: Temper, at: Duration, steps: &mut Vec<(Duration, Step)>) {
+    let agent = host(random);
+    let victim = if random.percent(40) { 0 } else { agent };
+    let stall = Step::Stall {
+        host: victim,
+        span: random.millis(100, 900),
+        writes: random.percent(60),
+    };
+    steps.push((at, stall));
+    for _ in 0..2 + random.below(3) {
+        steps.push((
+            at + random.millis(0, 500),
+            Step::Alerts(1 + random.below(3)),
+        ));
+    }
+    let then = at + random.millis(1, 600);
+    if temper.kills && random.percent(60) {
+        let power = temper.power && random.percent(70);
+        let stop = Step::Stop {
+            host: victim,
+            power,
+        };
+        steps.push((then, stop));
+        steps.push((then + random.millis(1, 3_000), Step::Start(victim)));
+    } else if temper.cuts {
+        steps.push((then, Step::Cut(agent)));
+    }
 }

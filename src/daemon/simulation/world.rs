@@ -138,8 +138,10 @@ impl World {
                     host => self.agent(host).clock.step(millis),
                 }
             }
-            Step::Stall { host: 0, span } => self.manager.disks[0].stall(span),
-            Step::Stall { host, span } => self.agent(host).disk.stall(span),
+            Step::Stall { host, span, writes } => match host {
+                0 => self.manager.disks[0].stall(span, writes),
+                host => self.agent(host).disk.stall(span, writes),
+            },
             Step::Revert => self.revert(),
         }
     }

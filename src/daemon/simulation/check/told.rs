@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::history::{Took, What};
-use super::super::kernel::NOTE;
+use super::super::kernel::{LOCK, NOTE};
 use super::super::plan;
 use super::view::{Deed, Run, View, deed_of};
 use super::when::UNSAID;
@@ -45,6 +45,7 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
         .any(|run| !matches!(run.took, Some(Took::Whole | Took::Aborted)));
     let shaken = broke || view.goes_down(deed.agent, 0, view.end);
     let is_note = rule.exe == NOTE;
+    let is_script = is_note || rule.exe == LOCK;
     let ok = match last {
         ActionState::Queued | ActionState::Sent | ActionState::Running | ActionState::Reverting => {
             false
@@ -53,7 +54,8 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
         ActionState::Already => !is_note && (added > 0 || aborted || shaken),
         ActionState::Done => is_note && added == 1,
         ActionState::Reverted => !is_note && deleted,
-        ActionState::Failed => shaken && !runs.is_empty(),
+        // Also a script that was cut off just before it began: nobody knows.
+        ActionState::Failed => shaken && (!runs.is_empty() || is_script),
         ActionState::Refused => false,
         ActionState::Expired => runs.is_empty(),
         ActionState::Suppressed => runs.is_empty() && view.is_asked(deed, view.end),
