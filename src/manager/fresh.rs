@@ -1,5 +1,5 @@
-//! Actions that were decided on and that the journal may not tell of yet, so
-//! that a line that is read twice leads to each of its actions once.
+//! Actions that were decided on, or heard of, and that the journal may not tell
+//! of yet, so that a line that is read twice leads to each of its actions once.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -32,7 +32,7 @@ impl Fresh {
         self.ids.get(&id)
     }
 
-    /// An action of this agent has been decided on.
+    /// An action of this agent has been decided on, or heard of.
     pub(super) fn insert(&mut self, id: ActionId, agent: AgentId) {
         self.ids.insert(id, agent);
     }

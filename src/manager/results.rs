@@ -164,6 +164,9 @@ impl Manager {
     /// the line stands before a result is confirmed.
     pub(super) async fn record(&mut self, record: Record, mut ops: Vec<Op>, update: Option<Told>) {
         self.heard_of(&record);
+        // Its line may be read again before the journal can tell of it: an agent
+        // that had it from a manager that was killed tells what became of it.
+        self.fresh.insert(record.action, record.agent.id.clone());
         ops.push(Op::Record(Box::new(record.clone())));
         self.push(Unwritten {
             agents: vec![record.agent.id.clone()],

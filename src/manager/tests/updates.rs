@@ -193,3 +193,25 @@ async fn no_position_and_no_action_is_journalled_before_its_line() {
     let position = reader.position(source).unwrap();
     assert!(matches!(position, Position::At(_)), "{position:?}");
 }
+
+#[tokio::test]
+async fn what_an_agent_tells_of_is_not_decided_on_again_when_its_line_is_read_again() {
+    // A manager that hands an action out and is killed before it is journalled.
+    let mut killed = Scene::with_agents(1);
+    let mut agent = killed.connect(Coming::agent(1)).await;
+    killed.alert(1, "001").await;
+    let action = agent.actions().remove(0);
+
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    // What the agent tells is not in the journal when the line comes.
+    scene.hide_logs(true);
+    scene
+        .update(&mut agent, &action, ActionState::Applied)
+        .await;
+    scene.alert(1, "001").await;
+    scene.hide_logs(false);
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 applied"]);
+    assert_eq!(agent.actions(), []);
+}
