@@ -5,7 +5,8 @@
 //! `RIPOST_FLEET_AGENTS` (or `cargo bench --bench fleet -- --agents N`) sets how
 //! many agents there are (1000), `RIPOST_FLEET_ROUNDS` how many alerts go to all
 //! of them (7), `RIPOST_FLEET_SINGLES` how many to one (200) and
-//! `RIPOST_FLEET_IDLE` for how many seconds nothing happens (20).
+//! `RIPOST_FLEET_IDLE` for how many seconds nothing happens (50, in which each
+//! agent pings twice).
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
@@ -45,7 +46,7 @@ fn main() -> ExitCode {
             agents: number("RIPOST_FLEET_AGENTS", 1_000).max(1),
             rounds: number("RIPOST_FLEET_ROUNDS", 7).max(1),
             singles: number("RIPOST_FLEET_SINGLES", 200).max(1),
-            idle: number("RIPOST_FLEET_IDLE", 20),
+            idle: number("RIPOST_FLEET_IDLE", 50),
         };
         run(&plan);
     }

@@ -6,11 +6,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{BufRead, Write};
+use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ripost::model::JournalId;
+use ripost::model::{ActionId, JournalId};
 use ripost::wire::{Daemon, Frame, Greeting, ToAgent};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -24,11 +25,19 @@ use tokio_rustls::TlsAcceptor;
 /// No longer message than this is a ping; the next longer one is some 50 bytes.
 const PING: usize = 20;
 
+/// The id of the action in the file.
+pub fn action_id() -> ActionId {
+    ActionId::from_bytes([0x5a; 16])
+}
+
 /// What all connections share. One thread, as the manager has one for them.
 struct Server {
     acceptor: TlsAcceptor,
     welcome: Vec<u8>,
-    action: Arc<[u8]>,
+    /// The frame of an action, and where its id is in it: agents acknowledge
+    /// each id once.
+    action: RefCell<Vec<u8>>,
+    id: Range<usize>,
     pong: Arc<[u8]>,
     connections: RefCell<Vec<mpsc::Sender<Arc<[u8]>>>>,
     /// Answers that are awaited.
@@ -43,10 +52,14 @@ pub fn main(tls: &Path, action: &Path) {
         .build()
         .unwrap();
     let greeting = Greeting::welcome(Daemon::Manager, Some(JournalId::from_bytes([7; 16])));
+    let action = std::fs::read(action).unwrap();
+    let id = action_id().to_string();
+    let at = memchr::memmem::find(&action, id.as_bytes()).unwrap();
     let server = Rc::new(Server {
         acceptor: TlsAcceptor::from(Arc::new(config(tls))),
         welcome: Frame::new(&greeting).unwrap().encode().unwrap(),
-        action: std::fs::read(action).unwrap().into(),
+        action: RefCell::new(action),
+        id: at..at + id.len(),
         pong: ToAgent::Pong.into_frame().unwrap().encode().unwrap().into(),
         connections: RefCell::default(),
         open: Cell::new(0),
@@ -107,9 +120,10 @@ async fn serve(server: Rc<Server>) {
 }
 
 fn send(server: &Server, to: impl Fn(usize) -> bool) {
+    let action = server.next_action();
     let connections = server.connections.borrow();
     for (_, connection) in connections.iter().enumerate().filter(|(at, _)| to(*at)) {
-        connection.try_send(Arc::clone(&server.action)).unwrap();
+        connection.try_send(Arc::clone(&action)).unwrap();
         server.open.set(server.open.get() + 1);
     }
 }
@@ -178,6 +192,15 @@ async fn read<R: AsyncReadExt + Unpin>(reader: &mut R, bytes: &mut Vec<u8>) -> b
 }
 
 impl Server {
+    /// The action under an id that was not sent before.
+    fn next_action(&self) -> Arc<[u8]> {
+        let mut action = self.action.borrow_mut();
+        let id = &mut action[self.id.clone()];
+        let number = u128::from_str_radix(str::from_utf8(id).unwrap(), 16).unwrap() + 1;
+        id.copy_from_slice(format!("{number:032x}").as_bytes());
+        Arc::from(&action[..])
+    }
+
     /// Takes the frames out of what has arrived; `true` if one was a ping.
     fn answered(&self, bytes: &mut Vec<u8>) -> bool {
         let mut pinged = false;

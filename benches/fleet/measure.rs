@@ -4,12 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ripost::model::{
-    Action, ActionId, AgentId, AgentRef, CommandName, ExeName, Location, RuleRef, action,
-};
+use ripost::model::{Action, AgentId, AgentRef, CommandName, ExeName, Location, RuleRef, action};
 use ripost::wire::ToAgent;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::floor;
 use crate::processes::{Agents, Floor, Heard, PATIENCE, Process};
 use crate::support::alert::Alert;
 use crate::support::home::Home;
@@ -232,7 +231,7 @@ impl Sends for Bare {
 pub fn action_bytes() -> Vec<u8> {
     let alert = Alert::sshd("203.0.113.5").rule(ALL).line();
     let action = Action {
-        id: ActionId::from_bytes([0x5a; 16]),
+        id: floor::action_id(),
         command: CommandName::parse("firewall-drop").unwrap(),
         executable: ExeName::parse("firewall-drop").unwrap(),
         location: Location::All,

@@ -18,7 +18,10 @@ pub fn print(plan: &Plan, ripost: &Measured, floor: &Measured, enrolled: f64) {
     row(["", "aim", "Ripost", "TLS alone", "ratio"]);
     let line = |what: &str, aim: &str, value: fn(&Measured) -> f64| {
         let (value, least) = (value(ripost), value(floor));
-        let ratio = format!("{:.1}", value / least);
+        let ratio = match value / least {
+            ratio if ratio.is_finite() => format!("{ratio:.1}"),
+            _ => "-".to_owned(),
+        };
         row([what, aim, &figure(value), &figure(least), &ratio]);
     };
     let memory = format!("{MEMORY}");
