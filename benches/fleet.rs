@@ -32,7 +32,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use measure::Plan;
+use measure::{Disk, Plan};
 use processes::{Agents, Floor, Manager, ROLE};
 use support::home::Home;
 
@@ -89,9 +89,11 @@ fn run(plan: &Plan) {
     std::fs::write(&action, measure::action_bytes()).unwrap();
     let ripost = measure::manager(plan, &home, manager.process(), port, &dir);
     drop(manager);
+    let disk = Disk::of(&home);
     let floor = Floor::start(&home.file("etc/tls"), &action);
     let floor = measure::floor(plan, floor, &dir);
     table::print(plan, &ripost, &floor, enrolled);
+    table::disk(&disk);
 }
 
 fn configure(home: &Home) -> u16 {

@@ -51,6 +51,32 @@ pub struct Measured {
     pub one_taken: Vec<f64>,
 }
 
+/// What the alerts have left on the manager's disk, in bytes.
+#[derive(Debug)]
+pub struct Disk {
+    /// For each action, its body and its index entries included.
+    pub journal: f64,
+    /// For each line, one per state of an action.
+    pub responses: f64,
+}
+
+impl Disk {
+    /// To be called when the manager has ended and written everything down.
+    pub fn of(home: &Home) -> Self {
+        let size = |path: &str| std::fs::metadata(home.file(path)).unwrap().len();
+        let per = |bytes: u64, count: usize| bytes as f64 / count as f64;
+        let journal = Connection::open(home.file("queue/manager.db")).unwrap();
+        let query = "SELECT count(*) FROM actions";
+        let actions: u32 = journal.query_row(query, [], |row| row.get(0)).unwrap();
+        let responses = std::fs::read(home.file("logs/responses.json")).unwrap();
+        let lines = responses.iter().filter(|byte| **byte == b'\n').count();
+        Self {
+            journal: per(size("queue/manager.db"), usize::try_from(actions).unwrap()),
+            responses: per(size("logs/responses.json"), lines),
+        }
+    }
+}
+
 /// How something is sent to all agents or to one: returns when it was, and when
 /// the last acknowledgement had been taken in, in µs.
 trait Sends {

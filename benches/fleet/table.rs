@@ -1,6 +1,6 @@
 //! What is printed.
 
-use crate::measure::{Measured, Plan};
+use crate::measure::{Disk, Measured, Plan};
 
 /// KiB of the manager's memory for an idle agent.
 const MEMORY: f64 = 16.0;
@@ -49,6 +49,14 @@ pub fn print(plan: &Plan, ripost: &Measured, floor: &Measured, enrolled: f64) {
         "{rounds} alerts to all (median), {singles} to one, {idle} s at rest; the agents and this \
          program share the processors with what is measured, so that on a busy machine only \
          memory, CPU and ratios can be trusted\n"
+    );
+}
+
+pub fn disk(disk: &Disk) {
+    println!(
+        "on disk: {:.0} bytes of queue/manager.db for each action, {:.0} of logs/responses.json \
+         for each of its states\n",
+        disk.journal, disk.responses
     );
 }
 
