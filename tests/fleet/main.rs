@@ -10,12 +10,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cable;
 mod capable;
 mod clocks;
 mod door;
 mod identity;
 mod locations;
 mod offline;
+mod packets;
 mod scene;
 mod steering;
 mod storms;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::cable::Luck;
 use crate::scene::{
     ALL, Config, DB_3, Fleet, LOCAL, SIEM, WEB_1, WEB_2, agent, drop_at, respond, stderr,
 };
@@ -67,6 +68,13 @@ fn wait_blocking(fleet: &Fleet, wanted: &Wanted) {
     }
 }
 
+/// What is wanted on some of the hosts.
+fn of(wanted: &Wanted, places: &[usize]) -> Wanted {
+    let some = wanted.iter().filter(|(place, _)| places.contains(place));
+    some.map(|(place, wanted)| (*place, wanted.clone()))
+        .collect()
+}
+
 /// Looks through `responses.json`: one block for each attacker and host, which
 /// was applied and met no other of the kind.
 #[track_caller]
@@ -114,23 +122,28 @@ fn id(place: usize) -> String {
     format!("{place:03}")
 }
 
+/// Alerts of the hosts in turn, each with an attacker of its own.
+fn burst(places: &[usize]) -> (Vec<Alert>, Wanted) {
+    let mut wanted = Wanted::new();
+    let mut alerts = Vec::new();
+    for number in 0..BURST {
+        let attacker = format!("198.18.{}.{}", number / 250, number % 250 + 1);
+        let place = places[number % places.len()];
+        alerts.push(Alert::sshd(&attacker).agent(&id(place)));
+        wanted.entry(place).or_default().insert(attacker);
+    }
+    (alerts, wanted)
+}
+
 #[test]
 fn a_partition_on_a_bad_network_during_a_burst_loses_and_doubles_nothing() {
     isolated(|| {
         let fleet = fleet();
         let members = [WEB_1, WEB_2, DB_3];
         let manager = fleet.hosts[SIEM].space.address;
-        for place in members {
-            fleet.hosts[place].space.spoil();
-        }
-        let mut wanted = Wanted::new();
-        let mut alerts = Vec::new();
-        for number in 0..BURST {
-            let attacker = format!("198.18.{}.{}", number / 250, number % 250 + 1);
-            let place = members[number % members.len()];
-            alerts.push(Alert::sshd(&attacker).agent(&id(place)));
-            wanted.entry(place).or_default().insert(attacker);
-        }
+        let luck = Luck::new();
+        let bad = members.map(|place| fleet.hosts[place].space.spoil(&luck));
+        let (alerts, wanted) = burst(&members);
         // Two of three are cut off in the middle of it, one after the other.
         for (gust, alerts) in alerts.chunks(GUST).enumerate() {
             match gust {
@@ -141,12 +154,12 @@ fn a_partition_on_a_bad_network_during_a_burst_loses_and_doubles_nothing() {
             fleet.alert(alerts);
             sleep(Duration::from_millis(100));
         }
-        sleep(Duration::from_secs(2));
+        // All of it reaches the third, whose cable is only bad.
+        wait_blocking(&fleet, &of(&wanted, &[WEB_2]));
         for place in [WEB_1, DB_3] {
-            fleet.hosts[place].space.listen_to_all();
-        }
-        for place in members {
-            fleet.hosts[place].space.repair();
+            let space = &fleet.hosts[place].space;
+            assert!(space.dropped().len() < wanted[&place].len(), "{place}");
+            space.listen_to_all();
         }
 
         wait_blocking(&fleet, &wanted);
@@ -159,6 +172,11 @@ fn a_partition_on_a_bad_network_during_a_burst_loses_and_doubles_nothing() {
             let ran = runs(home);
             assert_eq!(ran.len(), wanted.len(), "on {place}: {ran:?}");
             assert_eq!(ran.into_iter().collect::<BTreeSet<_>>(), *wanted);
+        }
+        fleet.wait_all_connected();
+        for (place, bad) in members.into_iter().zip(bad) {
+            let harm = fleet.hosts[place].space.repair(bad);
+            assert!(harm.least() > 0, "a good network on {place}: {harm:?}");
         }
     });
 }

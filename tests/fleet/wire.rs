@@ -4,9 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::support::isolation::run;
+use crate::cable::{Cable, Harm, Luck, SHORTEST};
+use crate::support::isolation::{isolated, run};
 use crate::support::net::{Attempt, address};
 use crate::support::wait_for;
 
@@ -129,39 +130,33 @@ impl Space {
         self.run("nft", "delete table inet cut");
     }
 
-    /// Makes its cable a bad one in both directions: packets are lost, late,
-    /// doubled and overtaken. Where the kernel has no netem they are only lost
-    /// and doubled, and TCP makes them late.
-    pub fn spoil(&self) {
-        let netem = "root netem loss 20% delay 100ms 30ms reorder 25% duplicate 5%";
-        let near = ip_tool("tc", &format!("qdisc add dev {} {netem}", self.cable()));
-        if near {
-            self.run("tc", &format!("qdisc add dev eth0 {netem}"));
-            return;
-        }
-        eprintln!("NOTE: this kernel has no netem; packets are dropped by nftables");
-        self.run("nft", "add table inet bad");
-        for chain in ["input", "output"] {
-            self.run(
-                "nft",
-                &format!(
-                    "add chain inet bad {chain} {{ type filter hook {chain} priority -401 ; }}"
-                ),
-            );
-            self.run(
-                "nft",
-                &format!("add rule inet bad {chain} numgen random mod 100 < 20 drop"),
-            );
-        }
+    /// Puts a bad cable in place of its good one: until [`Space::repair`],
+    /// frames are lost, late, doubled and overtaken in both directions. Not to
+    /// be cut meanwhile.
+    pub fn spoil(&self, luck: &Luck) -> Cable {
+        let [near, far] = self.splice();
+        ip(&format!("link add {near} type veth peer name {far}"));
+        ip(&format!("link set {near} master switch up"));
+        // These two are no place of the test on the network: it must not answer
+        // there when somebody asks who has its addresses.
+        ip(&format!("link set {far} arp off up"));
+        ip(&format!("link set {} nomaster arp off", self.cable()));
+        Cable::between(&far, &self.cable(), luck)
     }
 
-    /// Makes a bad cable good again.
-    pub fn repair(&self) {
-        if ip_tool("tc", &format!("qdisc del dev {} root", self.cable())) {
-            self.run("tc", "qdisc del dev eth0 root");
-        } else {
-            self.run("nft", "delete table inet bad");
-        }
+    /// Gives it its good cable again; returns what the bad one has done.
+    #[track_caller]
+    pub fn repair(&self, bad: Cable) -> Harm {
+        let harm = bad.end();
+        let [near, _] = self.splice();
+        ip(&format!("link del {near}"));
+        ip(&format!("link set {} master switch arp on", self.cable()));
+        harm
+    }
+
+    /// The ends of what joins a bad cable to the switch.
+    fn splice(&self) -> [String; 2] {
+        ["near", "far"].map(|end| format!("{end}-{}", self.name))
     }
 
     /// Whether a packet from this address arrives here now.
@@ -191,8 +186,32 @@ fn ip(words: &str) {
     run("ip", &words.split(' ').collect::<Vec<_>>());
 }
 
-/// Whether a tool that may not work here has worked.
-fn ip_tool(tool: &str, words: &str) -> bool {
-    let output = Command::new(tool).args(words.split(' ')).output();
-    output.is_ok_and(|output| output.status.success())
+#[test]
+fn packets_feel_a_bad_cable_and_a_mended_one_is_good() {
+    isolated(|| {
+        let host = Wire::new().host("web-1", 11);
+        // How long answers take, as far as there are any.
+        let answers = || -> Vec<Duration> {
+            let attempt = |number| {
+                let from = address(&format!("198.51.100.{number}"));
+                (Instant::now(), Attempt::to(from, host.address.into()))
+            };
+            let attempts: Vec<_> = (1..=ATTEMPTS).map(attempt).collect();
+            let answered = attempts.iter().filter_map(|(began, attempt)| {
+                let rest = (ANSWER * 2).saturating_sub(began.elapsed());
+                attempt.answered(rest).then(|| began.elapsed())
+            });
+            answered.collect()
+        };
+        let bad = host.spoil(&Luck::new());
+        let took = answers();
+        assert!((50..190).contains(&took.len()), "{took:?}");
+        assert!(took.iter().all(|took| *took >= 2 * SHORTEST), "{took:?}");
+        let harm = host.repair(bad);
+        assert!(harm.lost + harm.late >= ATTEMPTS.into(), "{harm:?}");
+
+        assert_eq!(answers().len(), usize::from(ATTEMPTS));
+    });
 }
+
+const ATTEMPTS: u8 = 200;
