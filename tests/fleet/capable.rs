@@ -2,15 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::scene::{
-    ALL, Config, DB_3, Fleet, GUARDED, LOCAL, SOON, WEB_1, drop_at, respond, stderr,
+    ALL, Config, DB_3, Fleet, GUARDED, LOCAL, SOON, WEB_1, agent, drop_at, respond, stderr,
 };
 use crate::support::alert::Alert;
 use crate::support::home::{command, text};
 use crate::support::isolation::isolated;
-use crate::support::{holds_for, wait_for};
+use crate::support::wait_for;
 
 const EVERYWHERE: &[&str] = &["000", "001", "002", "003"];
 
@@ -41,15 +42,26 @@ fn a_host_without_the_executable_fails_at_once_and_works_once_it_is_there() {
         });
         let noted = |place: usize| fleet.hosts[place].home.file("logs/noted").exists();
 
-        let (first, second) = ("203.0.113.1", "203.0.113.2");
-        settled(&fleet, first, "note");
-        fleet.alert(&[Alert::web(second)]);
-        let failed = fleet.wait_states(second, &["003"], "failed").remove(0);
+        let mut attackers = (1..250).map(|number| format!("198.18.0.{number}"));
+        let mut outcomes = || outcomes(&fleet, &attackers.next().unwrap());
+        // A script that was just installed is known a little later.
+        let records = wait_for("the new script is known where it is", SOON, || {
+            let records = outcomes();
+            let done = |id: &&&str| on(&records, id)["state"] == "done";
+            (EVERYWHERE.iter().filter(done).count() == 3).then_some(records)
+        });
+        let failed = on(&records, "003");
+        assert_eq!(failed["state"], "failed", "{failed}");
+        assert!(text(failed, "detail").contains("note"), "{failed}");
+
+        let attacker = "203.0.113.1";
+        fleet.alert(&[Alert::web(attacker)]);
+        let failed = fleet.wait_states(attacker, &["003"], "failed").remove(0);
         assert!(
             text(&failed, "detail").contains("firewall-drop"),
             "{failed}"
         );
-        fleet.wait_states(second, &["000", "001", "002"], "applied");
+        fleet.wait_states(attacker, &["000", "001", "002"], "applied");
         assert!(!noted(DB_3) && noted(WEB_1));
         assert_eq!(fleet.agent("003")["state"], "connected");
 
@@ -58,41 +70,34 @@ fn a_host_without_the_executable_fails_at_once_and_works_once_it_is_there() {
         wait_for("the gap is closed", SOON, || {
             fleet.agent("003")["gaps"].is_null().then_some(())
         });
-        let third = "203.0.113.3";
-        fleet.alert(&[Alert::web(third)]);
-        fleet.wait_states(third, EVERYWHERE, "applied");
+        let attacker = "203.0.113.2";
+        fleet.alert(&[Alert::web(attacker)]);
+        fleet.wait_states(attacker, EVERYWHERE, "applied");
         wait_for("the script works there too", SOON, || {
-            fleet.alert(&[Alert::sshd("203.0.113.4")]);
-            holds_for("a moment", Duration::from_millis(300), || true);
-            noted(DB_3).then_some(())
+            (on(&outcomes(), "003")["state"] == "done").then_some(())
         });
+        assert!(noted(DB_3));
     });
 }
 
-/// Writes alerts until a script that was just installed has run where it is,
-/// and has failed where it is not.
-fn settled(fleet: &Fleet, attacker: &str, executable: &str) {
-    wait_for("the new script is known", SOON, || {
-        fleet.alert(&[Alert::sshd(attacker)]);
-        let records = wait_for("an outcome on every host", SOON, || {
-            let records = fleet.records(attacker);
-            let last = text(records.last()?, "alert");
-            let open = |state: &str| ["queued", "sent", "running"].contains(&state);
-            let ended: Vec<_> = records
-                .into_iter()
-                .filter(|r| text(r, "alert") == last && !open(&text(r, "state")))
-                .collect();
-            (ended.len() == 4).then_some(ended)
-        });
-        let on = |id: &str| records.iter().find(|r| r["agent"]["id"] == id).unwrap();
-        let failed = on("003");
-        assert_eq!(failed["state"], "failed", "{failed}");
-        assert!(text(failed, "detail").contains(executable), "{failed}");
-        let rest = ["000", "001", "002"]
-            .iter()
-            .all(|id| on(id)["state"] == "done");
-        rest.then_some(())
-    });
+/// Writes an alert, and waits until every host has told what became of it; the
+/// attacker is a new one.
+#[track_caller]
+fn outcomes(fleet: &Fleet, attacker: &str) -> Vec<Value> {
+    fleet.alert(&[Alert::sshd(attacker)]);
+    wait_for("an outcome on every host", SOON, || {
+        let open = ["queued", "sent", "running"];
+        let mut records = fleet.records(attacker);
+        records.retain(|record| !open.contains(&text(record, "state").as_str()));
+        (records.len() == EVERYWHERE.len()).then_some(records)
+    })
+}
+
+/// What a host has told.
+#[track_caller]
+fn on<'a>(records: &'a [Value], id: &str) -> &'a Value {
+    let mut of_host = records.iter().filter(|record| agent(record) == id);
+    of_host.next().unwrap()
 }
 
 #[test]
