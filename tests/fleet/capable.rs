@@ -61,6 +61,8 @@ fn a_host_without_the_executable_fails_at_once_and_works_once_it_is_there() {
             text(&failed, "detail").contains("firewall-drop"),
             "{failed}"
         );
+        // Not sent there to be refused.
+        assert_eq!(fleet.states(attacker, "003"), ["failed"]);
         fleet.wait_states(attacker, &["000", "001", "002"], "applied");
         assert!(!noted(DB_3) && noted(WEB_1));
         assert_eq!(fleet.agent("003")["state"], "connected");
