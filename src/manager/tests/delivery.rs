@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::scene::{Coming, Scene, able};
+use super::scene::{Coming, Scene, able, answered};
 use crate::clock::simulated::Clock;
 use crate::clock::{self, Wall};
 use crate::manager::host::WINDOW;
@@ -190,7 +190,7 @@ async fn a_revert_reaches_a_host_that_was_away_and_what_was_never_sent_stays_so(
     while answer.is_empty() && clock::boot() < deadline {
         scene.settle().await;
     }
-    let Ok(Answer::Reverted { outcomes }) = answer.await else {
+    let Answer::Reverted { outcomes } = answered(answer).await else {
         panic!("no answer");
     };
     let detail = outcomes[0].detail.as_deref().unwrap_or_default();
@@ -225,7 +225,7 @@ async fn a_revert_reaches_a_host_that_was_away_and_what_was_never_sent_stays_so(
         })
         .await;
     scene.settle().await;
-    let Ok(Answer::Reverted { outcomes }) = answer.await else {
+    let Answer::Reverted { outcomes } = answered(answer).await else {
         panic!("no answer");
     };
     assert_eq!(outcomes[0].state, ActionState::Suppressed);

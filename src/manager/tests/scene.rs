@@ -1,9 +1,11 @@
 //! A manager in a folder of its own, whose agents are played by the test.
 
 use std::fs;
+use std::future::Future;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
+use std::panic::Location;
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ pub(super) const CONFIG: &str = "<ripost_config>
   <active-response><command>block</command><location>defined-agent</location><agent_id>1,002</agent_id><exclude>2</exclude><rules_id>3</rules_id><timeout>60</timeout></active-response>
   <active-response><command>block</command><location>local</location><rules_id>4</rules_id><timeout>1</timeout></active-response>
   </ripost_config>";
+
+/// How long anything may take here before the test fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(super) struct Scene {
     pub(super) folder: TempDir,
@@ -178,7 +183,9 @@ impl Scene {
         };
         self.offset += 1_000;
         let checkpoint = checkpoint(self.offset);
-        self.manager.lines(0, &[line], checkpoint).await;
+        let lines = [line];
+        let taken = self.manager.lines(0, &lines, checkpoint);
+        within("the alert is taken", taken).await;
     }
 
     pub(super) async fn arrive(&mut self, coming: Coming) -> oneshot::Receiver<Admission> {
@@ -205,7 +212,8 @@ impl Scene {
             hello,
             admit,
         };
-        self.manager.arrived(arrival).await;
+        let arrived = self.manager.arrived(arrival);
+        within("the arrival is looked at", arrived).await;
         admission
     }
 
@@ -219,11 +227,12 @@ impl Scene {
 
     pub(super) async fn connect_unready(&mut self, coming: Coming) -> Played {
         let admission = self.arrive(coming).await;
-        played(coming.id, admission.await.unwrap())
+        played(coming.id, admitted(admission).await)
     }
 
     pub(super) async fn tell(&mut self, played: &mut Played, message: ToManager) {
-        self.manager.told(played.session, message).await;
+        let told = self.manager.told(played.session, message);
+        within("the message is taken", told).await;
     }
 
     /// The agent tells of a state of an action.
@@ -244,8 +253,17 @@ impl Scene {
             request,
             answer: asker,
         };
-        self.manager.answer(asked).await;
+        within("the request is taken", self.manager.answer(asked)).await;
         answer
+    }
+
+    /// Waits until whatever was given to the journal is on the disk.
+    pub(super) async fn journal_is_synced(&self) {
+        let last = self.manager.journal.next() - 1;
+        let mut synced = self.manager.journal.synced();
+        let reached = synced.wait_for(|number| *number >= last);
+        let reached = within("the journal is on the disk", reached).await;
+        reached.expect("the journal is open");
     }
 
     /// The lines of `responses.json` as `agent state`.
@@ -291,6 +309,32 @@ impl Played {
         self.messages();
         self.frames.is_closed()
     }
+}
+
+/// Fails if something does not come to an end.
+#[track_caller]
+pub(super) fn within<F: Future>(what: &str, waiting: F) -> impl Future<Output = F::Output> {
+    let at = Location::caller();
+    async move {
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(output) => output,
+            Err(_) => panic!("not within {PATIENCE:?}: {what}, at {at}"),
+        }
+    }
+}
+
+/// What an agent that wants to be let in is told.
+#[track_caller]
+pub(super) fn admitted(admission: oneshot::Receiver<Admission>) -> impl Future<Output = Admission> {
+    let told = within("the agent is let in or not", admission);
+    async { told.await.expect("nobody has decided") }
+}
+
+/// What a person is told.
+#[track_caller]
+pub(super) fn answered(answer: oneshot::Receiver<Answer>) -> impl Future<Output = Answer> {
+    let told = within("the question is answered", answer);
+    async { told.await.expect("nobody has answered") }
 }
 
 pub(super) fn played(id: u32, admission: Admission) -> Played {

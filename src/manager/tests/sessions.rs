@@ -1,6 +1,6 @@
 //! Agents come and go.
 
-use super::scene::{Coming, Scene, played};
+use super::scene::{Coming, Scene, admitted, answered, played};
 use crate::model::{ActionState, AgentId};
 use crate::transport::Admission;
 use crate::wire::control::{Answer, Request};
@@ -33,11 +33,9 @@ async fn of_two_hosts_with_one_certificate_the_first_stays() {
         "{denied:?}"
     );
     assert!(!first.is_closed());
-    let Ok(Answer::Status(status)) = ({
-        let answer = scene.ask(Request::Status).await;
-        scene.settle().await;
-        answer.await
-    }) else {
+    let answer = scene.ask(Request::Status).await;
+    scene.settle().await;
+    let Answer::Status(status) = answered(answer).await else {
         panic!("no status");
     };
     let problems = status.problems.join("\n");
@@ -51,7 +49,7 @@ async fn a_host_that_comes_back_takes_the_place_of_its_dead_session() {
     let second = scene.arrive(other(1)).await;
     // The first never answers.
     scene.settle().await;
-    let mut second = played(1, second.await.unwrap());
+    let mut second = played(1, admitted(second).await);
     assert!(first.is_closed() && !second.is_closed());
 }
 
@@ -61,7 +59,7 @@ async fn the_end_of_the_first_session_lets_the_second_in_at_once() {
     let first = scene.connect(Coming::agent(1)).await;
     let second = scene.arrive(other(1)).await;
     scene.manager.gone(first.session).await;
-    played(1, second.await.unwrap());
+    played(1, admitted(second).await);
 }
 
 #[tokio::test]
@@ -69,7 +67,7 @@ async fn the_same_agentd_replaces_its_own_session() {
     let mut scene = Scene::with_agents(1);
     let mut first = scene.connect(Coming::agent(1)).await;
     let second = scene.arrive(Coming::agent(1)).await;
-    let mut second = played(1, second.await.unwrap());
+    let mut second = played(1, admitted(second).await);
     assert!(first.is_closed() && !second.is_closed());
     // The late report of the first does not end the second.
     scene.manager.gone(first.session).await;
@@ -91,7 +89,7 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
         let id = AgentId::from_number(id).unwrap();
         let answer = scene.ask(Request::Revoke { agent: id }).await;
         scene.settle().await;
-        let answer = answer.await.unwrap();
+        let answer = answered(answer).await;
         assert!(matches!(answer, Answer::Done { .. }), "{answer:?}");
     }
     assert!(agent.is_closed());
@@ -99,14 +97,14 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
         scene.states()[2..],
         ["002 queued", "001 failed", "002 failed"]
     );
-    let denied = scene.arrive(Coming::agent(1)).await.await;
+    let denied = admitted(scene.arrive(Coming::agent(1)).await).await;
     assert!(
         matches!(
             denied,
-            Ok(Admission::Denied {
+            Admission::Denied {
                 denial: Denial::NotPermitted,
                 ..
-            })
+            }
         ),
         "{denied:?}"
     );

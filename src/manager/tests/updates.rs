@@ -30,7 +30,8 @@ async fn an_update_is_confirmed_only_behind_its_line() {
     // The same agentd comes again and tells again what was not confirmed.
     let mut second = scene.connect(Coming::agent(0)).await;
     scene.tell(&mut second, told.clone()).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // Whatever was journalled too early is on the disk then.
+    scene.journal_is_synced().await;
     scene.manager.delivery.confirm();
     assert_eq!(confirmed(&second.messages()), [0; 0]);
 
