@@ -20,6 +20,12 @@ use crate::wire::{Denial, PROTOCOL, ToAgent};
 
 use super::{Asker, Chore, Manager};
 
+/// An agent is given one certificate in so long, or in a quarter of a lifetime
+/// if that is shorter: whoever has a copy of its key must not be able to ask so
+/// often that what the honest host was given is forgotten. An agent that has
+/// had no answer asks again after ten minutes.
+const PAUSE: Duration = Duration::from_secs(300);
+
 /// What a manager needs for agents on other hosts.
 #[derive(Clone, Debug)]
 pub struct Fleet {
@@ -170,12 +176,12 @@ impl Manager {
         let Some(fleet) = self.fleet.clone() else {
             return;
         };
-        // Whoever has a copy of a key must not be able to ask so often that the
-        // certificates of the honest host are forgotten.
         let now = clock::boot();
-        let last = self.delivery.host(agent).renewed.replace(now);
-        if last.is_some_and(|last| last.until(now) < fleet.lifetime / 4) {
-            log::warn!(agent:% = agent; "an agent asks for another certificate too soon");
+        let last = self.delivery.host(agent).renewed;
+        if last.is_some_and(|last| last.until(now) < PAUSE.min(fleet.lifetime / 4)) {
+            if let Some(more) = self.limiter.pass("renewal too soon", now) {
+                log::warn!(agent:% = agent, more_since = more; "an agent asks for another certificate too soon");
+            }
             return;
         }
         let renewed = match self.roster.next_generation(agent) {
@@ -195,6 +201,7 @@ impl Manager {
         let Some(mut ticket) = self.enrolled.flush().await else {
             return;
         };
+        self.delivery.host(agent).renewed = Some(now);
         // One that is lost on the way is asked for again.
         let message = ToAgent::Renewed {
             certificate,

@@ -1,6 +1,7 @@
 //! The manager's own task, with agents that the test plays.
 
 mod delivery;
+mod enrollment;
 mod scene;
 mod sessions;
 mod updates;

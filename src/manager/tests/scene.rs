@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::panic::Location;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{self, BootId, Wall};
 use crate::config::{self, Context};
-use crate::manager::{Event, Inbox, Manager, Parts};
+use crate::manager::{Event, Fleet, Inbox, Manager, Parts};
 use crate::model::position::{Checkpoint, FileIdentity, Generation};
 use crate::model::{
     Ability, Action, ActionState, AgentId, Capabilities, ExeName, Fingerprint, Instance, JournalId,
@@ -22,6 +23,8 @@ use crate::model::{
 };
 use crate::source::Line;
 use crate::sys::exe::Home;
+use crate::transport::listener::Counters;
+use crate::transport::pki::Authority;
 use crate::transport::{Admission, Arrival, Origin};
 use crate::wire::control::{Answer, Asked, Request, TokenWish};
 use crate::wire::enroll::{EnrollRequest, PublicKey, Secret, TokenId};
@@ -37,6 +40,9 @@ pub(super) const CONFIG: &str = "<ripost_config>
 
 /// How long anything may take here before the test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long certificates are valid.
+pub(super) const LIFETIME: Duration = Duration::from_secs(90 * 86_400);
 
 pub(super) struct Scene {
     pub(super) folder: TempDir,
@@ -120,10 +126,20 @@ impl Scene {
             name: crate::model::AgentName::parse(&format!("host-{number}")).unwrap(),
         };
         let (enrolled, _) = roster.enroll(&request, now).unwrap();
-        let not_after = now.plus(Duration::from_secs(600));
+        let not_after = now.plus(LIFETIME);
         roster
             .certified(&enrolled.id, 1, fingerprint(number), not_after)
             .unwrap();
+    }
+
+    /// Takes agents of other hosts in from now on.
+    pub(super) fn open_to_fleet(&mut self) {
+        let directory = self.folder.path().join("etc/tls");
+        self.manager.fleet = Some(Fleet {
+            authority: Arc::new(Authority::open(&directory).unwrap()),
+            lifetime: LIFETIME,
+            counters: Arc::new(Counters::default()),
+        });
     }
 
     /// The same home after the manager was killed. Agents stay enrolled.
