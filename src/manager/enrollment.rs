@@ -100,6 +100,7 @@ impl Manager {
                 log::info!(agent:% = enrolled.id, name:% = enrolled.name, from = from.as_str(); "a host has become an agent");
                 // A session with an earlier certificate is that of another host now.
                 self.end_session(&enrolled.id);
+                self.let_rival_in(&enrolled.id).await;
                 self.look_for_nobody();
                 self.once_stored(answer, told).await;
             }
@@ -304,6 +305,7 @@ impl Manager {
             Ok(changes) => {
                 self.enrolled.append(changes);
                 self.end_session(agent);
+                self.let_rival_in(agent).await;
                 let given_up = self.give_up(agent).await;
                 let left = self.write_off(agent).await;
                 self.look_for_nobody();

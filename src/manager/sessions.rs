@@ -79,15 +79,26 @@ impl Manager {
             );
             return;
         }
+        host.rival = Some(Rival {
+            arrival,
+            deadline: clock::boot(),
+        });
+        self.doubtful.insert(agent.clone());
+        self.ask_for_life(agent);
+    }
+
+    /// Asks the present session whether it is alive, if another connection waits
+    /// for its place.
+    fn ask_for_life(&mut self, agent: &AgentId) {
+        let host = self.delivery.host(agent);
+        let Some(rival) = host.rival.as_mut() else {
+            return;
+        };
+        rival.deadline = clock::boot().plus(PROBE);
         if let (Some(session), Ok(ping)) = (&host.session, ToAgent::Ping.into_frame()) {
             // Without room for it there is no answer either.
             let _ = session.send(ping);
         }
-        host.rival = Some(Rival {
-            arrival,
-            deadline: clock::boot().plus(PROBE),
-        });
-        self.doubtful.insert(agent.clone());
     }
 
     /// The present session has answered: whoever came with the same certificate
@@ -114,24 +125,26 @@ impl Manager {
         let now = clock::boot();
         let doubtful: Vec<_> = self.doubtful.iter().cloned().collect();
         for agent in doubtful {
-            let host = self.delivery.host(&agent);
-            let is_over = host
-                .rival
-                .as_ref()
-                .is_none_or(|rival| rival.deadline <= now);
-            if is_over {
-                self.replace(&agent).await;
+            let rival = self.delivery.host(&agent).rival.as_ref();
+            if rival.is_none_or(|rival| rival.deadline <= now) {
+                self.let_rival_in(&agent).await;
             }
         }
     }
 
-    /// The present session of an agent is over; whoever waited takes its place.
-    async fn replace(&mut self, agent: &AgentId) {
+    /// Whoever waits for the place of a session takes it, if it may still come
+    /// in: the agent may have been shut out meanwhile, or enrolled anew.
+    pub(super) async fn let_rival_in(&mut self, agent: &AgentId) {
         self.doubtful.remove(agent);
-        let rival = self.delivery.host(agent).rival.take();
-        self.end_session(agent);
-        if let Some(rival) = rival {
-            self.connect(rival.arrival).await;
+        let Some(rival) = self.delivery.host(agent).rival.take() else {
+            return;
+        };
+        match self.admit(&rival.arrival) {
+            Ok(()) => {
+                self.end_session(agent);
+                self.connect(rival.arrival).await;
+            }
+            Err((denial, text)) => deny(rival.arrival.admit, denial, text),
         }
     }
 
@@ -161,6 +174,7 @@ impl Manager {
         log::info!(agent:% = agent, version = hello.version.as_str(), host = hello.host.as_str(); "an agent has connected");
         self.delivery.host(&agent).session = Some(session);
         self.delivery.sessions.insert(number, agent.clone());
+        self.ask_for_life(&agent);
         self.compare_journals(&agent, hello.journal).await;
         let address = match origin {
             Origin::Local => None,
@@ -245,7 +259,8 @@ impl Manager {
         }
         log::warn!(agent:% = agent; "an agent is gone; its actions wait for it");
         self.see(&agent, Sighting::default());
-        self.replace(&agent).await;
+        self.end_session(&agent);
+        self.let_rival_in(&agent).await;
     }
 }
 

@@ -1,6 +1,13 @@
 //! Agents come and go.
 
-use super::scene::{Coming, Scene, admitted, answered, played};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::scene::{Coming, LIFETIME, Scene, admitted, answered, played};
+use crate::clock::Wall;
+use crate::clock::simulated::Clock;
 use crate::model::{ActionState, AgentId};
 use crate::transport::Admission;
 use crate::wire::control::{Answer, Request};
@@ -10,6 +17,18 @@ fn other(id: u32) -> Coming {
     Coming {
         instance: 2,
         ..Coming::agent(id)
+    }
+}
+
+fn agent(number: u32) -> AgentId {
+    AgentId::from_number(number).unwrap()
+}
+
+/// Whether somebody has been turned away by now, and why.
+fn denied(admission: &mut oneshot::Receiver<Admission>) -> Option<Denial> {
+    match admission.try_recv() {
+        Ok(Admission::Denied { denial, .. }) => Some(denial),
+        Ok(Admission::Welcome { .. }) | Err(_) => None,
     }
 }
 
@@ -77,22 +96,21 @@ async fn the_same_agentd_replaces_its_own_session() {
 #[tokio::test]
 async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
     let mut scene = Scene::with_agents(2);
-    let mut agent = scene.connect(Coming::agent(1)).await;
+    let mut first = scene.connect(Coming::agent(1)).await;
     scene.alert(1, "001").await;
-    let action = agent.actions().remove(0);
+    let action = first.actions().remove(0);
     scene
-        .update(&mut agent, &action, ActionState::Applied)
+        .update(&mut first, &action, ActionState::Applied)
         .await;
     scene.alert(1, "002").await;
     scene.settle().await;
     for id in [1, 2] {
-        let id = AgentId::from_number(id).unwrap();
-        let answer = scene.ask(Request::Revoke { agent: id }).await;
+        let answer = scene.ask(Request::Revoke { agent: agent(id) }).await;
         scene.settle().await;
         let answer = answered(answer).await;
         assert!(matches!(answer, Answer::Done { .. }), "{answer:?}");
     }
-    assert!(agent.is_closed());
+    assert!(first.is_closed());
     assert_eq!(
         scene.states()[2..],
         ["002 queued", "001 failed", "002 failed"]
@@ -113,4 +131,54 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
     scene.alert(1, "001").await;
     scene.settle().await;
     assert_eq!(scene.states()[5..], ["000 queued"]);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_place_of_a_revoked_agent_is_out_with_it() {
+    let mut scene = Scene::with_agents(1);
+    let mut first = scene.connect(Coming::agent(1)).await;
+    let mut second = scene.arrive(other(1)).await;
+    scene.ask(Request::Revoke { agent: agent(1) }).await;
+    assert!(first.is_closed());
+    assert_eq!(denied(&mut second), Some(Denial::NotPermitted));
+    assert!(scene.manager.doubtful.is_empty());
+    assert!(!scene.manager.delivery.is_connected(&agent(1)));
+}
+
+#[tokio::test]
+async fn whoever_waited_is_looked_at_again_before_it_is_let_in() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || {
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed))
+    });
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    let mut first = scene.connect(Coming::agent(1)).await;
+    let mut second = scene.arrive(other(1)).await;
+    // Its certificate expires while it waits.
+    clock.step(i64::try_from(LIFETIME.as_millis()).unwrap());
+    SECONDS.store(4, Ordering::Relaxed);
+    scene.manager.tick().await;
+    assert_eq!(denied(&mut second), Some(Denial::NotPermitted));
+    assert!(!first.is_closed(), "it may only be slow");
+}
+
+#[tokio::test]
+async fn an_agentd_that_has_come_back_is_asked_before_another_host_takes_its_place() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || {
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed))
+    });
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    scene.connect(Coming::agent(1)).await;
+    let mut second = scene.arrive(other(1)).await;
+    SECONDS.store(2, Ordering::Relaxed);
+    let mut again = scene.connect_unready(Coming::agent(1)).await;
+    assert!(again.messages().contains(&ToAgent::Ping));
+    SECONDS.store(4, Ordering::Relaxed);
+    scene.manager.tick().await;
+    assert!(!again.is_closed());
+    scene.tell(&mut again, ToManager::Pong).await;
+    assert_eq!(denied(&mut second), Some(Denial::Twice));
 }
