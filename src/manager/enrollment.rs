@@ -98,7 +98,7 @@ impl Manager {
         match self.certified(&request) {
             Ok((enrolled, told)) => {
                 log::info!(agent:% = enrolled.id, name:% = enrolled.name, from = from.as_str(); "a host has become an agent");
-                // A session with an earlier certificate is that of another host now.
+                // The certificates of both are void from now on.
                 self.end_session(&enrolled.id);
                 self.let_rival_in(&enrolled.id).await;
                 self.look_for_nobody();

@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub(super) number: u64,
     pub(super) instance: Instance,
     pub(super) journal: JournalId,
+    /// Of the certificate that it came with; 0 for agent 000.
+    pub(super) generation: u32,
     outgoing: mpsc::Sender<Frame>,
     began: Boot,
     /// It has said what its host can do, so that it can be judged what to send.
@@ -145,12 +147,14 @@ impl Session {
         number: u64,
         instance: Instance,
         journal: JournalId,
+        generation: u32,
     ) -> (Self, mpsc::Receiver<Frame>) {
         let (outgoing, queue) = mpsc::channel(CHANNEL);
         let session = Self {
             number,
             instance,
             journal,
+            generation,
             outgoing,
             began: clock::boot(),
             ready: false,
@@ -245,6 +249,7 @@ mod tests {
             1,
             Instance::from_bytes([1; 8]),
             JournalId::from_bytes([journal; 16]),
+            1,
         );
         host.session = Some(session);
         (host, queue)

@@ -20,28 +20,37 @@ const PROBE: Duration = Duration::from_secs(3);
 impl Manager {
     /// An agent wants to be let in.
     pub(super) async fn arrived(&mut self, arrival: Arrival) {
-        if let Err((denial, text)) = self.admit(&arrival) {
-            deny(arrival.admit, denial, text);
-            return;
-        }
+        let generation = match self.admit(&arrival) {
+            Ok(generation) => generation,
+            Err((denial, text)) => {
+                deny(arrival.admit, denial, text);
+                return;
+            }
+        };
         let agent = arrival.hello.id.clone();
         let present = self.delivery.host(&agent).session.as_ref();
         match present {
-            None => self.connect(arrival).await,
+            None => self.connect(arrival, generation).await,
             // The same agentd has lost a connection that we still believe in.
             Some(present) if present.instance == arrival.hello.instance => {
                 self.end_session(&agent);
-                self.connect(arrival).await;
+                self.connect(arrival, generation).await;
+            }
+            // Whoever is there has a certificate that is let in no more.
+            Some(present) if present.generation < generation => {
+                self.end_session(&agent);
+                self.connect(arrival, generation).await;
             }
             Some(_) => self.doubt(&agent, arrival),
         }
     }
 
-    /// Whether the roster knows it and lets it in.
-    fn admit(&mut self, arrival: &Arrival) -> Result<(), (Denial, String)> {
+    /// Whether the roster knows it and lets it in; the generation of its
+    /// certificate, 0 for agent 000.
+    fn admit(&mut self, arrival: &Arrival) -> Result<u32, (Denial, String)> {
         let (address, fingerprint) = match arrival.origin {
             // Only agent 000 comes this way; the socket has seen to it.
-            Origin::Local => return Ok(()),
+            Origin::Local => return Ok(0),
             Origin::Remote {
                 address,
                 fingerprint,
@@ -53,9 +62,9 @@ impl Manager {
             .roster
             .admit(&fingerprint, claimed, &from, clock::wall())
         {
-            Ok((_, changes)) => {
+            Ok((admitted, changes)) => {
                 self.enrolled.append(changes);
-                Ok(())
+                Ok(admitted.generation)
             }
             Err(refusal) => {
                 if let Some(more) = self.limiter.pass("refused agent", clock::boot()) {
@@ -140,9 +149,9 @@ impl Manager {
             return;
         };
         match self.admit(&rival.arrival) {
-            Ok(()) => {
+            Ok(generation) => {
                 self.end_session(agent);
-                self.connect(rival.arrival).await;
+                self.connect(rival.arrival, generation).await;
             }
             Err((denial, text)) => deny(rival.arrival.admit, denial, text),
         }
@@ -150,7 +159,7 @@ impl Manager {
 
     /// A session begins: the agent gets the white list, tells what its host can
     /// do, and then gets everything it has not acknowledged.
-    async fn connect(&mut self, arrival: Arrival) {
+    async fn connect(&mut self, arrival: Arrival, generation: u32) {
         let Arrival {
             origin,
             hello,
@@ -159,7 +168,8 @@ impl Manager {
         let agent = hello.id;
         self.delivery.last_session += 1;
         let number = self.delivery.last_session;
-        let (mut session, outgoing) = Session::new(number, hello.instance, hello.journal);
+        let (mut session, outgoing) =
+            Session::new(number, hello.instance, hello.journal, generation);
         // What the agent of this host can do is not asked; see `gap`.
         session.ready = agent == AgentId::MANAGER;
         let admission = Admission::Welcome {

@@ -53,7 +53,8 @@ pub struct AgentRow {
     pub generation: u32,
     /// The newest generation that was issued; 0 for none.
     pub issued: u32,
-    /// Generations up to this one were revoked, for good; 0 for none.
+    /// Generations up to this one are void, for good: the agent was revoked
+    /// after them, or enrolled anew. 0 for none.
     #[serde(default)]
     pub barred: u32,
     /// When it was enrolled the last time.

@@ -67,7 +67,9 @@ impl EnrollError {
 
 impl Roster {
     /// Enrolls a host: takes one use of its token and issues the next
-    /// generation of certificates, both in the changes of this one call.
+    /// generation of certificates, both in the changes of this one call. None
+    /// of the certificates that the agent had before is valid any more: whoever
+    /// has copied one is out, whether or not the host uses its new one soon.
     ///
     /// Its name is that of the token, else the one the agent has that the token
     /// is for, else its own wish; a revoked agent has none left. Its groups are
@@ -146,6 +148,7 @@ impl Roster {
             row.groups = token.groups.clone();
         }
         row.standing = Standing::Enrolled;
+        row.barred = row.issued;
         row.issued += 1;
         row.since = Some(now);
         row

@@ -11,8 +11,8 @@
 //!
 //! Promises: an id is never handed out twice, also not that of a revoked agent,
 //! since its row stays for ever; a token is never used more often than allowed;
-//! a revoked certificate, and one older than another that was used, is never
-//! let in again.
+//! a certificate that was revoked, or is older than another that was used or
+//! than the last enrollment of its agent, is never let in again.
 
 mod change;
 mod enroll;

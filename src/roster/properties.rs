@@ -139,7 +139,8 @@ struct World {
     used: HashMap<AgentId, u32>,
     /// The newest generation that was issued.
     issued: HashMap<AgentId, u32>,
-    /// The newest generation that was issued before it was revoked.
+    /// The newest generation that was issued before it was revoked, or enrolled
+    /// the last time.
     barred: HashMap<AgentId, u32>,
     revoked: BTreeSet<AgentId>,
     ids: BTreeSet<AgentId>,
@@ -261,6 +262,8 @@ impl World {
             enrolled.id
         );
         self.revoked.remove(&enrolled.id);
+        let before = self.issued.get(&enrolled.id).copied().unwrap_or(0);
+        self.barred.insert(enrolled.id.clone(), before);
         self.note_issued(enrolled.id, enrolled.generation)?;
         self.store(changes);
         Ok(())

@@ -38,6 +38,10 @@ pub enum Refusal {
     )]
     Revoked { agent: AgentId },
     #[error(
+        "admit agent {agent}: its certificate is from before it was enrolled anew\n(a host that has just been enrolled takes up its new certificate by itself; enroll any other by a token of its own)"
+    )]
+    Replaced { agent: AgentId },
+    #[error(
         "admit agent {agent}: its certificate has generation {seen}, and {newest} was used already, so its key may have been copied\n(find out who has it, then enroll the host anew: `ripostctl enroll token --id {agent}`)"
     )]
     OldGeneration {
@@ -158,7 +162,7 @@ impl Roster {
         if certificate.not_after <= now {
             return Err(Refusal::Expired { agent });
         }
-        if !member.is_enrolled() || certificate.generation <= member.row.barred {
+        if !member.is_enrolled() {
             return Err(Refusal::Revoked { agent });
         }
         if certificate.generation < member.row.generation {
@@ -167,6 +171,11 @@ impl Roster {
                 seen: certificate.generation,
                 newest: member.row.generation,
             });
+        }
+        // Not to be reported: the host itself may come once more with it before
+        // it has stored the new one.
+        if certificate.generation <= member.row.barred {
+            return Err(Refusal::Replaced { agent });
         }
         if agent != *claimed {
             let claimed = claimed.clone();

@@ -28,7 +28,7 @@ use crate::transport::pki::Authority;
 use crate::transport::{Admission, Arrival, Origin};
 use crate::wire::control::{Answer, Asked, Request, TokenWish};
 use crate::wire::enroll::{EnrollRequest, PublicKey, Secret, TokenId};
-use crate::wire::{AgentHello, Frame, PROTOCOL, ToAgent, ToManager};
+use crate::wire::{AgentHello, Denial, Frame, PROTOCOL, ToAgent, ToManager};
 
 pub(super) const CONFIG: &str = "<ripost_config>
   <command><name>block</name><executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
@@ -66,6 +66,7 @@ pub(super) struct Coming {
     pub(super) id: u32,
     pub(super) journal: u8,
     pub(super) instance: u8,
+    pub(super) certificate: Fingerprint,
 }
 
 impl Coming {
@@ -74,6 +75,7 @@ impl Coming {
             id,
             journal: 1,
             instance: 1,
+            certificate: fingerprint(id, 1),
         }
     }
 }
@@ -128,8 +130,21 @@ impl Scene {
         let (enrolled, _) = roster.enroll(&request, now).unwrap();
         let not_after = now.plus(LIFETIME);
         roster
-            .certified(&enrolled.id, 1, fingerprint(number), not_after)
+            .certified(&enrolled.id, 1, fingerprint(number, 1), not_after)
             .unwrap();
+    }
+
+    /// Gives an agent its next certificate.
+    pub(super) fn renewed(&mut self, number: u32) -> Fingerprint {
+        let id = AgentId::from_number(number).unwrap();
+        let roster = &mut self.manager.roster;
+        let (generation, _) = roster.next_generation(&id).unwrap();
+        let certificate = fingerprint(number, generation);
+        let not_after = clock::wall().plus(LIFETIME);
+        roster
+            .certified(&id, generation, certificate, not_after)
+            .unwrap();
+        certificate
     }
 
     /// Takes agents of other hosts in from now on.
@@ -218,9 +233,9 @@ impl Scene {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
         let origin = match coming.id {
             0 => Origin::Local,
-            number => Origin::Remote {
+            _ => Origin::Remote {
                 address,
-                fingerprint: fingerprint(number),
+                fingerprint: coming.certificate,
             },
         };
         let arrival = Arrival {
@@ -346,6 +361,14 @@ pub(super) fn admitted(admission: oneshot::Receiver<Admission>) -> impl Future<O
     async { told.await.expect("nobody has decided") }
 }
 
+/// Whether somebody has been turned away by now, and why.
+pub(super) fn denied(admission: &mut oneshot::Receiver<Admission>) -> Option<Denial> {
+    match admission.try_recv() {
+        Ok(Admission::Denied { denial, .. }) => Some(denial),
+        Ok(Admission::Welcome { .. }) | Err(_) => None,
+    }
+}
+
 /// What a person is told.
 #[track_caller]
 pub(super) fn answered(answer: oneshot::Receiver<Answer>) -> impl Future<Output = Answer> {
@@ -401,9 +424,10 @@ pub(super) fn checkpoint(offset: u64) -> Checkpoint {
     }
 }
 
-fn fingerprint(number: u32) -> Fingerprint {
+fn fingerprint(number: u32, generation: u32) -> Fingerprint {
     let mut bytes = [0; 32];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
+    bytes[4..8].copy_from_slice(&generation.to_be_bytes());
     Fingerprint::from_bytes(bytes)
 }
 

@@ -3,9 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::scene::{Coming, LIFETIME, Scene, admitted, answered, played};
+use super::scene::{Coming, LIFETIME, Scene, admitted, answered, denied, played};
 use crate::clock::Wall;
 use crate::clock::simulated::Clock;
 use crate::model::{ActionState, AgentId};
@@ -22,14 +20,6 @@ fn other(id: u32) -> Coming {
 
 fn agent(number: u32) -> AgentId {
     AgentId::from_number(number).unwrap()
-}
-
-/// Whether somebody has been turned away by now, and why.
-fn denied(admission: &mut oneshot::Receiver<Admission>) -> Option<Denial> {
-    match admission.try_recv() {
-        Ok(Admission::Denied { denial, .. }) => Some(denial),
-        Ok(Admission::Welcome { .. }) | Err(_) => None,
-    }
 }
 
 #[tokio::test]
@@ -181,4 +171,23 @@ async fn an_agentd_that_has_come_back_is_asked_before_another_host_takes_its_pla
     assert!(!again.is_closed());
     scene.tell(&mut again, ToManager::Pong).await;
     assert_eq!(denied(&mut second), Some(Denial::Twice));
+}
+
+#[tokio::test]
+async fn a_newer_certificate_ends_the_session_of_an_older_one_without_a_question() {
+    let mut scene = Scene::with_agents(1);
+    let mut copy = scene.connect(Coming::agent(1)).await;
+    let mut waiting = scene.arrive(other(1)).await;
+    let coming = Coming {
+        instance: 3,
+        certificate: scene.renewed(1),
+        ..Coming::agent(1)
+    };
+    let mut honest = scene.connect_unready(coming).await;
+    assert!(copy.is_closed());
+    scene.tell(&mut honest, ToManager::Pong).await;
+    assert_eq!(denied(&mut waiting), Some(Denial::Twice));
+    let mut again = scene.arrive(Coming::agent(1)).await;
+    assert_eq!(denied(&mut again), Some(Denial::NotPermitted));
+    assert!(!honest.is_closed());
 }

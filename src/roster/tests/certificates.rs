@@ -73,6 +73,27 @@ fn the_first_use_of_a_newer_certificate_ends_the_older_ones() {
 }
 
 #[test]
+fn who_is_enrolled_anew_has_no_older_certificate_any_more() {
+    let mut roster = with_agent();
+    roster.next_generation(&id(1)).unwrap();
+    roster.certified(&id(1), 2, print(2), after(DAY)).unwrap();
+    let anew = enroll(&mut roster, &wish(Some(1), None), 2, "x");
+    assert_eq!(anew.generation, 3);
+    roster.certified(&id(1), 3, print(3), after(DAY)).unwrap();
+    let replaced = Refusal::Replaced { agent: id(1) };
+    for number in [1, 2] {
+        let found = roster.admit(&print(number), &id(1), "-", NOW);
+        assert_eq!(found.unwrap_err(), replaced);
+    }
+    assert!(roster.problems().is_empty(), "it may be the host itself");
+    assert!(roster.admit(&print(3), &id(1), "-", NOW).is_ok());
+    // From then on it is a copy.
+    assert!(roster.admit(&print(1), &id(1), "192.0.2.9", NOW).is_err());
+    let problems = roster.problems().join("\n");
+    assert!(problems.contains("192.0.2.9"), "{problems}");
+}
+
+#[test]
 fn only_a_certificate_that_was_asked_for_is_recorded() {
     let mut roster = with_agent();
     roster.next_generation(&id(1)).unwrap();
@@ -112,10 +133,9 @@ fn a_revoked_agent_is_out_whatever_it_was_given() {
     issue(&mut roster, &wish(Some(1), None), 2);
     roster.revoke(&id(1)).unwrap();
     let out = Refusal::Revoked { agent: id(1) };
-    let denied = |roster: &mut Roster, number| {
-        roster.admit(&print(number), &id(1), "-", NOW).unwrap_err() == out
-    };
-    assert!(denied(&mut roster, 1) && denied(&mut roster, 2));
+    let denied =
+        |roster: &mut Roster, number| roster.admit(&print(number), &id(1), "-", NOW).unwrap_err();
+    assert!(denied(&mut roster, 1) == out && denied(&mut roster, 2) == out);
     assert!(roster.enroll(&request(random(2), "x"), NOW).is_err());
     assert_eq!(
         roster.next_generation(&id(1)).unwrap_err(),
@@ -125,7 +145,8 @@ fn a_revoked_agent_is_out_whatever_it_was_given() {
     enroll(&mut roster, &wish(None, None), 3, "web-1");
     let back = enroll(&mut roster, &wish(Some(1), None), 4, "web-9");
     assert_eq!((back.generation, back.name), (3, name("web-9")));
-    assert!(denied(&mut roster, 1) && denied(&mut roster, 2));
+    let replaced = Refusal::Replaced { agent: id(1) };
+    assert!(denied(&mut roster, 1) == replaced && denied(&mut roster, 2) == replaced);
     roster.certified(&id(1), 3, print(3), after(DAY)).unwrap();
     assert!(roster.admit(&print(3), &id(1), "-", NOW).is_ok());
 }
