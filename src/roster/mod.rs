@@ -46,9 +46,8 @@ use crate::model::{AgentId, AgentName, Capabilities, Fingerprint, Selector};
 use crate::wire::enroll::TokenId;
 use problems::Problems;
 
-/// How long what has expired is kept. A clock that was wrong for a while must
-/// not cost the fleet its certificates, and the log can tell an expired token
-/// from one that never was.
+/// How long what has expired is kept, so that the log can tell an expired token
+/// or certificate from one that never was.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The agents of a manager.
@@ -155,13 +154,14 @@ impl Roster {
     }
 
     /// Forgets tokens and certificates that expired long ago: they are refused
-    /// with and without their rows. To be called now and then.
+    /// with and without their rows. To be called now and then. Never what an
+    /// agent lives on: `now` may be wrong.
     pub fn prune(&mut self, now: Wall) -> Vec<Change> {
         let before = now.minus(KEPT);
         let tokens = self.tokens.values().filter(|token| token.expires < before);
         let tokens = tokens.map(|token| Change::TokenGone(token.id));
-        let certificates = self.members().flat_map(|member| &member.certificates);
-        let expired = certificates.filter(|certificate| certificate.not_after < before);
+        let dispensable = self.members().flat_map(Member::dispensable);
+        let expired = dispensable.filter(|certificate| certificate.not_after < before);
         let expired = expired.map(|certificate| Change::CertificateGone(certificate.fingerprint));
         let changes = tokens.chain(expired).collect();
         self.commit(changes)

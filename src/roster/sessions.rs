@@ -235,6 +235,17 @@ impl Roster {
 }
 
 impl Member {
+    /// The certificates without which it could come in as well: all but the
+    /// newest and the one in use, and these too if they are void.
+    pub(super) fn dispensable(&self) -> impl Iterator<Item = &CertificateRow> {
+        let newest = self.certificates.last().map(|one| one.generation);
+        self.certificates.iter().filter(move |one| {
+            let needed = one.generation == self.row.generation || Some(one.generation) == newest;
+            let void = !self.is_enrolled() || one.generation <= self.row.barred;
+            void || !needed
+        })
+    }
+
     fn certificate(&self, fingerprint: &Fingerprint) -> Option<&CertificateRow> {
         self.certificates
             .iter()

@@ -167,7 +167,45 @@ fn what_expired_long_ago_is_forgotten() {
     issue(&mut roster, &wish(None, None), 2);
     assert_eq!(roster.prune(after(30 * DAY)), []);
     assert_eq!(roster.prune(after(32 * DAY)).len(), 2, "the tokens");
+    assert!(roster.tokens.is_empty());
+    roster.next_generation(&id(1)).unwrap();
+    roster
+        .certified(&id(1), 2, print(2), after(30 * DAY))
+        .unwrap();
+    roster.admit(&print(2), &id(1), "-", NOW).unwrap();
+    assert_eq!(roster.prune(after(59 * DAY)), []);
     let gone = [Change::CertificateGone(print(1))];
     assert_eq!(roster.prune(after(61 * DAY)), gone);
-    assert!(roster.owners.is_empty() && roster.tokens.is_empty());
+    roster.revoke(&id(1)).unwrap();
+    let gone = [Change::CertificateGone(print(2))];
+    assert_eq!(roster.prune(after(61 * DAY)), gone);
+    assert!(roster.owners.is_empty());
+}
+
+#[test]
+fn a_clock_that_is_ahead_for_a_while_costs_nobody_the_certificate_in_use() {
+    let mut roster = with_agent();
+    enroll(&mut roster, &wish(None, None), 2, "web-2");
+    roster.certified(&id(2), 1, print(2), after(DAY)).unwrap();
+    for (generation, number) in [(2, 12), (3, 13)] {
+        roster.next_generation(&id(1)).unwrap();
+        roster
+            .certified(&id(1), generation, print(number), after(DAY))
+            .unwrap();
+    }
+    roster.prune(after(10_000 * DAY));
+    // The clock is right again. What is used, and what was given out last, is
+    // there; it does not matter what was given out in between.
+    for (number, print) in [(1, print(1)), (1, print(13)), (2, print(2))] {
+        let admitted = roster.admit(&print, &id(number), "-", NOW);
+        assert!(admitted.is_ok(), "{admitted:?}");
+    }
+    assert_eq!(roster.owners.len(), 3);
+    // Before an enrollment is nothing that is needed.
+    enroll(&mut roster, &wish(Some(2), None), 3, "x");
+    roster.certified(&id(2), 2, print(3), after(DAY)).unwrap();
+    roster.prune(after(10_000 * DAY));
+    let mut left: Vec<_> = roster.owners.keys().copied().collect();
+    left.sort_unstable();
+    assert_eq!(left, [print(3), print(13)]);
 }
