@@ -24,6 +24,13 @@ pub(super) const WINDOW: usize = 256;
 /// list and confirmations.
 pub(super) const CHANNEL: usize = 2 * WINDOW + 64;
 
+/// A session that was replaced by its own agentd sooner than this was pushed
+/// out, or lost at once. Agents wait up to half a minute before they come back.
+const SHORT: Duration = Duration::from_secs(60);
+
+/// So many such sessions in a row are not taken for a bad line any more.
+const TOO_OFTEN: u32 = 3;
+
 /// An agent.
 #[derive(Debug)]
 pub(super) struct Host {
@@ -31,6 +38,11 @@ pub(super) struct Host {
     /// Another connection with the same certificate, while it is asked whether
     /// the present one is alive.
     pub(super) rival: Option<Rival>,
+    /// How many short sessions in a row its own agentd has replaced.
+    replaced: u32,
+    /// An agentd that was there twice at one time: its host was cloned while it
+    /// ran.
+    cloned: Option<Instance>,
     /// Whether something may wait in the journal that is not on its way.
     pub(super) behind: bool,
     /// Whether reverts may wait in the journal that were not asked for.
@@ -80,6 +92,8 @@ impl Default for Host {
         Self {
             session: None,
             rival: None,
+            replaced: 0,
+            cloned: None,
             behind: true,
             reverts_wait: true,
             unwritten: 0,
@@ -98,6 +112,37 @@ impl Host {
     pub(super) fn is_session(&self, number: u64) -> bool {
         let session = self.session.as_ref();
         session.is_some_and(|session| session.number == number)
+    }
+
+    /// Whether a newcomer takes the place of whoever is there unasked.
+    pub(super) fn makes_way(&mut self, instance: Instance, generation: u32) -> bool {
+        let Some(session) = &self.session else {
+            return true;
+        };
+        // A certificate older than one that was used is let in no more.
+        if session.generation < generation {
+            return true;
+        }
+        if session.instance != instance {
+            return false;
+        }
+        // The same agentd has lost a connection that we still believe in. But
+        // two that run on clones of one host would push each other out for ever.
+        self.replaced = if session.lasted() < SHORT {
+            self.replaced.saturating_add(1)
+        } else {
+            0
+        };
+        self.replaced < TOO_OFTEN && self.cloned != Some(instance)
+    }
+
+    /// An agentd that is none of the present session was seen while that one is
+    /// alive.
+    pub(super) fn is_elsewhere(&mut self, instance: Instance) {
+        let session = self.session.as_ref();
+        if session.is_some_and(|session| session.instance == instance) {
+            self.cloned = Some(instance);
+        }
     }
 
     /// A journal write about it is planned.

@@ -28,20 +28,12 @@ impl Manager {
             }
         };
         let agent = arrival.hello.id.clone();
-        let present = self.delivery.host(&agent).session.as_ref();
-        match present {
-            None => self.connect(arrival, generation).await,
-            // The same agentd has lost a connection that we still believe in.
-            Some(present) if present.instance == arrival.hello.instance => {
-                self.end_session(&agent);
-                self.connect(arrival, generation).await;
-            }
-            // Whoever is there has a certificate that is let in no more.
-            Some(present) if present.generation < generation => {
-                self.end_session(&agent);
-                self.connect(arrival, generation).await;
-            }
-            Some(_) => self.doubt(&agent, arrival),
+        let host = self.delivery.host(&agent);
+        if host.makes_way(arrival.hello.instance, generation) {
+            self.end_session(&agent);
+            self.connect(arrival, generation).await;
+        } else {
+            self.doubt(&agent, arrival);
         }
     }
 
@@ -75,8 +67,8 @@ impl Manager {
         }
     }
 
-    /// Another host, or the same one started anew, has come while a session is
-    /// there. Whoever is there first stays if it is alive: two hosts with one
+    /// Another host, or the same one started anew, may have come while a session
+    /// is there. Whoever is there first stays if it is alive: two hosts with one
     /// certificate must not push each other out for ever.
     fn doubt(&mut self, agent: &AgentId, arrival: Arrival) {
         let host = self.delivery.host(agent);
@@ -113,9 +105,11 @@ impl Manager {
     /// The present session has answered: whoever came with the same certificate
     /// is another host.
     pub(super) fn is_alive(&mut self, agent: &AgentId) {
-        let Some(rival) = self.delivery.host(agent).rival.take() else {
+        let host = self.delivery.host(agent);
+        let Some(rival) = host.rival.take() else {
             return;
         };
+        host.is_elsewhere(rival.arrival.hello.instance);
         self.doubtful.remove(agent);
         let from = match rival.arrival.origin {
             Origin::Local => "this host".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::scene::{Coming, LIFETIME, Scene, admitted, answered, denied, played};
+use super::scene::{Coming, LIFETIME, Played, Scene, admitted, answered, denied, played};
 use crate::clock::Wall;
 use crate::clock::simulated::Clock;
 use crate::model::{ActionState, AgentId};
@@ -190,4 +190,69 @@ async fn a_newer_certificate_ends_the_session_of_an_older_one_without_a_question
     let mut again = scene.arrive(Coming::agent(1)).await;
     assert_eq!(denied(&mut again), Some(Denial::NotPermitted));
     assert!(!honest.is_closed());
+}
+
+/// The agentd that is known by its number comes, again or from a second host.
+/// Whoever is asked whether it is alive says so.
+async fn come_with_same_instance(
+    scene: &mut Scene,
+    present: &mut Played,
+) -> Result<Played, Denial> {
+    let admission = scene.arrive(Coming::agent(1)).await;
+    if present.messages().contains(&ToAgent::Ping) {
+        scene.tell(present, ToManager::Pong).await;
+    }
+    match admitted(admission).await {
+        Admission::Denied { denial, .. } => Err(denial),
+        admission => Ok(played(1, admission)),
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_was_cloned_while_it_ran_is_told_from_the_one_that_is_there() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || {
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed))
+    });
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    let mut present = scene.connect_unready(Coming::agent(1)).await;
+    // Whoever is pushed out comes back within seconds, and pushes out in turn.
+    let mut pushed_out = 0;
+    let refused = loop {
+        SECONDS.fetch_add(5, Ordering::Relaxed);
+        match come_with_same_instance(&mut scene, &mut present).await {
+            Ok(played) => present = played,
+            Err(denial) => break denial,
+        }
+        pushed_out += 1;
+        assert!(pushed_out < 5, "they go on for ever");
+    };
+    assert_eq!(refused, Denial::Twice);
+    let problems = scene.manager.roster.problems().join("\n");
+    assert!(problems.contains("certificate of agent 001"), "{problems}");
+    // It is not forgotten while the first stays.
+    SECONDS.fetch_add(3_600, Ordering::Relaxed);
+    let again = come_with_same_instance(&mut scene, &mut present).await;
+    assert_eq!(again.err(), Some(Denial::Twice));
+    assert!(!present.is_closed());
+}
+
+#[tokio::test]
+async fn an_agentd_that_loses_its_connection_now_and_then_is_never_kept_waiting() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || {
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed))
+    });
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    let mut lost = scene.connect_unready(Coming::agent(1)).await;
+    // Twice in short order, and then after more than a minute, over and over.
+    for seconds in [61, 1, 1].repeat(5) {
+        SECONDS.fetch_add(seconds, Ordering::Relaxed);
+        let mut admission = scene.arrive(Coming::agent(1)).await;
+        let admission = admission.try_recv().expect("it has to wait");
+        assert!(lost.is_closed());
+        lost = played(1, admission);
+    }
 }
