@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::clock;
 use crate::model::{AgentId, Capabilities, JournalId};
-use crate::roster::Sighting;
+use crate::roster::{Sighting, shortened};
 use crate::transport::{Admission, Arrival, Origin};
 use crate::wire::{Denial, ToAgent};
 
@@ -116,7 +116,10 @@ impl Manager {
             Origin::Remote { address, .. } => address.ip().to_string(),
         };
         self.roster.used_twice(agent, &from, clock::wall());
-        log::error!(agent:% = agent, from = from.as_str(), host = rival.arrival.hello.host.as_str(); "two hosts use the certificate of one agent; the second is not let in (enroll it by a token of its own)");
+        if let Some(more) = self.limiter.pass("certificate used twice", clock::boot()) {
+            let host = shortened(&rival.arrival.hello.host);
+            log::error!(agent:% = agent, from = from.as_str(), host = host, more_since = more; "two hosts use the certificate of one agent; the second is not let in (enroll it by a token of its own)");
+        }
         let text = format!(
             "agent {agent} is connected from another host with the same certificate\n(was this home copied from there? remove etc/tls and queue, and enroll this host by a token of its own)"
         );
@@ -175,7 +178,7 @@ impl Manager {
             // It has gone already.
             return;
         }
-        log::info!(agent:% = agent, version = hello.version.as_str(), host = hello.host.as_str(); "an agent has connected");
+        log::info!(agent:% = agent, version = shortened(&hello.version), host = shortened(&hello.host); "an agent has connected");
         self.delivery.host(&agent).session = Some(session);
         self.delivery.sessions.insert(number, agent.clone());
         self.ask_for_life(&agent);

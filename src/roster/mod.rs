@@ -38,7 +38,7 @@ pub use error::{Inconsistent, RosterError};
 pub use import::Imported;
 pub use member::Member;
 pub use sessions::{Admitted, Refusal};
-pub use sightings::Sighting;
+pub use sightings::{Sighting, shortened};
 pub use tokens::TokenParts;
 
 use crate::clock::Wall;

@@ -9,7 +9,7 @@ use crate::roster::change::{AgentRow, CapabilitiesRow, Change, Digest};
 /// executables needs about 8 KiB.
 const DESCRIPTION: usize = 64 * 1024;
 
-/// Characters that are kept of an address or a version.
+/// Characters that are kept, or logged, of a name, an address or a version.
 const TEXT: usize = 64;
 
 /// What is newly known of an agent that is connected or has just gone; what is
@@ -30,8 +30,9 @@ impl Roster {
         };
         let mut row = member.row.clone();
         row.last_seen = Some(now);
-        row.address = sighting.address.map(shortened).or(row.address);
-        row.version = sighting.version.map(shortened).or(row.version);
+        let kept = |text: String| shortened(&text).to_owned();
+        row.address = sighting.address.map(kept).or(row.address);
+        row.version = sighting.version.map(kept).or(row.version);
         row.journal = sighting.journal.or(row.journal);
         let changes = match sighting.capabilities {
             Some(capabilities) => self.able(row, capabilities),
@@ -75,9 +76,10 @@ impl Roster {
     }
 }
 
-fn shortened(text: String) -> String {
+/// As much of a text that an agent says of itself as people need to see.
+pub fn shortened(text: &str) -> &str {
     match text.char_indices().nth(TEXT) {
-        Some((end, _)) => text[..end].to_owned(),
+        Some((end, _)) => &text[..end],
         None => text,
     }
 }

@@ -256,3 +256,23 @@ async fn an_agentd_that_loses_its_connection_now_and_then_is_never_kept_waiting(
         lost = played(1, admission);
     }
 }
+
+#[tokio::test]
+async fn a_copy_that_comes_again_and_again_is_logged_once_a_minute() {
+    static SECONDS: AtomicU64 = AtomicU64::new(0);
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || {
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed))
+    });
+    let _entered = clock.enter();
+    let mut scene = Scene::with_agents(1);
+    let mut first = scene.connect(Coming::agent(1)).await;
+    for _ in 0..3 {
+        let mut second = scene.arrive(other(1)).await;
+        scene.tell(&mut first, ToManager::Pong).await;
+        assert_eq!(denied(&mut second), Some(Denial::Twice));
+    }
+    SECONDS.store(60, Ordering::Relaxed);
+    let limiter = &mut scene.manager.limiter;
+    let suppressed = limiter.pass("certificate used twice", crate::clock::boot());
+    assert_eq!(suppressed, Some(2));
+}
