@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use std::vec;
 
 use sha2::{Digest, Sha256};
 
@@ -69,19 +70,59 @@ pub(super) struct Cause {
     pub(super) number: Option<i64>,
 }
 
+/// Journal operations of one part of a batch, beyond which the rest of it waits
+/// for its turn: a line may lead to an action on each host of a fleet.
+const PART: usize = 5_000;
+
+/// Actions that are decided on in a row, before what they send gets its turn.
+const IN_A_ROW: usize = 1_000;
+
+/// Lines that were read, worked off in parts.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Of the source.
+    index: usize,
+    lines: vec::IntoIter<Line>,
+    /// Where they end.
+    checkpoint: Checkpoint,
+}
+
 impl Manager {
-    /// Takes in lines that were read. Their position is stored together with
-    /// their actions, or soon if there are none.
-    pub(super) async fn lines(&mut self, index: usize, lines: &[Line], checkpoint: Checkpoint) {
+    /// Takes in lines that were read, or a part of them.
+    pub(super) async fn lines(&mut self, index: usize, lines: Vec<Line>, checkpoint: Checkpoint) {
+        self.batch = Some(Batch {
+            index,
+            lines: lines.into_iter(),
+            checkpoint,
+        });
+        self.next_part().await;
+    }
+
+    /// Takes in more of the lines that were read. Their position is stored
+    /// together with the last of their actions, or soon if there are none: what
+    /// is read again after a crash leads to the same actions.
+    pub(super) async fn next_part(&mut self) {
+        let Some(mut batch) = self.batch.take() else {
+            return;
+        };
         let mut plan = Plan::default();
-        for line in lines {
-            self.line(index, line, &mut plan);
+        while plan.ops.len() < PART {
+            let Some(line) = batch.lines.next() else {
+                return self.end_batch(batch, plan).await;
+            };
+            self.line(batch.index, &line, &mut plan).await;
         }
+        self.carry_out(plan).await;
+        self.batch = Some(batch);
+    }
+
+    async fn end_batch(&mut self, batch: Batch, mut plan: Plan) {
         if plan.ops.is_empty() {
-            self.note_position(index, checkpoint);
+            self.note_position(batch.index, batch.checkpoint);
             return;
         }
-        plan.ops.extend(self.position(index, checkpoint));
+        plan.ops
+            .extend(self.position(batch.index, batch.checkpoint));
         self.carry_out(plan).await;
     }
 
@@ -115,7 +156,7 @@ impl Manager {
         self.write_unwritten().await;
     }
 
-    fn line(&mut self, index: usize, line: &Line, plan: &mut Plan) {
+    async fn line(&mut self, index: usize, line: &Line, plan: &mut Plan) {
         let Some(source) = self.sources.get(index) else {
             return;
         };
@@ -162,9 +203,13 @@ impl Manager {
                     timeout: response.timeout,
                     ..action(&response.command, agent, location, &cause)
                 };
-                if !self.is_known(&action) {
-                    self.counts.actions += 1;
-                    self.plan(action, &mut cause, plan);
+                if self.is_known(&action) {
+                    continue;
+                }
+                self.counts.actions += 1;
+                self.plan(action, &mut cause, plan);
+                if plan.records.len().is_multiple_of(IN_A_ROW) {
+                    tokio::task::yield_now().await;
                 }
             }
         }

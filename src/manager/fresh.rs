@@ -37,13 +37,23 @@ impl Fresh {
         self.ids.insert(id, agent);
     }
 
-    /// These operations are in journal write number `write`.
-    pub(super) fn written(&mut self, ops: &[Op], write: u64) {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Forgets those that the journal can tell of.
+    pub(super) fn forget_written(&mut self) {
         let written = *self.written.borrow();
         while let Some((_, old)) = self.writes.front().filter(|(write, _)| *write <= written) {
             self.ids.remove(old);
             self.writes.pop_front();
         }
+    }
+
+    /// These operations are in journal write number `write`.
+    pub(super) fn written(&mut self, ops: &[Op], write: u64) {
+        self.forget_written();
         for op in ops {
             let id = match op {
                 Op::Dispatch { record, .. } | Op::Record(record) => record.action,

@@ -1,5 +1,6 @@
 //! Everything that reaches the manager's task, as one stream of events.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,6 +19,9 @@ use super::{Chore, Fleet, Manager, reached};
 /// Events of each kind that may wait. Those of a source are batches of lines.
 const QUEUE: usize = 256;
 const SOURCE_QUEUE: usize = 4;
+
+/// Results that are taken in before alerts get their turn.
+const RESULTS_IN_A_ROW: u32 = 256;
 
 /// What waits is looked at this often, and positions without actions are stored.
 const TICK: Duration = Duration::from_millis(50);
@@ -42,6 +46,8 @@ pub enum Steer {
 pub(super) enum Event {
     Steer(Steer),
     Source(usize, source::Event),
+    /// Lines of an earlier event wait to be taken in.
+    MoreLines,
     Asked(Asked),
     Agent(Arrival),
     FromAgent(u64, ToManager),
@@ -69,6 +75,8 @@ pub struct Inbox {
     tick: Interval,
     sweep: Interval,
     prune: Interval,
+    /// How many results have come in a row.
+    results: u32,
 }
 
 /// The sending ends of an inbox.
@@ -106,6 +114,7 @@ impl Inbox {
             tick,
             sweep,
             prune,
+            results: 0,
         };
         let senders = Senders {
             steer: steer_sender,
@@ -120,35 +129,63 @@ impl Inbox {
         self.source_sender.clone()
     }
 
-    /// The next event. Results come before alerts, so that a flood of alerts
-    /// does not hold up what became of earlier ones.
+    /// The next event. What a person or the clock wants comes first, since it is
+    /// little; results come before alerts, so that a flood of alerts does not
+    /// hold up what became of earlier ones, but no flood of results keeps
+    /// alerts away.
     pub(super) async fn next(
         &mut self,
         manager: &mut Manager,
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
-        let takes_alerts = manager.takes_alerts();
+        let has_room = manager.has_room();
+        let has_lines = manager.batch.is_some();
         let waits = manager.has_something_waiting();
+        let may_expire = manager.delivery.may_expire;
+        if self.results == RESULTS_IN_A_ROW {
+            self.results = 0;
+            if let Some(event) = self.alerts(has_room, has_lines) {
+                return event;
+            }
+        }
         // Every arm waits in a way that may be dropped: receiving, a timer, room
         // in a channel.
         tokio::select! {
             biased;
             Some(steer) = self.steer.recv() => Event::Steer(steer),
-            Some(agent) = self.agents.recv() => Event::Agent(agent),
-            Some(event) = self.sessions.recv() => match event {
-                Report::Told(session, message) => Event::FromAgent(session, message),
-                Report::Gone(session) => Event::AgentGone(session),
-            },
             Some(chore) = manager.chores.join_next() => {
                 Event::Chore(chore.expect("a chore neither panics nor is it aborted"))
             }
             () = reached(synced) => Event::Synced,
-            Some(asked) = self.asked.recv() => Event::Asked(asked),
-            Some((index, event)) = self.sources.recv(), if takes_alerts => Event::Source(index, event),
-            _ = self.prune.tick() => Event::Prune,
-            Some(enrollment) = self.enrollments.recv() => Event::Enroll(enrollment),
             _ = self.tick.tick(), if waits => Event::Tick,
-            _ = self.sweep.tick(), if manager.delivery.may_expire => Event::Sweep,
+            _ = self.sweep.tick(), if may_expire => Event::Sweep,
+            _ = self.prune.tick() => Event::Prune,
+            Some(asked) = self.asked.recv() => Event::Asked(asked),
+            Some(agent) = self.agents.recv() => Event::Agent(agent),
+            Some(enrollment) = self.enrollments.recv() => Event::Enroll(enrollment),
+            Some(event) = self.sessions.recv(), if has_room => {
+                self.results += 1;
+                match event {
+                    Report::Told(session, message) => Event::FromAgent(session, message),
+                    Report::Gone(session) => Event::AgentGone(session),
+                }
+            }
+            () = ready(()), if has_room && has_lines => Event::MoreLines,
+            Some((index, event)) = self.sources.recv(), if has_room && !has_lines => {
+                Event::Source(index, event)
+            }
+        }
+    }
+
+    /// Alerts that are there to be taken in.
+    fn alerts(&mut self, has_room: bool, has_lines: bool) -> Option<Event> {
+        match (has_room, has_lines) {
+            (false, _) => None,
+            (true, true) => Some(Event::MoreLines),
+            (true, false) => {
+                let (index, event) = self.sources.try_recv().ok()?;
+                Some(Event::Source(index, event))
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ use crate::sys::exe::Home;
 use crate::wire::control::{Answer, Which};
 use crate::wire::{Frame, ToAgent};
 
-use alerts::Counts;
+use alerts::{Batch, Counts};
 use by_hand::Runs;
 pub use enrollment::Fleet;
 use enrollment::Registry;
@@ -57,8 +57,14 @@ pub use inbox::{Inbox, Senders, Steer};
 pub use sources::SourceError;
 use sources::Sources;
 
-/// Records that wait for `responses.json` before no more alerts are taken.
+/// Records that wait for `responses.json` before no more alerts and results are
+/// taken in.
 const MAX_UNWRITTEN: usize = 10_000;
+
+/// The same for actions that the journal cannot tell of yet, and for what it is
+/// to write.
+const MAX_FRESH: usize = 50_000;
+const MAX_JOBS: u64 = 10_000;
 
 /// How long what became of an action is kept.
 const HISTORY: Duration = Duration::from_secs(90 * 86_400);
@@ -187,6 +193,8 @@ pub struct Manager {
     since: HashMap<AgentId, Wall>,
     /// Agents whose present session is asked whether it is alive.
     doubtful: BTreeSet<AgentId>,
+    /// What of the lines that were read is still to be taken in.
+    batch: Option<Batch>,
     fresh: Fresh,
     last_dispatch: i64,
     last_alert: i64,
@@ -253,6 +261,7 @@ impl Manager {
             delivery: Delivery::new(journal.written(), journal.synced()),
             since: HashMap::new(),
             doubtful: BTreeSet::new(),
+            batch: None,
             fresh: Fresh::new(journal.written()),
             last_dispatch,
             last_alert,
@@ -307,6 +316,7 @@ impl Manager {
             }
             Event::Steer(Steer::Stop) => {}
             Event::Source(index, event) => self.source_event(index, event).await,
+            Event::MoreLines => self.next_part().await,
             Event::Asked(asked) => self.answer(asked).await,
             Event::Agent(arrival) => self.arrived(arrival).await,
             Event::FromAgent(session, message) => self.told(session, message).await,
@@ -314,6 +324,7 @@ impl Manager {
             Event::Enroll(enrollment) => self.enroll(enrollment).await,
             Event::Chore(chore) => self.chore_done(chore).await,
             Event::Synced => {
+                self.fresh.forget_written();
                 self.delivery.confirm();
                 self.pump_hungry().await;
             }
@@ -371,9 +382,14 @@ impl Manager {
             || self.runs.is_waiting()
     }
 
-    /// Whether alerts are taken at the moment.
-    fn takes_alerts(&self) -> bool {
-        self.unwritten.len() < MAX_UNWRITTEN && !self.journal.health().is_failing()
+    /// Whether there is room for what alerts and results lead to. Without it they
+    /// wait where they are: in their files, and with the agents.
+    fn has_room(&self) -> bool {
+        let jobs = self.journal.next() - 1 - *self.delivery.written.borrow();
+        self.unwritten.len() < MAX_UNWRITTEN
+            && self.fresh.len() < MAX_FRESH
+            && jobs < MAX_JOBS
+            && !self.journal.health().is_failing()
     }
 
     async fn reload(

@@ -172,7 +172,7 @@ impl Manager {
                 }
                 self.source_ready(index);
             }
-            Event::Lines { lines, checkpoint } => self.lines(index, &lines, checkpoint).await,
+            Event::Lines { lines, checkpoint } => self.lines(index, lines, checkpoint).await,
             Event::Skipped {
                 kind,
                 generation: _,

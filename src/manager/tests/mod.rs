@@ -1,5 +1,6 @@
 //! The manager's own task, with agents that the test plays.
 
+mod bulk;
 mod delivery;
 mod enrollment;
 mod scene;

@@ -15,13 +15,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::{self, BootId, Wall};
 use crate::config::{self, Context};
-use crate::manager::{Event, Fleet, Inbox, Manager, Parts};
+use crate::journal::manager::Position;
+use crate::manager::{Event, Fleet, Inbox, Manager, Parts, Senders};
 use crate::model::position::{Checkpoint, FileIdentity, Generation};
 use crate::model::{
     Ability, Action, ActionState, AgentId, Capabilities, ExeName, Fingerprint, Instance, JournalId,
     Record,
 };
-use crate::source::Line;
+use crate::source::{self, Line};
 use crate::sys::exe::Home;
 use crate::transport::listener::Counters;
 use crate::transport::pki::Authority;
@@ -48,6 +49,7 @@ pub(super) struct Scene {
     pub(super) folder: TempDir,
     pub(super) manager: Manager,
     inbox: Inbox,
+    pub(super) senders: Senders,
     offset: u64,
     /// The number of the last update, whoever sent it.
     seq: u64,
@@ -87,11 +89,12 @@ impl Scene {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let (manager, inbox) = open(folder.path());
+        let (manager, inbox, senders) = open(folder.path());
         Self {
             folder,
             manager,
             inbox,
+            senders,
             offset: 0,
             seq: 0,
         }
@@ -168,12 +171,13 @@ impl Scene {
         } = self;
         let roster = manager.roster.clone();
         manager.shut_down().await;
-        let (mut manager, inbox) = open(folder.path());
+        let (mut manager, inbox, senders) = open(folder.path());
         manager.roster = roster;
         Self {
             folder,
             manager,
             inbox,
+            senders,
             offset,
             seq,
         }
@@ -192,18 +196,46 @@ impl Scene {
             let Ok(event) = tokio::time::timeout(quiet, next).await else {
                 return;
             };
-            if !matches!(event, Event::Tick | Event::Sweep | Event::Prune)
-                || !self.manager.doubtful.is_empty()
-            {
-                last = clock::boot();
-            }
+            let is_quiet = matches!(event, Event::Tick | Event::Sweep | Event::Prune)
+                && self.manager.doubtful.is_empty();
             self.manager.handle(event).await;
             self.manager.enrolled.flush().await;
+            if !is_quiet {
+                last = clock::boot();
+            }
         }
+    }
+
+    /// Lets the manager go on until `reached` says so.
+    pub(super) async fn until(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !reached(self) {
+                self.settle().await;
+            }
+        };
+        within(what, waiting).await;
+    }
+
+    /// Lets the source say that its file is not there, before a test says
+    /// something in its place.
+    pub(super) async fn source_waits(&mut self) {
+        let waits = |scene: &Self| scene.position() == Position::Awaited;
+        self.until("the source waits for its file", waits).await;
+    }
+
+    /// What is stored of the source.
+    pub(super) fn position(&self) -> Position {
+        let name = "logs/alerts/alerts.json";
+        self.manager.reader.position(name).unwrap()
     }
 
     /// An alert of this rule, from the host of this agent.
     pub(super) async fn alert(&mut self, rule: u32, agent: &str) {
+        let line = self.line(rule, agent);
+        self.lines(vec![line]).await;
+    }
+
+    pub(super) fn line(&mut self, rule: u32, agent: &str) -> Line {
         let text = format!(
             r#"{{"timestamp":"2026-03-04T05:06:07.089+0000","rule":{{"level":10,"description":"x","id":"{rule}","groups":["sshd"]}},"agent":{{"id":"{agent}","name":"host"}},"manager":{{"name":"host"}},"id":"1.2","decoder":{{"name":"sshd"}},"data":{{"srcip":"203.0.113.9"}},"location":"x"}}"#
         );
@@ -213,10 +245,28 @@ impl Scene {
             bytes: text.into_bytes(),
         };
         self.offset += 1_000;
-        let checkpoint = checkpoint(self.offset);
-        let lines = [line];
-        let taken = self.manager.lines(0, &lines, checkpoint);
-        within("the alert is taken", taken).await;
+        line
+    }
+
+    /// A batch of lines, of which a part is taken in now.
+    pub(super) async fn lines(&mut self, lines: Vec<Line>) {
+        let end = lines.last().map_or(0, |line| line.offset) + 1_000;
+        let taken = self.manager.lines(0, lines, checkpoint(end));
+        within("the alerts are taken", taken).await;
+    }
+
+    pub(super) fn source_events(&self) -> mpsc::Sender<(usize, source::Event)> {
+        self.inbox.source_events()
+    }
+
+    /// The next event, if there is one.
+    pub(super) async fn next(&mut self) -> Option<Event> {
+        let mut synced = self.manager.journal.synced();
+        synced.mark_unchanged();
+        let next = self.inbox.next(&mut self.manager, &mut synced);
+        tokio::time::timeout(Duration::from_millis(500), next)
+            .await
+            .ok()
     }
 
     pub(super) async fn arrive(&mut self, coming: Coming) -> oneshot::Receiver<Admission> {
@@ -431,13 +481,13 @@ fn fingerprint(number: u32, generation: u32) -> Fingerprint {
     Fingerprint::from_bytes(bytes)
 }
 
-fn open(home: &Path) -> (Manager, Inbox) {
+fn open(home: &Path) -> (Manager, Inbox, Senders) {
     let conf = home.join("etc/manager.conf");
     let mut file = fs::File::create(&conf).unwrap();
     file.write_all(CONFIG.as_bytes()).unwrap();
     let checked = config::load_manager(&conf, &Context { home: None });
     let problems = checked.problems();
-    let (inbox, _) = Inbox::new();
+    let (inbox, senders) = Inbox::new();
     let parts = Parts {
         home: Home::open(home).unwrap(),
         boot_id: BootId("a".to_owned()),
@@ -448,5 +498,5 @@ fn open(home: &Path) -> (Manager, Inbox) {
     let (ready, _) = oneshot::channel();
     let (reloads, _) = mpsc::channel(1);
     let manager = Manager::open(parts, &inbox, ready, reloads).unwrap();
-    (manager, inbox)
+    (manager, inbox, senders)
 }
