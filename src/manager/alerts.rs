@@ -296,9 +296,10 @@ impl Manager {
             action,
         });
         let agent = dispatch.action.agent.id.clone();
-        let is_connected = self.delivery.is_connected(&agent);
+        // What is known of a host that has not told yet may be out of date.
+        let is_ready = self.delivery.is_ready(&agent);
         let refusal = refusal.or_else(|| {
-            let gap = self.gap(&agent, &dispatch).filter(|_| is_connected);
+            let gap = self.gap(&agent, &dispatch).filter(|_| is_ready);
             gap.map(|gap| (ActionState::Failed, gap))
         });
         if let Some((state, detail)) = refusal {
@@ -309,7 +310,7 @@ impl Manager {
             plan.records.push(record);
             return;
         }
-        let state = if self.delivery.is_ready(&agent) {
+        let state = if is_ready {
             ActionState::Sent
         } else {
             self.delivery.may_expire = true;

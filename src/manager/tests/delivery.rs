@@ -272,3 +272,20 @@ async fn what_waits_expires_in_its_time_though_the_wall_clock_is_set_back() {
     }
     assert_eq!(scene.states(), ["001 queued", "001 expired"]);
 }
+
+#[tokio::test]
+async fn what_a_host_lacked_before_it_came_back_is_not_held_against_it() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect_unready(Coming::agent(1)).await;
+    scene.tell(&mut agent, able(&[])).await;
+    scene.settle().await;
+    scene.alert(1, "001").await;
+    scene.manager.gone(agent.session).await;
+    // It has been installed there meanwhile.
+    let mut agent = scene.connect_unready(Coming::agent(1)).await;
+    scene.alert(1, "001").await;
+    scene.tell(&mut agent, able(&["firewall-drop"])).await;
+    scene.settle().await;
+    assert_eq!(agent.actions().len(), 1);
+    assert_eq!(scene.states(), ["001 failed", "001 queued", "001 sent"]);
+}
