@@ -13,8 +13,9 @@ use crate::transport::listener::{Desk, Listener, Running};
 use crate::transport::pki::Authority;
 
 /// How often it is looked whether the manager's own certificate is to be
-/// renewed; it lasts for months.
-const RENEWAL: Duration = Duration::from_secs(86_400);
+/// renewed. It lasts for months, but one that was made by a wrong clock keeps
+/// all agents out until it is made anew.
+const RENEWAL: Duration = Duration::from_secs(60);
 
 /// What `<agents>` asks for, if anything.
 #[derive(Debug)]
@@ -161,5 +162,39 @@ impl Next {
             Change::Open(door) => door.fleet(),
             Change::Keep { fleet, .. } => fleet.clone(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Network;
+    use crate::clock;
+    use crate::clock::simulated::Clock;
+    use crate::config::AgentsConfig;
+    use crate::manager::Inbox;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_right_is_noticed_within_a_minute() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("etc")).unwrap();
+        let (_inbox, senders) = Inbox::new();
+        let config = AgentsConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ..AgentsConfig::default()
+        };
+        let wrong = Clock::new(clock::wall().plus(4_000 * DAY), || Duration::ZERO).enter();
+        let mut network = Network::open(Some(&config), home.path(), &senders).unwrap();
+        let while_wrong = tokio::time::timeout(Duration::from_secs(1), network.ended());
+        assert!(while_wrong.await.is_err());
+        drop(wrong);
+        let after = tokio::time::timeout(Duration::from_secs(61), network.ended());
+        assert!(after.await.is_err());
+        let authority = network.fleet().unwrap().authority;
+        let left = clock::wall().until(authority.manager_not_after());
+        assert!(left < 366 * DAY, "{left:?}");
     }
 }

@@ -62,7 +62,7 @@ pub enum Trouble {
     )]
     Expired { now: Wall },
     #[error(
-        "the manager's certificate is not valid yet, or this host's clock is wrong (it says {now})"
+        "the manager's certificate is not valid yet, or this host's clock is wrong (it says {now})\n(a manager whose clock was wrong makes another one within a minute of its being right)"
     )]
     NotYetValid { now: Wall },
     #[error(

@@ -8,7 +8,9 @@
 //!
 //! `ca.key` comes first. Without it and without anything made with it there is
 //! no CA yet; everything else can be made from it again. It is never made anew
-//! in place of one that cannot be read: that would lock the fleet out.
+//! in place of one that cannot be read: that would lock the fleet out. Nobody
+//! looks at the dates in its certificate, which is trusted for its key alone
+//! (RFC 5280 6.1.1 d), so one that was made by a wrong clock is as good.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -68,7 +70,7 @@ pub struct Issued {
 impl Authority {
     /// Loads what is in `directory` (`etc/tls`), and makes what is missing: at
     /// the first start the CA, and the manager's certificate whenever two
-    /// thirds of its lifetime are over.
+    /// thirds of its lifetime are over or it was made by a clock that was ahead.
     pub fn open(directory: &Path) -> Result<Self, PkiError> {
         let path = directory.join(CA_KEY);
         let unusable = |why| PkiError::Unusable {
@@ -127,14 +129,13 @@ impl Authority {
     }
 
     /// Makes the manager's certificate anew if two thirds of its lifetime are
-    /// over; listeners use it from the next handshake on. To be called about
-    /// once a day. Says whether there is a new one.
+    /// over, or if it was made by a clock that was ahead; listeners use it from
+    /// the next handshake on. To be called about once a minute: agents refuse
+    /// one that was made by a wrong clock, on whichever side, until this has
+    /// been called with the right one. Says whether there is a new one.
     pub fn renew_manager(&self) -> Result<bool, PkiError> {
-        self.renew_manager_at(clock::wall())
-    }
-
-    fn renew_manager_at(&self, now: Wall) -> Result<bool, PkiError> {
-        if now < self.identity.read().1.renew_at() {
+        let now = clock::wall();
+        if !self.identity.read().1.is_due(now) {
             return Ok(false);
         }
         self.make_manager(now)?;
@@ -264,7 +265,7 @@ fn certificate_block(bundle: &[u8]) -> Option<String> {
     Some(text[start..].to_owned())
 }
 
-/// Loads the manager's certificate, or makes it if there is none or it is old.
+/// Loads the manager's certificate, or makes it if there is none or it is due.
 fn own(
     directory: &Path,
     issuer: &Issuer<'_, KeyPair>,
@@ -282,7 +283,7 @@ fn own(
             },
             other => other,
         })?;
-        if now < loaded.1.renew_at() {
+        if !loaded.1.is_due(now) {
             return Ok(Identity(RwLock::new((Arc::new(loaded.0), loaded.1))));
         }
     }

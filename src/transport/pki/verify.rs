@@ -21,11 +21,23 @@ pub(super) struct Validity {
 }
 
 impl Validity {
+    /// Whether another one is to be made at `now`: two thirds are over, or the
+    /// clock was ahead when it was made. That one may not be valid for years,
+    /// and those whose clocks are behind would refuse it for longer than they
+    /// are promised.
+    pub(super) fn is_due(self, now: Wall) -> bool {
+        now < self.made() || now >= self.renew_at()
+    }
+
     /// When two thirds of it are over, counted from its making: it is backdated
     /// for the sake of clocks that are behind.
     pub(super) fn renew_at(self) -> Wall {
-        let made = self.not_before.plus(super::BACKDATED);
+        let made = self.made();
         made.plus(made.until(self.not_after) * 2 / 3)
+    }
+
+    fn made(self) -> Wall {
+        self.not_before.plus(super::BACKDATED)
     }
 }
 
@@ -50,7 +62,9 @@ pub(super) fn validity(
         Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
             not_before, ..
         })) => not_before,
-        Ok(()) | Err(_) => return Err(foreign),
+        // Made by a clock that nobody has set.
+        Ok(()) => never,
+        Err(_) => return Err(foreign),
     };
     // 9999 is the last year a certificate can name.
     let late = UnixTime::since_unix_epoch(Duration::from_secs(400_000_000_000));

@@ -8,7 +8,8 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Arc, Credentials, DAY, DialError, Home, Manager, ServerAddress, Trouble, let_in, trouble,
+    Arc, Credentials, DAY, DialError, Home, LIMITS, Manager, ServerAddress, Trouble, clock, let_in,
+    trouble, with_clock,
 };
 use crate::model::{AgentGroup, AgentId, AgentName, Pin};
 use crate::transport::enroll::{Enrolled, enroll};
@@ -69,6 +70,22 @@ async fn a_host_enrolls_and_is_let_in_with_what_it_has_stored() {
     assert_eq!(loaded.agent_id(), &AgentId::parse("012").unwrap());
     assert_eq!(loaded.fingerprint(), enrolled.credentials.fingerprint());
     let_in(&mut manager, &loaded).await;
+}
+
+#[tokio::test]
+async fn the_dates_of_the_ca_do_not_matter() {
+    let now = clock::wall();
+    for (made, case) in [
+        (now.plus(4_000 * DAY), "years ahead"),
+        (now.minus(4_000 * DAY), "expired"),
+    ] {
+        let home = with_clock(made, Home::new).restarted();
+        let mut manager = Manager::of(home, LIMITS);
+        let (server, pin) = (manager.server(), manager.home.authority.pin());
+        let (enrolled, ()) = tokio::join!(ask(&server, pin), manager.answer(None));
+        let enrolled = enrolled.map_err(|error| format!("{case}: {error}"));
+        let_in(&mut manager, &enrolled.unwrap().credentials).await;
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{AgentKey, Authority, Credentials, DAY, Home, clock};
+use super::{AgentKey, Authority, Credentials, DAY, Home, clock, with_clock};
+use crate::clock::Wall;
 use crate::model::AgentId;
 use crate::transport::pki::{PkiError, Unusable};
 
@@ -216,4 +217,36 @@ fn the_lifetime_is_known_and_two_thirds_of_it_are_the_time_to_renew() {
     let two_thirds = now.plus(28 * DAY * 2 / 3);
     assert!(due >= two_thirds.minus(second) && due <= two_thirds);
     assert_eq!(credentials.agent_id(), &AgentId::parse("007").unwrap());
+}
+
+#[test]
+fn a_managers_certificate_made_by_a_wrong_clock_is_made_anew() {
+    let now = clock::wall();
+    let right = |authority: &Authority| {
+        let left = now.until(authority.manager_not_after());
+        left > 364 * DAY && left < 366 * DAY
+    };
+    for (wrong, case) in [
+        (now.plus(4_000 * DAY), "years ahead"),
+        (now.plus(3 * DAY), "days ahead"),
+        // Valid, but not for those whose clocks are two days behind.
+        (now.plus(DAY), "a day ahead"),
+        (now.minus(4_000 * DAY), "years behind"),
+    ] {
+        let home = Home::new();
+        assert!(right(&home.authority));
+        home.authority.make_manager(wrong).unwrap();
+        assert!(home.authority.renew_manager().unwrap(), "{case}");
+        assert!(right(&home.authority), "{case}");
+        assert!(!home.authority.renew_manager().unwrap(), "{case}");
+        home.authority.make_manager(wrong).unwrap();
+        assert!(right(&home.restarted().authority), "at the start: {case}");
+    }
+}
+
+#[test]
+fn a_host_whose_clock_nobody_has_set_can_be_a_manager() {
+    let home = with_clock(Wall::from_millis(0), || Home::new().restarted());
+    assert!(home.authority.renew_manager().unwrap());
+    assert!(clock::wall().until(home.authority.manager_not_after()) > 360 * DAY);
 }

@@ -18,6 +18,7 @@ use super::dial::{DialError, Dialled, Dialler, Trouble};
 use super::listener::{Counts, Desk, Enrollment, Limits, Listener, Running};
 use super::pki::{AgentKey, Authority, Credentials};
 use super::session::{Admission, Arrival, Origin, Reception, Report};
+use crate::clock::simulated::Clock;
 use crate::clock::{self, Wall};
 use crate::model::{AgentId, Instance, JournalId, ServerAddress};
 use crate::wire::{AgentHello, Frame, PROTOCOL};
@@ -29,6 +30,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn journal() -> JournalId {
     JournalId::from_bytes([7; 16])
+}
+
+/// Whatever is made meanwhile is made by a clock that shows `wall`.
+fn with_clock<T>(wall: Wall, make: impl FnOnce() -> T) -> T {
+    let _there = Clock::new(wall, || Duration::ZERO).enter();
+    make()
 }
 
 /// A CA in a directory of its own.
@@ -45,6 +52,12 @@ impl Home {
             directory,
             authority,
         }
+    }
+
+    /// The same CA after a restart.
+    fn restarted(self) -> Self {
+        let authority = Authority::open(&self.directory.path().join("tls")).unwrap();
+        Self { authority, ..self }
     }
 
     /// Credentials of agent 007 that were given at `now` for `lifetime`.
@@ -93,7 +106,10 @@ impl Manager {
     }
 
     fn with_limits(limits: Limits) -> Self {
-        let home = Home::new();
+        Self::of(Home::new(), limits)
+    }
+
+    fn of(home: Home, limits: Limits) -> Self {
         let (to_arrivals, arrivals) = mpsc::channel(16);
         let (to_reports, reports) = mpsc::channel(16);
         let (to_enrollments, enrollments) = mpsc::channel(16);
