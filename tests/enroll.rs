@@ -308,6 +308,28 @@ fn an_identity_that_cannot_be_read_is_told_and_replaced_only_by_force() {
 }
 
 #[test]
+fn what_replaces_an_open_key_or_a_link_is_for_its_owner_alone() {
+    let manager = Manager::start(Reply::LetIn);
+    let home = Home::new();
+    let (file, other) = (home.file("etc/tls/agent.pem"), home.file("other"));
+    std::fs::write(&file, "x").unwrap();
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    let output = home.enroll(&manager, &["--name", "a", "--force"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(mode(&file), 0o600);
+
+    std::fs::rename(&file, &other).unwrap();
+    std::os::unix::fs::symlink(&other, &file).unwrap();
+    let before = std::fs::read(&other).unwrap();
+    let output = home.enroll(&manager, &["--name", "b", "--force"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(file.symlink_metadata().unwrap().is_file());
+    assert_eq!(mode(&file), 0o600);
+    assert_eq!(std::fs::read(&other).unwrap(), before);
+    assert!(home.identity().is_some());
+}
+
+#[test]
 fn an_enrollment_that_ended_half_way_is_ended_by_the_same_command() {
     let manager = Manager::start(Reply::LetIn);
     let home = Home::new();

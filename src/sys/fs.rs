@@ -84,9 +84,28 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FsError> {
 
 /// Replaces the file at `path`, or makes it with `mode`, so that at every
 /// moment, a power cut included, either the old or the new content is there.
-/// Mode and owner of an existing file are kept. A symlink would be replaced
-/// itself, so resolve it before.
+/// Mode and owner of an existing regular file are kept. A symlink would be
+/// replaced itself, so resolve it before.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    replace_as(path, bytes, Mode::Default(mode))
+}
+
+/// The same for a secret: whatever mode was there before, its owner alone may
+/// read it (0600). A symlink is replaced, and what it leads to stays as it is.
+pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
+    replace_as(path, bytes, Mode::Secret)
+}
+
+/// Which mode a file gets.
+#[derive(Clone, Copy)]
+enum Mode {
+    /// That of the file it replaces, or else this one.
+    Default(u32),
+    /// 0600 in any case.
+    Secret,
+}
+
+fn replace_as(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FsError> {
     let new = beside(path);
     let done = write_new(&new, bytes, mode, path).and_then(|()| {
         fs::rename(&new, path).map_err(FsError::io("replace", path))?;
@@ -205,9 +224,9 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Writes `new`, with the mode and owner of the file at `like` if there is
-/// one, and syncs it.
-fn write_new(new: &Path, bytes: &[u8], mode: u32, like: &Path) -> Result<(), FsError> {
+/// Writes `new`, with the owner of the regular file at `like` if there is one
+/// and as `mode` says with its mode, and syncs it.
+fn write_new(new: &Path, bytes: &[u8], mode: Mode, like: &Path) -> Result<(), FsError> {
     let create = || {
         OpenOptions::new()
             .write(true)
@@ -224,14 +243,19 @@ fn write_new(new: &Path, bytes: &[u8], mode: u32, like: &Path) -> Result<(), FsE
         created => created,
     }
     .map_err(FsError::io("make", new))?;
-    let (mode, owner) = match fs::symlink_metadata(like) {
-        Ok(old) => (old.mode() & 0o7777, Some((old.uid(), old.gid()))),
-        Err(_) => (mode, None),
+    // The mode of a link is 0777 and says nothing (symlink(7)).
+    let old = fs::symlink_metadata(like)
+        .ok()
+        .filter(fs::Metadata::is_file);
+    let mode = match (mode, &old) {
+        (Mode::Secret, _) => 0o600,
+        (Mode::Default(_), Some(old)) => old.mode() & 0o7777,
+        (Mode::Default(mode), None) => mode,
     };
     let mut fill = || {
         file.write_all(bytes)?;
-        if let Some((uid, gid)) = owner {
-            std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+        if let Some(old) = &old {
+            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
         }
         // After the owner: changing that clears some bits (chown(2)).
         file.set_permissions(fs::Permissions::from_mode(mode))?;
@@ -257,7 +281,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::Duration;
 
-    use super::{FsError, append, lock, read, replace, rewrite};
+    use super::{FsError, append, lock, read, replace, replace_secret, rewrite};
 
     fn mode(path: &std::path::Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -281,6 +305,43 @@ mod tests {
         assert_eq!(mode(&path), 0o640);
         assert_eq!(read(&path).unwrap().as_deref(), Some(b"two".as_slice()));
         assert_eq!(names(home.path()), ["x"]);
+    }
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_whatever_was_there_before() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("key");
+        for before in [0o644, 0o666, 0o400, 0o4755] {
+            replace(&path, b"old", 0o600).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).unwrap();
+            replace_secret(&path, b"new").unwrap();
+            assert_eq!(mode(&path), 0o600, "{before:o}");
+        }
+        fs::remove_file(&path).unwrap();
+        replace_secret(&path, b"new").unwrap();
+        assert_eq!(mode(&path), 0o600);
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link_or_with_its_mode() {
+        let home = tempfile::tempdir().unwrap();
+        let (link, other) = (home.path().join("link"), home.path().join("other"));
+        let secret: fn(&std::path::Path) -> Result<(), FsError> = |at| replace_secret(at, b"new");
+        let plain: fn(&std::path::Path) -> Result<(), FsError> = |at| replace(at, b"new", 0o600);
+        for write in [secret, plain] {
+            for target in [Some(b"other"), None] {
+                let _ = (fs::remove_file(&link), fs::remove_file(&other));
+                if let Some(bytes) = target {
+                    replace(&other, bytes, 0o600).unwrap();
+                }
+                symlink(&other, &link).unwrap();
+                write(&link).unwrap();
+                assert!(link.symlink_metadata().unwrap().is_file());
+                assert_eq!(mode(&link), 0o600);
+                let kept = read(&other).unwrap();
+                assert_eq!(kept.as_deref(), target.map(<[u8; 5]>::as_slice));
+            }
+        }
     }
 
     #[test]

@@ -85,7 +85,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
     Ok(Some(bytes))
 }
 
-/// Replaces a file in `directory`, which is made if missing.
+/// Replaces a file in `directory`, which is made if missing. Its owner alone
+/// may read it, however that was before.
 pub(super) fn replace(directory: &Path, name: &str, text: &str) -> Result<(), PkiError> {
     match DirBuilder::new().mode(0o700).create(directory) {
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
@@ -93,6 +94,6 @@ pub(super) fn replace(directory: &Path, name: &str, text: &str) -> Result<(), Pk
         }
         Ok(()) | Err(_) => {}
     }
-    fs::replace(&directory.join(name), text.as_bytes(), 0o600)?;
+    fs::replace_secret(&directory.join(name), text.as_bytes())?;
     Ok(())
 }
