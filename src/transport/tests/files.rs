@@ -128,6 +128,15 @@ fn a_key_that_others_may_read_is_not_used() {
 }
 
 #[test]
+fn the_certificate_of_the_ca_may_be_read_by_anybody() {
+    let home = Home::new();
+    let file = home.directory.path().join("tls/ca.pem");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let _home = home.restarted();
+    assert_eq!(mode(&file), 0o644);
+}
+
+#[test]
 fn credentials_are_replaced_whole() {
     let home = Home::new();
     let tls = home.directory.path().join("tls");
