@@ -265,23 +265,26 @@ fn an_identity_is_replaced_only_by_force() {
     }
     assert_eq!(home.identity().unwrap().fingerprint(), first);
 
-    // Another address of the same manager, beside the one that was set.
-    let more = config.replace(
-        "</server>",
-        "</server><server><address>192.0.2.9</address></server>",
-    );
-    std::fs::write(home.file("etc/agent.conf"), &more).unwrap();
-    assert_eq!(code(&home.enroll(&manager, &["--name", "b"])), 1);
-    assert_eq!(home.config(), more);
+    // Another address of the same manager, beside the one that was set, and
+    // alone: the address of whoever has enrolled it, or one set by hand.
+    let server = "<server><address>192.0.2.9</address></server>";
+    let more = config.replace("</server>", &format!("</server>{server}"));
+    let alone = format!("<ripost_config><client>{server}</client></ripost_config>");
+    for named in [more, alone] {
+        std::fs::write(home.file("etc/agent.conf"), &named).unwrap();
+        let output = home.enroll(&manager, &["--name", "b"]);
+        assert_eq!((code(&output), stdout(&output)), (1, ""), "{named}");
+        assert!(stderr(&output).contains("--force: it replaces"));
+        assert_eq!(home.config(), named);
+    }
     std::fs::write(home.file("etc/agent.conf"), &config).unwrap();
 
     let other = Manager::start(Reply::LetIn);
     let output = home.enroll(&other, &["--name", "c"]);
-    assert_eq!(
-        code(&output),
-        1,
-        "another manager is not taken for the same"
-    );
+    let text = stderr(&output);
+    assert!(text.contains("of another manager"), "{text}");
+    assert!(!text.contains("--id"), "an id of that manager: {text}");
+    assert_eq!(code(&output), 1);
     assert_eq!(home.config(), config);
 
     let output = home.enroll(&manager, &["--name", "d", "--force"]);

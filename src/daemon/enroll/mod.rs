@@ -3,9 +3,10 @@
 //! Everything that can be refused is looked at before the manager is asked,
 //! because asking uses the token up. Then `etc/tls/agent.pem` is stored, and
 //! last `agent.conf` is told of the manager. A crash between these two leaves
-//! a host that is enrolled and does not know where to dial: the same command
-//! once more mends that without a token. A crash before them leaves a host that
-//! is not enrolled, which needs a new token for the id it was given.
+//! a host that is enrolled and does not know where to dial: if its `agent.conf`
+//! named no manager before, the same command once more mends that without a
+//! token. A crash before them leaves a host that is not enrolled, which needs a
+//! new token for the id it was given.
 
 mod wish;
 
@@ -41,7 +42,7 @@ async fn attempt(options: &Options, wish: &Wish) -> Result<String, Failure> {
     if wish.held == Held::Keep
         && let Some(held) = place.held()?
     {
-        place.resume(wish, &held, &token)?;
+        place.resume(&held, &token)?;
         return Ok(place.resumed(&held, &wish.manager));
     }
     let name = match &wish.name {
@@ -103,18 +104,38 @@ impl Place {
     }
 
     /// Ends an enrollment that was interrupted: the identity is of the token's
-    /// manager, and only `agent.conf` does not name that.
-    fn resume(&self, wish: &Wish, held: &Credentials, token: &Token) -> Result<(), Failure> {
-        let is_whole = held.pin() == token.pin && held.not_after() > clock::wall();
-        if is_whole && !self.named.contains(&wish.manager) {
+    /// manager, and `agent.conf` names none yet. Whatever it names was there
+    /// before, or was written since, and is not replaced unasked.
+    fn resume(&self, held: &Credentials, token: &Token) -> Result<(), Failure> {
+        let (id, config) = (held.agent_id(), self.config.display());
+        let of_another = held.pin() != token.pin;
+        let has_expired = held.not_after() <= clock::wall();
+        if !of_another && !has_expired && self.named.is_empty() {
             return self.tell_config();
         }
+        let fresh = format!("get a token with `ripostctl enroll token --id {id}` on its manager");
+        let (problem, hint) = match (of_another, has_expired) {
+            (true, _) => (
+                " already, of another manager than the one the token is from",
+                "to leave that one".to_owned(),
+            ),
+            (false, true) => (
+                " already, and its certificate has expired",
+                format!("to enroll it anew {fresh}, and"),
+            ),
+            (false, false) => (
+                " already",
+                format!(
+                    "nothing is wrong if its manager shows it; another address of that manager is \
+                     to be written into {config} by hand; to enroll it anew {fresh}, and"
+                ),
+            ),
+        };
         let text = format!(
-            "enroll {}: this host is agent {id} already\n\
-             (nothing is wrong if its manager shows it; else get a token with `ripostctl enroll \
-             token --id {id}` there, and repeat this with --force)",
+            "enroll {}: this host is agent {id}{problem}\n\
+             ({hint} repeat this with --force: it replaces the key and the certificate of this \
+             host, and the managers that {config} names)",
             self.home.display(),
-            id = held.agent_id(),
         );
         Err(Failure::new(exit::FAILED, text))
     }
@@ -132,9 +153,12 @@ impl Place {
             Failure::new(why.code, text)
         })?;
         self.tell_config().map_err(|why| {
+            let rest = match self.named[..] {
+                [] => "when it is mended, repeat the command",
+                [..] => "write the manager into it by hand",
+            };
             let text = format!(
-                "{}\n(this host is agent {id} now, and only this is left: when it is mended, \
-                 repeat the command)",
+                "{}\n(this host is agent {id} now, and only this is left: {rest})",
                 why.text
             );
             Failure::new(why.code, text)

@@ -60,7 +60,8 @@ struct LowArgs {
     /// The name this host wishes, unless the token has one [default: the host's]
     #[arg(long, value_name = "NAME", value_parser = AgentName::parse)]
     name: Option<AgentName>,
-    /// Replace the identity this host has already
+    /// Enroll though this host is an agent already: replaces its key and its
+    /// certificate, and the managers that agent.conf names
     #[arg(long)]
     force: bool,
 }
