@@ -296,6 +296,35 @@ fn an_identity_is_replaced_only_by_force() {
 }
 
 #[test]
+fn other_managers_are_not_removed_in_silence_and_the_same_one_not_at_all() {
+    let manager = Manager::start(Reply::LetIn);
+    let home = Home::new();
+    let server = |address: &str| {
+        let server = ripost::model::ServerAddress::parse(address).unwrap();
+        let (host, port) = (server.host, server.port);
+        format!("<server><address>{host}</address><port>{port}</port></server>")
+    };
+    let others = [server("192.0.2.8"), server("[2001:db8::9]:99")].concat();
+    let config = |servers: &str| {
+        let text = format!("<ripost_config><client>{servers}</client></ripost_config>");
+        std::fs::write(home.file("etc/agent.conf"), &text).unwrap();
+        text
+    };
+    config(&others);
+    let output = home.enroll(&manager, &["--name", "a"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("enrolled as agent 007"));
+    let gone = "does not name 192.0.2.8:1517, [2001:db8::9]:99 any more\n";
+    assert!(stderr(&output).contains(gone), "{}", stderr(&output));
+    assert!(!home.config().contains("192.0.2.8"));
+
+    let same = config(&format!("{others}{}", server(&manager.address())));
+    let output = home.enroll(&manager, &["--name", "b", "--force"]);
+    assert_eq!((code(&output), stderr(&output)), (0, ""));
+    assert_eq!(home.config(), same);
+}
+
+#[test]
 fn an_identity_that_cannot_be_read_is_told_and_replaced_only_by_force() {
     let manager = Manager::start(Reply::LetIn);
     let home = Home::new();

@@ -68,7 +68,8 @@ pub(super) fn main<C>(
 
 fn enroll(options: &Options, wish: &Wish) -> Result<(), Failure> {
     let done = runtime()?.block_on(enroll::run(options, wish))?;
-    say(&done, true);
+    say(done.note.as_deref().unwrap_or_default(), false);
+    say(&done.text, true);
     Ok(())
 }
 

@@ -24,20 +24,20 @@ pub enum SetServerError {
     Unexpected(ServerAddress),
 }
 
-/// The text of an `agent.conf` that names `server` as its only manager. What
-/// named others is replaced; else a `<server>` is added to the first `<client>`
-/// section, or a section to the last root, or a root. All other bytes stay; all
-/// of them, if the file says so already. The result has been read again: it
-/// loads, with this one server.
+/// The text of an `agent.conf` that names `server` among its managers. All
+/// bytes stay if it does so already. Else it is the only one: what named others
+/// is replaced, or a `<server>` is added to the first `<client>` section, or a
+/// section to the last root, or a root; all other bytes stay, and the result
+/// has been read again: it loads, with this one server.
 pub fn set_server(text: &[u8], server: &ServerAddress) -> Result<Vec<u8>, SetServerError> {
     let name = Path::new("agent.conf");
     let (mark, bytes) = match text.strip_prefix(BYTE_ORDER_MARK) {
         Some(rest) => (BYTE_ORDER_MARK, rest),
         None => (&b""[..], text),
     };
-    let says_so = |config: &AgentConfig| config.servers.as_slice() == std::slice::from_ref(server);
+    let names_it = |config: &AgentConfig| config.servers.contains(server);
     let before = agent(text, name, &Context::default());
-    if before.value.as_ref().is_some_and(says_so) {
+    if before.value.as_ref().is_some_and(names_it) {
         return Ok(text.to_vec());
     }
     let Ok(source) = std::str::from_utf8(bytes) else {
@@ -55,7 +55,7 @@ pub fn set_server(text: &[u8], server: &ServerAddress) -> Result<Vec<u8>, SetSer
     let after = agent(&result, name, &Context::default());
     match &after.value {
         None => Err(SetServerError::Errors(after.problems())),
-        Some(config) if says_so(config) => Ok(result),
+        Some(config) if config.servers.as_slice() == std::slice::from_ref(server) => Ok(result),
         Some(_) => Err(SetServerError::Unexpected(server.clone())),
     }
 }

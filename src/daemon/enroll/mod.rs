@@ -29,21 +29,29 @@ use crate::transport::pki::{Credentials, PkiError};
 use crate::wire::Denial;
 use crate::wire::enroll::Token;
 
-/// Enrolls this host. Answers what to tell the person.
-pub(super) async fn run(options: &Options, wish: &Wish) -> Result<String, Failure> {
+/// What to tell the person.
+pub(super) struct Done {
+    pub(super) text: String,
+    /// What else was changed.
+    pub(super) note: Option<String>,
+}
+
+/// Enrolls this host.
+pub(super) async fn run(options: &Options, wish: &Wish) -> Result<Done, Failure> {
     let done = attempt(options, wish).await;
     // A text of the manager's may be in it.
     done.map_err(|failure| Failure::new(failure.code, escape(&failure.text)))
 }
 
-async fn attempt(options: &Options, wish: &Wish) -> Result<String, Failure> {
+async fn attempt(options: &Options, wish: &Wish) -> Result<Done, Failure> {
     let place = Place::look(options, &wish.manager)?;
     let token = wish.token.read()?;
     if wish.held == Held::Keep
         && let Some(held) = place.held()?
     {
         place.resume(&held, &token)?;
-        return Ok(place.resumed(&held, &wish.manager));
+        let text = place.resumed(&held, &wish.manager);
+        return Ok(Done { text, note: None });
     }
     let name = match &wish.name {
         Some(name) => name.clone(),
@@ -53,7 +61,10 @@ async fn attempt(options: &Options, wish: &Wish) -> Result<String, Failure> {
         .await
         .map_err(|error| not_enrolled(&error))?;
     place.take(&enrolled)?;
-    Ok(place.enrolled(&enrolled, &wish.manager))
+    Ok(Done {
+        text: place.enrolled(&enrolled, &wish.manager),
+        note: place.replaced(),
+    })
 }
 
 /// The home of this host, found fit.
@@ -184,6 +195,20 @@ impl Place {
             "enrolled as agent {id} {name}{groups} of {manager}\n{}",
             self.next()
         )
+    }
+
+    /// The managers that are not named any more.
+    fn replaced(&self) -> Option<String> {
+        if self.old == self.new || self.named.is_empty() {
+            return None;
+        }
+        let named: Vec<_> = self.named.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "note: {} does not name {} any more\n\
+             (other addresses of the same manager may be added to it again by hand)\n",
+            self.config.display(),
+            named.join(", "),
+        ))
     }
 
     fn resumed(&self, held: &Credentials, manager: &ServerAddress) -> String {

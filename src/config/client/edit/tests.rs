@@ -122,10 +122,13 @@ fn line_ends_and_the_mark_at_the_start_stay() {
 }
 
 #[test]
-fn setting_the_same_again_changes_nothing() {
+fn a_file_that_names_the_server_already_stays_as_it_is() {
     let odd = "<client><server><port>1600</port><protocol>tcp</protocol>\
                <address>siem.example.org</address></server></client>";
-    for text in [odd, &set("<ossec_config/>"), &set("")] {
+    let among = "<ripost_config><client><server><address>192.0.2.1</address></server>\
+                 <server><address>siem.example.org</address><port>1600</port></server>\
+                 <server><address>192.0.2.3</address></server></client></ripost_config>";
+    for text in [odd, among, &set("<ossec_config/>"), &set("")] {
         assert_eq!(set(text), text);
     }
 }
