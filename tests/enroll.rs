@@ -430,6 +430,7 @@ fn a_manager_of_another_ca_is_denied_and_learns_no_secret() {
     ];
     let output = agentd(&home.path, &words);
     assert_eq!(code(&output), 77, "{}", stderr(&output));
+    assert!(stderr(&output).contains("the CA that the token is from"));
     assert!(manager.asked().is_empty());
     assert!(home.identity().is_none());
 }
@@ -452,7 +453,13 @@ fn a_manager_that_is_not_there_is_69() {
     ];
     let output = agentd(&home.path, &words);
     assert_eq!((code(&output), stdout(&output)), (69, ""));
-    assert!(stderr(&output).contains(&address), "{}", stderr(&output));
+    let lines: Vec<_> = stderr(&output).lines().collect();
+    // The cause stands with the problem, the hint behind both.
+    assert!(
+        lines[0].contains(&address) && lines[0].contains("refused"),
+        "{lines:?}"
+    );
+    assert!(lines[1].ends_with("let it through?)"), "{lines:?}");
     assert!(home.identity().is_none());
 }
 
@@ -498,6 +505,59 @@ fn a_host_that_is_not_fit_is_refused_before_the_token_is_used() {
         );
     }
     assert!(manager.asked().is_empty());
+}
+
+#[test]
+fn a_placeholder_for_the_manager_is_no_error_but_anything_else_is() {
+    let manager = Manager::start(Reply::LetIn);
+    let server = "<client><server><address>MANAGER_IP</address></server></client>";
+    for (wrong, wanted) in [("", 0), ("<sever/>", 78)] {
+        let home = Home::new();
+        let text = format!("<ossec_config>{server}<global>{wrong}</global></ossec_config>\n");
+        std::fs::write(home.file("etc/agent.conf"), &text).unwrap();
+        let output = home.enroll(&manager, &["--name", "a"]);
+        assert_eq!(code(&output), wanted, "{}", stderr(&output));
+        assert_eq!(home.identity().is_some(), wanted == 0);
+        assert_eq!(home.config() == text, wanted != 0);
+        assert_eq!(manager.asked().len(), usize::from(wanted == 0));
+    }
+}
+
+/// Runs `enroll` where `below` of the home is mounted read-only; None if the
+/// system does not let this process make a namespace.
+fn enroll_read_only(home: &Home, manager: &Manager, below: &str) -> Option<Output> {
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,ro,bind \"$1\" || exit 99
+                  shift; exec \"$@\"";
+    let (address, token) = (manager.address(), manager.token());
+    let output = Command::new("unshare")
+        .args(["-rm", "sh", "-c", script, "sh"])
+        .arg(home.file(below))
+        .arg(env!("CARGO_BIN_EXE_ripost-agentd"))
+        .args(["enroll", "--manager", &address, "--token", &token])
+        .args(["--name", "a", "--home"])
+        .arg(&home.path)
+        .output()
+        .ok()?;
+    let can = output.status.code() != Some(99) && !stderr(&output).starts_with("unshare:");
+    can.then_some(output)
+}
+
+#[test]
+fn a_host_that_could_not_store_its_certificate_does_not_ask_for_one() {
+    let manager = Manager::start(Reply::LetIn);
+    for below in ["etc/tls", "etc"] {
+        let home = Home::new();
+        let Some(output) = enroll_read_only(&home, &manager, below) else {
+            assert!(std::env::var_os("RIPOST_REQUIRE_NETNS").is_none());
+            eprintln!("SKIPPED: no namespaces here");
+            return;
+        };
+        let text = stderr(&output);
+        assert_eq!((code(&output), stdout(&output)), (77, ""), "{text}");
+        assert!(text.contains("Read-only"), "{text}");
+        assert!(manager.asked().is_empty(), "the token is used up");
+        assert_eq!(std::fs::read_dir(home.file("etc/tls")).unwrap().count(), 0);
+    }
 }
 
 #[test]

@@ -26,16 +26,23 @@ impl Failure {
         }
     }
 
-    /// An error with its causes, each once.
+    /// An error with its causes, each once, and behind them its hint.
     pub(super) fn chain(code: u8, error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
+        let whole = error.to_string();
+        let (mut text, hint) = match whole.split_once('\n') {
+            Some((problem, hint)) => (problem.to_owned(), Some(hint)),
+            None => (whole.clone(), None),
+        };
         let mut cause = error.source();
         while let Some(inner) = cause {
             let inner_text = inner.to_string();
-            if !text.contains(&inner_text) {
+            if !whole.contains(&inner_text) && !text.contains(&inner_text) {
                 text = format!("{text}: {inner_text}");
             }
             cause = inner.source();
+        }
+        if let Some(hint) = hint {
+            text = format!("{text}\n{hint}");
         }
         Self { code, text }
     }
@@ -75,7 +82,7 @@ impl From<FsError> for Failure {
                 "\n(this home is in use; stop that process, or give another --home)"
             }
             (_, Some(ErrorKind::ReadOnlyFilesystem)) => "\n(the home must be writable; remount it)",
-            (_, Some(ErrorKind::PermissionDenied)) => "\n(run the daemon as root)",
+            (_, Some(ErrorKind::PermissionDenied)) => "\n(run it as root)",
             (FsError::Io { .. } | FsError::NotRegular(_), _) => "",
         };
         let mut failure = Self::chain(kind.map_or(exit::TRY_AGAIN, code), &error);

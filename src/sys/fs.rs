@@ -96,6 +96,16 @@ pub fn replace_secret(path: &Path, bytes: &[u8]) -> Result<(), FsError> {
     replace_as(path, bytes, Mode::Secret)
 }
 
+/// Whether the file at `path` could be replaced now, as far as rights go. It is
+/// not touched, and nothing stays beside it.
+pub fn can_replace(path: &Path) -> Result<(), FsError> {
+    let new = beside(path);
+    let made = write_new(&new, b"", Mode::Secret, path);
+    // It may not have been made, and the error that matters is known.
+    let _ = fs::remove_file(&new);
+    made
+}
+
 /// Which mode a file gets.
 #[derive(Clone, Copy)]
 enum Mode {
@@ -281,7 +291,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::time::Duration;
 
-    use super::{FsError, append, lock, read, replace, replace_secret, rewrite};
+    use super::{FsError, append, can_replace, lock, read, replace, replace_secret, rewrite};
 
     fn mode(path: &std::path::Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
@@ -342,6 +352,19 @@ mod tests {
                 assert_eq!(kept.as_deref(), target.map(<[u8; 5]>::as_slice));
             }
         }
+    }
+
+    #[test]
+    fn whether_a_file_can_be_replaced_is_found_without_touching_it() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("x");
+        can_replace(&path).unwrap();
+        assert!(names(home.path()).is_empty());
+        replace(&path, b"one", 0o644).unwrap();
+        can_replace(&path).unwrap();
+        assert_eq!(read(&path).unwrap().as_deref(), Some(b"one".as_slice()));
+        assert_eq!((mode(&path), names(home.path()).len()), (0o644, 1));
+        assert!(can_replace(&home.path().join("missing/x")).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod wish;
 pub use wish::{Held, Wish};
 pub(super) use wish::{VERB, command, parse};
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::clock;
@@ -23,7 +24,7 @@ use crate::daemon::failure::Failure;
 use crate::daemon::options::Options;
 use crate::model::ServerAddress;
 use crate::sys::fs;
-use crate::transport::dial::DialError;
+use crate::transport::dial::{DialError, Trouble};
 use crate::transport::enroll::{self, Enrolled};
 use crate::transport::pki::{Credentials, PkiError};
 use crate::wire::Denial;
@@ -57,6 +58,7 @@ async fn attempt(options: &Options, wish: &Wish) -> Result<Done, Failure> {
         Some(name) => name.clone(),
         None => wish::own_name()?,
     };
+    place.can_take()?;
     let enrolled = enroll::enroll(&wish.manager, &token, &name)
         .await
         .map_err(|error| not_enrolled(&error))?;
@@ -75,7 +77,7 @@ struct Place {
     config: PathBuf,
     old: Vec<u8>,
     new: Vec<u8>,
-    /// The managers it names so far.
+    /// The managers it names so far; none where it is not valid as it is.
     named: Vec<ServerAddress>,
 }
 
@@ -92,16 +94,45 @@ impl Place {
             );
             return Err(Failure::new(exit::FAILED, text));
         }
-        let (config, old, named) = configuration(&options.config)?;
-        let new =
-            set_server(&old, manager).map_err(|error| Failure::new(exit::CONFIGURATION, error))?;
+        Self::with_configuration(home, &options.config, manager)
+    }
+
+    /// A file whose only fault is in what is replaced is fit: those of OSSEC
+    /// and Wazuh name a placeholder as their manager.
+    fn with_configuration(
+        home: PathBuf,
+        file: &Path,
+        manager: &ServerAddress,
+    ) -> Result<Self, Failure> {
+        // What cannot be resolved cannot be read either, which says why.
+        let config = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let Some(old) = fs::read(&config)? else {
+            let text = format!(
+                "read {}: there is no such file\n(`ripostctl init --agent DIR` makes a home with one)",
+                config.display()
+            );
+            return Err(Failure::new(exit::CONFIGURATION, text));
+        };
+        let checked = config::agent(&old, &config, &Context::default());
+        let problems = checked.problems();
+        let new = set_server(&old, manager).map_err(|error| {
+            let text = match &checked.value {
+                Some(_) => error.to_string(),
+                None => format!(
+                    "use {}: it has errors, nothing was changed\n{}",
+                    config.display(),
+                    problems.trim_end()
+                ),
+            };
+            Failure::new(exit::CONFIGURATION, text)
+        })?;
         Ok(Self {
             tls: home.join("etc/tls"),
             home,
             config,
             old,
             new,
-            named,
+            named: checked.value.map(|it| it.servers).unwrap_or_default(),
         })
     }
 
@@ -149,6 +180,15 @@ impl Place {
             self.home.display(),
         );
         Err(Failure::new(exit::FAILED, text))
+    }
+
+    /// Whether what the manager will give can be stored.
+    fn can_take(&self) -> Result<(), Failure> {
+        Credentials::can_store(&self.tls).map_err(|error| pki_failure(&error))?;
+        match self.old == self.new {
+            true => Ok(()),
+            false => fs::can_replace(&self.config).map_err(Failure::from),
+        }
     }
 
     /// Stores what the manager has given.
@@ -226,31 +266,6 @@ impl Place {
     }
 }
 
-/// The file that is to name the manager, without links, what it says, and the
-/// managers it names.
-fn configuration(file: &Path) -> Result<(PathBuf, Vec<u8>, Vec<ServerAddress>), Failure> {
-    // What cannot be resolved cannot be read either, which says why.
-    let path = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    let Some(bytes) = fs::read(&path)? else {
-        let text = format!(
-            "read {}: there is no such file\n(`ripostctl init --agent DIR` makes a home with one)",
-            path.display()
-        );
-        return Err(Failure::new(exit::CONFIGURATION, text));
-    };
-    let checked = config::agent(&bytes, &path, &Context::default());
-    let problems = checked.problems();
-    let Some(config) = checked.value else {
-        let text = format!(
-            "use {}: it has errors, nothing was changed\n{}",
-            path.display(),
-            problems.trim_end()
-        );
-        return Err(Failure::new(exit::CONFIGURATION, text));
-    };
-    Ok((path, bytes, config.servers))
-}
-
 fn not_enrolled(error: &DialError) -> Failure {
     let code = match error {
         DialError::NoServer
@@ -267,13 +282,27 @@ fn not_enrolled(error: &DialError) -> Failure {
         },
         DialError::Pki(error) => return pki_failure(error),
     };
-    Failure::chain(code, error)
+    let DialError::Tls {
+        address,
+        trouble: Trouble::UnknownCa,
+    } = error
+    else {
+        return Failure::chain(code, error);
+    };
+    let text = format!(
+        "trust {address}: its certificate is not of the CA that the token is from\n\
+         (another machine answers there, or the token is not from that manager as it is set up \
+         now: `ripostctl enroll token` there prints one)"
+    );
+    Failure::new(code, text)
 }
 
 fn pki_failure(error: &PkiError) -> Failure {
     let code = match error {
         PkiError::File(error) => match error.kind() {
-            Some(std::io::ErrorKind::PermissionDenied) => exit::NOT_PERMITTED,
+            Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
+                exit::NOT_PERMITTED
+            }
             Some(_) | None => exit::TRY_AGAIN,
         },
         PkiError::Sent(_) => exit::NOT_PERMITTED,

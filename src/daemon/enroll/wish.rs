@@ -1,6 +1,6 @@
 //! The command line of `enroll`, the token and the name of the host.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, IsTerminal, Read, Write};
 
 use clap::{Args, FromArgMatches};
 
@@ -101,6 +101,10 @@ impl GivenToken {
             Self::OnCommandLine(token) => Ok(token.clone()),
             Self::OnStdin => {
                 let mut line = String::new();
+                if std::io::stdin().is_terminal() {
+                    // Whoever cannot see this knows what they are asked for.
+                    let _ = std::io::stderr().write_all(b"paste the token and press Enter: ");
+                }
                 std::io::stdin()
                     .lock()
                     .take(MAX_TOKEN)

@@ -78,7 +78,7 @@ pub enum Trouble {
     )]
     OwnRefused,
     #[error(
-        "it speaks TLS, but not this protocol\n(is that a ripost-manager, of a version like this one?)"
+        "it does not speak this protocol\n(is that a ripost-manager, of a version like this one?)"
     )]
     OtherProtocol,
     #[error("{0}")]

@@ -116,6 +116,12 @@ impl Credentials {
         files::replace(directory, AGENT_PEM, &self.text)
     }
 
+    /// Whether [`Self::store`] would be let do its work in `directory`, which is
+    /// made if missing.
+    pub fn can_store(directory: &Path) -> Result<(), PkiError> {
+        files::can_replace(directory, AGENT_PEM)
+    }
+
     fn parse(text: String) -> Result<Self, PkiError> {
         let garbled = || PkiError::Sent(Unusable::Garbled);
         let agent = text

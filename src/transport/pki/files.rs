@@ -88,12 +88,23 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, PkiError> {
 /// Replaces a file in `directory`, which is made if missing. Its owner alone
 /// may read it, however that was before.
 pub(super) fn replace(directory: &Path, name: &str, text: &str) -> Result<(), PkiError> {
-    match DirBuilder::new().mode(0o700).create(directory) {
-        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(FsError::io("make", directory)(why).into());
-        }
-        Ok(()) | Err(_) => {}
-    }
+    make(directory)?;
     fs::replace_secret(&directory.join(name), text.as_bytes())?;
     Ok(())
+}
+
+/// Whether a file in `directory`, which is made if missing, can be replaced.
+pub(super) fn can_replace(directory: &Path, name: &str) -> Result<(), PkiError> {
+    make(directory)?;
+    fs::can_replace(&directory.join(name))?;
+    Ok(())
+}
+
+fn make(directory: &Path) -> Result<(), PkiError> {
+    match DirBuilder::new().mode(0o700).create(directory) {
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+            Err(FsError::io("make", directory)(why).into())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
