@@ -199,6 +199,8 @@ fn only_the_manager_knows_the_agents() {
         &["agents"][..],
         &["agents", "revoke", "007"],
         &["enroll", "token"],
+        &["enroll", "list"],
+        &["enroll", "revoke", "--all"],
         &["run", "firewall-drop", "--agent", "007"],
         &["import", keys.to_str().unwrap()],
     ] {

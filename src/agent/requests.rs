@@ -41,6 +41,8 @@ impl Agent {
             ),
             Request::Run(_)
             | Request::EnrollToken(_)
+            | Request::EnrollList
+            | Request::EnrollRevoke { .. }
             | Request::Import { .. }
             | Request::Revoke { .. } => Answer::error(
                 ErrorKind::Invalid,

@@ -176,6 +176,7 @@ impl Connection {
             | Answer::Reverted { .. }
             | Answer::Reloaded { .. }
             | Answer::Tokens { .. }
+            | Answer::Usable { .. }
             | Answer::Done { .. } => Ok(answer),
         }
     }

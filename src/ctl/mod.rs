@@ -66,6 +66,8 @@ fn run(options: &Options) -> Result<u8, Error> {
         Task::Reload => steer::reload(home, options.output),
         Task::Run(run) => run::run(home, options.output, run),
         Task::EnrollToken(wish) => fleet::token(home, options.output, wish),
+        Task::EnrollList => fleet::usable(home, options.output),
+        Task::EnrollRevoke { tokens } => fleet::void(home, options.output, tokens),
         Task::Import { path, ttl } => import::import(home, options.output, path, *ttl),
     }
 }

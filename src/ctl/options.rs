@@ -11,7 +11,7 @@ use crate::ctl::init::Role;
 use crate::ctl::verbs::{Access, Kind, VERBS};
 use crate::daemon::options::{self, Stop};
 use crate::model::AgentId;
-use crate::wire::control::{Run, TokenWish, Which};
+use crate::wire::control::{Run, TokenWish, Which, WhichTokens};
 
 /// What to do, and for which home.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +62,10 @@ pub(crate) enum Task {
     Reload,
     Run(Run),
     EnrollToken(TokenWish),
+    EnrollList,
+    EnrollRevoke {
+        tokens: WhichTokens,
+    },
     Import {
         path: PathBuf,
         /// How long the tokens are valid.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
 use crate::model::{ActionState, AgentId, AgentName, AgentRef, Keys, Record};
-use crate::wire::control::{Agent, Connection, IssuedToken, RevertOutcome, Status, Upstream};
+use crate::wire::control::{
+    Agent, Connection, IssuedToken, RevertOutcome, Status, Upstream, UsableToken,
+};
 
 /// Shown where a value does not apply.
 const NONE: &str = "-";
@@ -111,6 +113,30 @@ pub(super) fn tokens(tokens: &[IssuedToken]) -> String {
         })
         .collect();
     table(["ID", "NAME", "TOKEN"], &rows)
+}
+
+/// One row per token; its id, never its secret.
+pub(super) fn usable_tokens(tokens: &[UsableToken]) -> String {
+    let rows: Vec<_> = tokens
+        .iter()
+        .map(|token| {
+            let id = token.id.as_ref().map(AgentId::to_string);
+            let name = token.name.as_ref().map(AgentName::to_string);
+            let groups: Vec<_> = token.groups.iter().map(|group| group.as_str()).collect();
+            [
+                token.token.to_string(),
+                id.unwrap_or_else(|| "any".to_owned()),
+                or_none(&name.unwrap_or_default()),
+                or_none(&groups.join(",")),
+                token.uses.to_string(),
+                token.expires.local_log_stamp(),
+            ]
+        })
+        .collect();
+    table(
+        ["TOKEN", "AGENT", "NAME", "GROUPS", "USES LEFT", "EXPIRES"],
+        &rows,
+    )
 }
 
 /// Text of a daemon that is data, line by line.

@@ -234,7 +234,7 @@ impl Manager {
     }
 
     /// Answers a person once the roster is on the disk.
-    async fn answer_once_stored(&mut self, asker: Asker, answer: Answer) {
+    pub(super) async fn answer_once_stored(&mut self, asker: Asker, answer: Answer) {
         let ticket = self.enrolled.flush().await;
         self.chores.spawn(async move {
             let stored = match ticket {
@@ -303,6 +303,7 @@ impl Manager {
     pub(super) async fn revoke(&mut self, agent: &AgentId, asker: Asker) {
         let answer = match self.roster.revoke(agent) {
             Ok(changes) => {
+                let tokens = self.tokens_after(&changes);
                 self.enrolled.append(changes);
                 self.end_session(agent);
                 self.let_rival_in(agent).await;
@@ -312,7 +313,7 @@ impl Manager {
                 log::warn!(agent:% = agent, given_up = given_up, left = left; "an agent is revoked");
                 Answer::Done {
                     text: format!(
-                        "agent {agent} is revoked; given up what waited for it: {given_up}; in force there, and not reported any more: {left}"
+                        "agent {agent} is revoked; given up what waited for it: {given_up}; in force there, and not reported any more: {left}{tokens}"
                     ),
                 }
             }

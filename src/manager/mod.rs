@@ -21,6 +21,7 @@ mod sessions;
 mod sources;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

@@ -45,6 +45,8 @@ impl Manager {
             Request::Reload => pass_on(answer, &self.reloads),
             Request::Run(run) => self.run_by_hand(&run, answer).await,
             Request::EnrollToken(wish) => self.make_token(&wish, answer).await,
+            Request::EnrollList => self.list_tokens(answer),
+            Request::EnrollRevoke { tokens } => self.void_tokens(&tokens, answer).await,
             Request::Import { agents, ttl } => self.import(&agents, ttl, answer).await,
             Request::Revoke { agent } => self.revoke(&agent, answer).await,
         }

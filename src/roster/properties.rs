@@ -12,7 +12,7 @@ use super::tests::{DAY, NOW, after, id, name, print, random, request, wish};
 use super::{Change, Refusal, Roster, Sighting};
 use crate::clock::Wall;
 use crate::model::{AgentId, Capabilities, Fingerprint};
-use crate::wire::control::{KnownAgent, TokenWish};
+use crate::wire::control::{KnownAgent, TokenWish, WhichTokens};
 use crate::wire::enroll::TokenId;
 
 #[derive(Clone, Debug)]
@@ -36,6 +36,8 @@ enum Step {
     },
     Renew(u32),
     Revoke(u32),
+    /// One of the tokens that were made, or all.
+    Void(Option<u8>),
     Import(Vec<(u32, u8, bool)>),
     Seen {
         agent: u32,
@@ -59,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(certificate, claimed)| Step::Admit { certificate, claimed }),
         5 => agent().prop_map(Step::Renew),
         2 => agent().prop_map(Step::Revoke),
+        2 => proptest::option::weighted(0.8, any::<u8>()).prop_map(Step::Void),
         1 => proptest::collection::vec((agent(), named(), any::<bool>()), 0..4)
             .prop_map(Step::Import),
         2 => (agent(), 0..3u8).prop_map(|(agent, system)| Step::Seen { agent, system }),
@@ -199,6 +202,7 @@ impl World {
                 }
             }
             Step::Revoke(agent) => self.revoke(agent),
+            Step::Void(token) => self.void(token)?,
             Step::Import(list) => self.import(&list),
             Step::Seen { agent, system } => {
                 let capabilities = Capabilities {
@@ -334,6 +338,24 @@ impl World {
             self.revoked.insert(agent);
             self.store(changes);
         }
+    }
+
+    fn void(&mut self, token: Option<u8>) -> Checked {
+        let usable = self.roster.usable_tokens(self.now);
+        for token in &usable {
+            prop_assert_eq!(self.uses.get(&token.token), Some(&token.uses));
+        }
+        let which = match token {
+            None => WhichTokens::All,
+            Some(token) => WhichTokens::Ids(vec![random(token % self.made_tokens.max(1)).0]),
+        };
+        let (voided, changes) = self.roster.void_tokens(&which, self.now);
+        prop_assert!(voided.iter().all(|token| usable.contains(token)));
+        prop_assert!(token.is_some() || voided.len() == usable.len());
+        self.uses
+            .extend(voided.iter().map(|token| (token.token, 0)));
+        self.store(changes);
+        Ok(())
     }
 
     fn import(&mut self, list: &[(u32, u8, bool)]) {

@@ -186,11 +186,15 @@ impl Roster {
 
     /// Shuts an agent out for good: none of its certificates and tokens is
     /// valid any more, and its name is free. It may be enrolled anew by a token
-    /// made for its id after this.
+    /// made for its id after this. Of one that is revoked already the token is
+    /// all there can be; without one that is an error.
     pub fn revoke(&mut self, id: &AgentId) -> Result<Vec<Change>, RosterError> {
         let member = self.remote(id)?;
         if member.standing() == Standing::Revoked {
-            return Err(RosterError::AlreadyRevoked(id.clone()));
+            let token = member
+                .token
+                .ok_or_else(|| RosterError::AlreadyRevoked(id.clone()))?;
+            return Ok(self.commit(vec![Change::TokenGone(token)]));
         }
         let mut row = member.row.clone();
         row.standing = Standing::Revoked;

@@ -7,7 +7,7 @@ use crate::model::{AgentGroup, AgentId, AgentName, Pin};
 use crate::roster::Roster;
 use crate::roster::change::{AgentRow, Change, Digest, Standing, TokenRow};
 use crate::roster::error::{Inconsistent, RosterError};
-use crate::wire::control::{IssuedToken, TokenWish};
+use crate::wire::control::{IssuedToken, TokenWish, UsableToken, WhichTokens};
 use crate::wire::enroll::{Secret, Token, TokenId};
 
 /// How long a token may be valid, in seconds: 365 days.
@@ -92,6 +92,30 @@ impl Roster {
         Ok((parts, self.commit(changes)))
     }
 
+    /// The tokens with which hosts may still enroll, by their ends.
+    pub fn usable_tokens(&self, now: Wall) -> Vec<UsableToken> {
+        let usable = self.tokens.values().filter(|row| row.is_usable(now));
+        let mut usable: Vec<_> = usable.map(UsableToken::from).collect();
+        usable.sort_by_key(|token| (token.expires, token.token));
+        usable
+    }
+
+    /// Makes tokens void. Returns those that could still be used.
+    pub fn void_tokens(
+        &mut self,
+        which: &WhichTokens,
+        now: Wall,
+    ) -> (Vec<UsableToken>, Vec<Change>) {
+        let mut voided = self.usable_tokens(now);
+        match which {
+            WhichTokens::All => {}
+            WhichTokens::Ids(ids) => voided.retain(|token| ids.contains(&token.token)),
+        }
+        let changes = voided.iter().map(|token| Change::TokenGone(token.token));
+        let changes = changes.collect();
+        (voided, self.commit(changes))
+    }
+
     /// What is to be stored for a new token.
     pub(super) fn changes_of(&self, parts: &TokenParts, groups: &[AgentGroup]) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -137,6 +161,25 @@ impl Roster {
             && member.token == Some(*id)
         {
             member.token = None;
+        }
+    }
+}
+
+impl TokenRow {
+    fn is_usable(&self, now: Wall) -> bool {
+        self.uses > 0 && now < self.expires
+    }
+}
+
+impl From<&TokenRow> for UsableToken {
+    fn from(row: &TokenRow) -> Self {
+        Self {
+            token: row.id,
+            id: row.agent.clone(),
+            name: row.name.clone(),
+            groups: row.groups.clone(),
+            uses: row.uses,
+            expires: row.expires,
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::clock::Wall;
 use crate::model::{
     ActionId, ActionState, AgentGroup, AgentId, AgentName, CommandName, Keys, Record, Target,
 };
+use crate::wire::enroll::TokenId;
 
 /// A request on its way to the daemon's owner of the state, who answers it.
 #[derive(Debug)]
@@ -42,6 +43,12 @@ pub enum Request {
     Run(Run),
     /// Makes an enrollment token; answered with [`Answer::Tokens`].
     EnrollToken(TokenWish),
+    /// The tokens with which hosts may still enroll; answered with
+    /// [`Answer::Usable`].
+    EnrollList,
+    /// Makes tokens void; answered with [`Answer::Usable`], which has those
+    /// that could still be used and cannot any more.
+    EnrollRevoke { tokens: WhichTokens },
     /// Takes in agents that are known elsewhere, with their ids and names;
     /// answered with [`Answer::Tokens`], one for each that is new here.
     Import {
@@ -49,7 +56,8 @@ pub enum Request {
         /// How long their tokens are valid, in seconds.
         ttl: u64,
     },
-    /// Shuts an agent out at once; answered with [`Answer::Done`].
+    /// Shuts an agent out at once, and makes the token for its id void;
+    /// answered with [`Answer::Done`].
     Revoke { agent: AgentId },
 }
 
@@ -103,6 +111,31 @@ pub struct IssuedToken {
     pub token: String,
     pub uses: u32,
     pub expires: Wall,
+}
+
+/// A token with which hosts may still enroll. Its secret is nowhere.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct UsableToken {
+    /// The third part of the token's own word.
+    pub token: TokenId,
+    /// The one agent it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<AgentId>,
+    /// The name the agent gets, if the token says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<AgentName>,
+    pub groups: Vec<AgentGroup>,
+    /// How many hosts may still enroll with it.
+    pub uses: u32,
+    pub expires: Wall,
+}
+
+/// Which tokens to make void.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhichTokens {
+    Ids(Vec<TokenId>),
+    All,
 }
 
 /// Which actions to revert.
@@ -191,6 +224,10 @@ pub enum Answer {
     Tokens {
         tokens: Vec<IssuedToken>,
         notes: Vec<String>,
+    },
+    /// In the order in which they expire.
+    Usable {
+        tokens: Vec<UsableToken>,
     },
     /// The text of what was done.
     Done {

@@ -73,7 +73,7 @@ pub struct Token {
 }
 
 /// Names a token.
-#[derive(Clone, Copy, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenId([u8; 8]);
 
@@ -83,6 +83,11 @@ pub struct TokenId([u8; 8]);
 pub struct Secret([u8; 16]);
 
 impl TokenId {
+    /// Reads the sixteen hexadecimal digits.
+    pub fn parse(text: &str) -> Result<Self, NotHex> {
+        read_hex(text).map(Self)
+    }
+
     pub fn from_bytes(bytes: [u8; 8]) -> Self {
         Self(bytes)
     }

@@ -48,6 +48,9 @@ pub fn split(answer: Answer) -> Vec<Part> {
                 notes: std::mem::take(&mut notes),
             })
             .collect(),
+        Answer::Usable { tokens } => chunks(tokens)
+            .map(|tokens| Answer::Usable { tokens })
+            .collect(),
         whole @ (Answer::Status(_)
         | Answer::Reloaded { .. }
         | Answer::Done { .. }
@@ -88,6 +91,9 @@ pub fn append(answer: &mut Answer, next: Answer) -> Result<(), DifferentKinds> {
             tokens.append(&mut rows);
             notes.append(&mut said);
         }
+        (Answer::Usable { tokens }, Answer::Usable { tokens: mut rows }) => {
+            tokens.append(&mut rows);
+        }
         // An error may end any answer.
         (answer, error @ Answer::Error { .. }) => *answer = error,
         (
@@ -97,6 +103,7 @@ pub fn append(answer: &mut Answer, next: Answer) -> Result<(), DifferentKinds> {
             | Answer::Status(_)
             | Answer::Reloaded { .. }
             | Answer::Tokens { .. }
+            | Answer::Usable { .. }
             | Answer::Done { .. }
             | Answer::Error { .. },
             _,

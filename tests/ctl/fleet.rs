@@ -1,9 +1,12 @@
 //! The verbs about agents: tokens, revocation, and commands run by hand.
 
 use ripost::clock::Wall;
-use ripost::model::{ActionState, AgentGroup, AgentId, AgentName, CommandName, Keys};
+use ripost::model::{ActionState, AgentGroup, AgentId, AgentName, CommandName, Keys, Pin};
 use ripost::wire::Daemon;
-use ripost::wire::control::{Answer, ErrorKind, IssuedToken, Request, Run, TokenWish};
+use ripost::wire::control::{
+    Answer, ErrorKind, IssuedToken, Request, Run, TokenWish, UsableToken, WhichTokens,
+};
+use ripost::wire::enroll::{Secret, Token, TokenId};
 
 use crate::daemon::FakeDaemon;
 use crate::reading::record;
@@ -104,6 +107,130 @@ fn a_manager_without_exactly_one_token_has_not_answered_the_question() {
 }
 
 #[test]
+fn a_token_can_be_made_void_by_what_is_said_of_it() {
+    let home = home();
+    let secret = Secret::from_bytes([0xfe; 16]);
+    let (pin, id) = (Pin::from_bytes([7; 32]), TokenId::from_bytes([0xa1; 8]));
+    let token = Token { pin, id, secret }.reveal();
+    let answer = Answer::Tokens {
+        tokens: vec![IssuedToken {
+            token,
+            ..issued(None, None, 9)
+        }],
+        notes: Vec::new(),
+    };
+    FakeDaemon::answering(home.path(), Daemon::Manager, answer);
+    let output = run(home.path(), &["enroll", "token", "--uses", "9"]);
+    let text = stderr(&output);
+    assert!(text.contains("enroll revoke a1a1a1a1a1a1a1a1)"), "{text}");
+}
+
+/// One that only agent 007 may use, and one for several.
+fn usable() -> Vec<UsableToken> {
+    let bound = UsableToken {
+        token: TokenId::from_bytes([0xa1; 8]),
+        id: Some(AgentId::parse("007").expect("it is valid")),
+        name: Some(AgentName::parse("web-7").expect("it is valid")),
+        groups: ["web", "eu"]
+            .map(|it| AgentGroup::parse(it).expect("it is valid"))
+            .into(),
+        uses: 1,
+        expires: Wall::from_millis(1_795_168_800_000),
+    };
+    let shared = UsableToken {
+        token: TokenId::from_bytes([0xb2; 8]),
+        id: None,
+        name: None,
+        groups: Vec::new(),
+        uses: 12,
+        expires: bound.expires,
+    };
+    vec![bound, shared]
+}
+
+const USABLE: &str = "\
+TOKEN             AGENT  NAME   GROUPS  USES LEFT  EXPIRES
+a1a1a1a1a1a1a1a1  007    web-7  web,eu  1          2026/11/20 12:00:00
+b2b2b2b2b2b2b2b2  any    -      -       12         2026/11/20 12:00:00
+";
+
+#[test]
+fn the_tokens_that_can_be_used_are_shown_without_their_secrets() {
+    let json = serde_json::json!([
+        {
+            "token": "a1a1a1a1a1a1a1a1", "id": "007", "name": "web-7",
+            "groups": ["web", "eu"], "uses": 1, "expires": "2026-11-20T10:00:00.000Z"
+        },
+        {
+            "token": "b2b2b2b2b2b2b2b2", "groups": [], "uses": 12,
+            "expires": "2026-11-20T10:00:00.000Z"
+        },
+    ]);
+    for words in [
+        &["enroll", "list"][..],
+        &["enroll", "list", "-o", "json"],
+        &["enroll", "revoke", "--all"],
+        &["enroll", "revoke", "--all", "-o", "json"],
+    ] {
+        let home = home();
+        let tokens = usable();
+        let fake = FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Usable { tokens });
+        let output = run(home.path(), words);
+        let said = match words {
+            ["enroll", "revoke", "--all"] => "void from now on:\n",
+            _ => "",
+        };
+        assert_eq!((code(&output), stderr(&output)), (0, said), "{words:?}");
+        if words.contains(&"json") {
+            let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(value, json, "{words:?}");
+        } else {
+            assert_eq!(stdout(&output), USABLE, "{words:?}");
+        }
+        let tokens = WhichTokens::All;
+        let asked = match words[1] {
+            "list" => Request::EnrollList,
+            _ => Request::EnrollRevoke { tokens },
+        };
+        assert_eq!(fake.request(), Some(asked));
+    }
+}
+
+#[test]
+fn without_a_usable_token_there_is_nothing_to_show_or_to_make_void() {
+    for (words, empty) in [
+        (&["enroll", "list"][..], ""),
+        (&["enroll", "revoke", "--all"], ""),
+        (&["enroll", "list", "-o", "json"], "[]\n"),
+    ] {
+        let home = home();
+        let tokens = Vec::new();
+        FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Usable { tokens });
+        let output = run(home.path(), words);
+        assert_eq!((code(&output), stdout(&output)), (0, empty), "{words:?}");
+        assert_eq!(stderr(&output).is_empty(), !empty.is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_token_that_could_not_be_made_void_is_named_and_the_others_are_void() {
+    let (first, second) = ("a1a1a1a1a1a1a1a1", "cccccccccccccccc");
+    for (words, wanted) in [(&[first][..], 0), (&[first, second], 1), (&[second], 1)] {
+        let home = home();
+        let mut tokens = usable();
+        tokens.truncate(usize::from(words.contains(&first)));
+        let fake = FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Usable { tokens });
+        let output = run(home.path(), &[&["enroll", "revoke"], words].concat());
+        assert_eq!(code(&output), wanted, "{words:?}");
+        assert_eq!(stdout(&output).contains(first), words.contains(&first));
+        assert_eq!(stderr(&output).contains(second), words.contains(&second));
+        let ids = words.iter().map(|id| TokenId::parse(id).unwrap()).collect();
+        let tokens = WhichTokens::Ids(ids);
+        assert_eq!(fake.request(), Some(Request::EnrollRevoke { tokens }));
+    }
+}
+
+#[test]
 fn a_revocation_shows_what_the_manager_did() {
     for (words, wanted) in [
         (
@@ -131,6 +258,8 @@ fn what_the_manager_refuses_is_an_error_with_its_code() {
     for words in [
         &["agents", "revoke", "007"][..],
         &["enroll", "token"],
+        &["enroll", "list"],
+        &["enroll", "revoke", "--all"],
         &["run", "firewall-drop", "--agent", "007"],
     ] {
         for (kind, wanted) in [

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use crate::ctl::options::Task;
 use crate::daemon::options::Stop;
 use crate::model::{AgentGroup, AgentId, AgentName, CommandName, InvalidSelector, Selector, span};
-use crate::wire::control::{Run, TokenWish};
+use crate::wire::control::{Run, TokenWish, WhichTokens};
+use crate::wire::enroll::{Token, TokenId};
 
 /// Every agent, the one on the manager's host included.
 const ALL: &str = "all";
@@ -20,6 +21,10 @@ have not answered yet; 1 it did not happen on some host.";
 const TOKEN_USE: &str = "\
 The token is the only line on stdout. On the host it is used with
 `ripost-agentd enroll --manager HOST:PORT --token -`, which reads it from stdin.";
+
+const VOID_EXIT_CODES: &str = "\
+Exit codes: 0 none of them can be used any more; 1 one that was named could not
+be used before, either.";
 
 pub(super) fn agents_arguments(command: Command) -> Command {
     command.subcommand(
@@ -101,6 +106,28 @@ pub(super) fn enroll_arguments(command: Command) -> Command {
         .subcommand(token_arguments(
             Command::new("token").about("Make a token with which hosts can become agents"),
         ))
+        .subcommand(Command::new("list").about("Show the tokens with which hosts may still enroll"))
+        .subcommand(void_arguments(
+            Command::new("revoke").about("Make tokens void: nobody enrolls with them any more"),
+        ))
+}
+
+fn void_arguments(command: Command) -> Command {
+    command
+        .after_help(VOID_EXIT_CODES)
+        .arg(
+            Arg::new("ids")
+                .value_name("TOKEN-ID")
+                .num_args(1..)
+                .help("A token's id, as `enroll list` shows it, or the whole token"),
+        )
+        .arg(
+            Arg::new("all")
+                .long("all")
+                .action(ArgAction::SetTrue)
+                .help("Every token"),
+        )
+        .group(ArgGroup::new("which").args(["ids", "all"]).required(true))
 }
 
 fn token_arguments(command: Command) -> Command {
@@ -151,9 +178,26 @@ fn ttl() -> Arg {
 }
 
 pub(super) fn enroll(matches: &ArgMatches) -> Result<Task, Stop> {
-    let (_, token) = matches
+    let (word, matches) = matches
         .subcommand()
         .expect("the parser requires a subcommand");
+    match word {
+        "list" => Ok(Task::EnrollList),
+        "revoke" => {
+            let ids = matches.get_many::<String>("ids");
+            let tokens = match ids {
+                Some(ids) => {
+                    WhichTokens::Ids(ids.map(|id| token_id(id)).collect::<Result<_, _>>()?)
+                }
+                None => WhichTokens::All,
+            };
+            Ok(Task::EnrollRevoke { tokens })
+        }
+        _ => token(matches),
+    }
+}
+
+fn token(token: &ArgMatches) -> Result<Task, Stop> {
     let groups = token.get_many::<AgentGroup>("group");
     let wish = TokenWish {
         id: token.get_one::<AgentId>("id").cloned(),
@@ -193,6 +237,15 @@ fn required<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) 
         .get_one::<T>(name)
         .expect("the parser requires it, or it has a default value")
         .clone()
+}
+
+/// Not read by the parser, which would quote a token that has a slip in it.
+fn token_id(text: &str) -> Result<TokenId, Stop> {
+    let whole = || Token::parse(text).map(|token| token.id);
+    TokenId::parse(text).or_else(|_| whole()).map_err(|_| {
+        let text = "error: a TOKEN-ID has 16 hexadecimal digits\n(`ripostctl enroll list` shows them; a whole token is taken, too)\n";
+        Stop::usage(text.to_owned())
+    })
 }
 
 /// An agent with a certificate, which the one on the manager's host has not.
@@ -237,8 +290,9 @@ mod tests {
     use crate::ctl::options::{Task, parse};
     use crate::daemon::exit;
     use crate::daemon::options::Stop;
-    use crate::model::{AgentGroup, AgentId, AgentName, CommandName};
-    use crate::wire::control::{Run, TokenWish};
+    use crate::model::{AgentGroup, AgentId, AgentName, CommandName, Pin};
+    use crate::wire::control::{Run, TokenWish, WhichTokens};
+    use crate::wire::enroll::{Secret, Token, TokenId};
 
     /// Words with a blank between two of them.
     fn task(line: &str) -> Result<Task, Stop> {
@@ -296,6 +350,28 @@ mod tests {
     }
 
     #[test]
+    fn tokens_are_shown_or_made_void_by_their_ids_or_all_of_them() {
+        assert_eq!(task("enroll list"), Ok(Task::EnrollList));
+        let token = Token {
+            pin: Pin::from_bytes([7; 32]),
+            id: TokenId::from_bytes([0xb2; 8]),
+            secret: Secret::from_bytes([0xfe; 16]),
+        };
+        let ids = vec![TokenId::from_bytes([0xa1; 8]), token.id];
+        let line = format!("enroll revoke a1a1a1a1a1a1a1a1 {}", token.reveal());
+        let tokens = WhichTokens::Ids(ids);
+        assert_eq!(task(&line), Ok(Task::EnrollRevoke { tokens }));
+        let tokens = WhichTokens::All;
+        assert_eq!(
+            task("enroll revoke --all"),
+            Ok(Task::EnrollRevoke { tokens })
+        );
+        let cut = &token.reveal()[1..];
+        let stop = task(&format!("enroll revoke {cut}")).unwrap_err();
+        assert!(!stop.text.contains("fefe"), "{}", stop.text);
+    }
+
+    #[test]
     fn agents_are_shown_or_one_is_shut_out() {
         assert_eq!(task("agents"), Ok(Task::Agents));
         let agent = id("7");
@@ -330,6 +406,11 @@ mod tests {
             ("enroll token --ttl 0", "no time at all"),
             ("enroll token --id 7 --uses 2", "one host"),
             ("enroll token --name web --uses 2", "one host"),
+            ("enroll revoke", "TOKEN-ID"),
+            ("enroll revoke 007", "16 hexadecimal digits"),
+            ("enroll revoke --all a1a1a1a1a1a1a1a1", "--all"),
+            ("enroll list 007", "'007'"),
+            ("enroll lst", "'list'"),
             ("agents revoke", "<ID>"),
             ("agents revoke web", "not an agent id"),
             ("agents revoke 000", "manager's own host"),

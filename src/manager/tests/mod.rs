@@ -5,4 +5,5 @@ mod delivery;
 mod enrollment;
 mod scene;
 mod sessions;
+mod tokens;
 mod updates;

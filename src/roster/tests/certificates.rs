@@ -162,6 +162,18 @@ fn only_an_agent_that_is_not_revoked_can_be() {
 }
 
 #[test]
+fn to_revoke_an_agent_again_makes_its_new_token_void() {
+    let mut roster = with_agent();
+    roster.revoke(&id(1)).unwrap();
+    issue(&mut roster, &wish(Some(1), None), 2);
+    let changes = roster.revoke(&id(1)).unwrap();
+    assert_eq!(changes, [Change::TokenGone(random(2).0)]);
+    assert!(roster.enroll(&request(random(2), "x"), NOW).is_err());
+    let again = roster.revoke(&id(1));
+    assert_eq!(again, Err(RosterError::AlreadyRevoked(id(1))));
+}
+
+#[test]
 fn what_expired_long_ago_is_forgotten() {
     let mut roster = with_agent();
     issue(&mut roster, &wish(None, None), 2);

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::model::{Pin, Selector};
 use crate::roster::{Change, EnrollError, Roster, RosterError, Standing, TokenFault};
-use crate::wire::control::TokenWish;
+use crate::wire::control::{TokenWish, WhichTokens};
 use crate::wire::enroll::{Secret, Token, TokenId};
 
 #[test]
@@ -229,4 +229,48 @@ fn a_token_renames_and_regroups_an_agent() {
     assert_eq!(enrolled.groups, [group("db")]);
     let free = self::wish(None, Some("web-1"));
     assert!(roster.issue(&free, random(3), NOW).is_ok());
+}
+
+#[test]
+fn a_token_that_is_void_enrolls_nobody_and_the_others_stay() {
+    let mut roster = Roster::new("gate");
+    let shared = TokenWish {
+        uses: 5,
+        groups: vec![group("web")],
+        ..wish(None, None)
+    };
+    issue(&mut roster, &shared, 1);
+    issue(&mut roster, &wish(Some(7), Some("web-7")), 2);
+    issue(&mut roster, &wish(None, Some("db")), 3);
+    roster.enroll(&request(random(1), "web-1"), NOW).unwrap();
+    let usable = |roster: &Roster, at| {
+        let tokens = roster.usable_tokens(at).into_iter();
+        let rows = tokens.map(|token| (token.token, token.id, token.name, token.uses));
+        rows.collect::<Vec<_>>()
+    };
+    let first = (random(1).0, None, None, 4);
+    let second = (random(2).0, Some(id(7)), Some(name("web-7")), 1);
+    let third = (random(3).0, None, Some(name("db")), 1);
+    let all = [first, second.clone(), third.clone()];
+    assert_eq!(usable(&roster, NOW), all);
+    assert_eq!(roster.usable_tokens(NOW)[0].groups, [group("web")]);
+    assert_eq!(usable(&roster, after(DAY)), [], "they have expired");
+
+    let stolen = WhichTokens::Ids(vec![random(1).0, random(9).0]);
+    let (voided, changes) = roster.void_tokens(&stolen, NOW);
+    assert_eq!((voided.len(), voided[0].token), (1, random(1).0));
+    assert_eq!(changes, [Change::TokenGone(random(1).0)]);
+    let refused = roster.enroll(&request(random(1), "evil"), NOW);
+    assert!(refused.is_err(), "{refused:?}");
+    assert_eq!(usable(&roster, NOW), [second, third]);
+    assert_eq!(roster.void_tokens(&stolen, NOW), (vec![], vec![]));
+
+    roster.enroll(&request(random(3), "x"), NOW).unwrap();
+    let (voided, _) = roster.void_tokens(&WhichTokens::All, NOW);
+    assert_eq!(voided.len(), 1, "a used one was none any more");
+    assert!(roster.enroll(&request(random(2), "x"), NOW).is_err());
+    assert_eq!(usable(&roster, NOW), []);
+    // The id is still its own, for another token.
+    let enrolled = enroll(&mut roster, &wish(Some(7), None), 4, "y");
+    assert_eq!((enrolled.id, enrolled.name), (id(7), name("web-7")));
 }
