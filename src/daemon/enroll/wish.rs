@@ -68,10 +68,10 @@ struct LowArgs {
 
 /// The word as the parser knows it.
 pub(in crate::daemon) fn command() -> clap::Command {
-    let command = clap::Command::new(VERB)
+    // The parser takes the comment on the arguments for the description.
+    LowArgs::augment_args(clap::Command::new(VERB))
         .about("Make this host an agent of a manager elsewhere")
-        .after_help(EXIT_CODES);
-    LowArgs::augment_args(command)
+        .after_help(EXIT_CODES)
 }
 
 pub(in crate::daemon) fn parse(matches: &clap::ArgMatches) -> Result<Wish, Stop> {
