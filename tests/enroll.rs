@@ -490,7 +490,7 @@ fn a_host_that_is_not_fit_is_refused_before_the_token_is_used() {
             "no home",
             |home| std::fs::remove_dir_all(&home.path).unwrap(),
             78,
-            "ripostctl init",
+            "ripostctl init --agent",
         ),
     ];
     for (case, spoil, wanted, text) in unfit {
@@ -555,6 +555,7 @@ fn a_host_that_could_not_store_its_certificate_does_not_ask_for_one() {
         let text = stderr(&output);
         assert_eq!((code(&output), stdout(&output)), (77, ""), "{text}");
         assert!(text.contains("Read-only"), "{text}");
+        assert!(text.contains("must be writable"), "{text}");
         assert!(manager.asked().is_empty(), "the token is used up");
         assert_eq!(std::fs::read_dir(home.file("etc/tls")).unwrap().count(), 0);
     }

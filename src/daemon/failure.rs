@@ -82,7 +82,9 @@ impl From<FsError> for Failure {
                 "\n(this home is in use; stop that process, or give another --home)"
             }
             (_, Some(ErrorKind::ReadOnlyFilesystem)) => "\n(the home must be writable; remount it)",
-            (_, Some(ErrorKind::PermissionDenied)) => "\n(run it as root)",
+            (_, Some(ErrorKind::PermissionDenied)) => {
+                "\n(run it as root, or as the user the home belongs to)"
+            }
             (FsError::Io { .. } | FsError::NotRegular(_), _) => "",
         };
         let mut failure = Self::chain(kind.map_or(exit::TRY_AGAIN, code), &error);

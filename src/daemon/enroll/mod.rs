@@ -23,6 +23,7 @@ use crate::daemon::exit;
 use crate::daemon::failure::Failure;
 use crate::daemon::options::Options;
 use crate::model::ServerAddress;
+use crate::sys::exe::{ExeError, Home};
 use crate::sys::fs;
 use crate::transport::dial::{DialError, Trouble};
 use crate::transport::enroll::{self, Enrolled};
@@ -61,7 +62,7 @@ async fn attempt(options: &Options, wish: &Wish) -> Result<Done, Failure> {
     place.can_take()?;
     let enrolled = enroll::enroll(&wish.manager, &token, &name)
         .await
-        .map_err(|error| not_enrolled(&error))?;
+        .map_err(not_enrolled)?;
     place.take(&enrolled)?;
     Ok(Done {
         text: place.enrolled(&enrolled, &wish.manager),
@@ -83,7 +84,14 @@ struct Place {
 
 impl Place {
     fn look(options: &Options, manager: &ServerAddress) -> Result<Self, Failure> {
-        let home = crate::sys::exe::Home::open(&options.home)?;
+        let home = Home::open(&options.home).map_err(|error| match &error {
+            ExeError::Open { path, source } if source.kind() == ErrorKind::NotFound => {
+                // A home of a manager could not be enrolled.
+                let hint = format!("(`ripostctl init --agent {}` makes it)", path.display());
+                Failure::new(exit::CONFIGURATION, format!("{error}\n{hint}"))
+            }
+            _ => Failure::from(error),
+        })?;
         let home = home.path().to_owned();
         if home.join("etc/manager.conf").exists() {
             let text = format!(
@@ -184,7 +192,7 @@ impl Place {
 
     /// Whether what the manager will give can be stored.
     fn can_take(&self) -> Result<(), Failure> {
-        Credentials::can_store(&self.tls).map_err(|error| pki_failure(&error))?;
+        Credentials::can_store(&self.tls).map_err(pki_failure)?;
         match self.old == self.new {
             true => Ok(()),
             false => fs::can_replace(&self.config).map_err(Failure::from),
@@ -195,7 +203,7 @@ impl Place {
     fn take(&self, enrolled: &Enrolled) -> Result<(), Failure> {
         let id = enrolled.credentials.agent_id();
         enrolled.credentials.store(&self.tls).map_err(|error| {
-            let why = pki_failure(&error);
+            let why = pki_failure(error);
             let text = format!(
                 "{}\n(the token is used up: when this is mended, get another with `ripostctl \
                  enroll token --id {id}` on the manager, and repeat this with it)",
@@ -266,8 +274,20 @@ impl Place {
     }
 }
 
-fn not_enrolled(error: &DialError) -> Failure {
+fn not_enrolled(error: DialError) -> Failure {
     let code = match error {
+        DialError::Pki(error) => return pki_failure(error),
+        DialError::Tls {
+            address,
+            trouble: Trouble::UnknownCa,
+        } => {
+            let text = format!(
+                "trust {address}: its certificate is not of the CA that the token is from\n\
+                 (another machine answers there, or the token is not from that manager as it is \
+                 set up now: `ripostctl enroll token` there prints one)"
+            );
+            return Failure::new(exit::NOT_PERMITTED, text);
+        }
         DialError::NoServer
         | DialError::Lookup { .. }
         | DialError::Unreachable { .. }
@@ -280,38 +300,20 @@ fn not_enrolled(error: &DialError) -> Failure {
             Denial::Version => exit::UNAVAILABLE,
             Denial::Busy | Denial::Twice => exit::TRY_AGAIN,
         },
-        DialError::Pki(error) => return pki_failure(error),
     };
-    let DialError::Tls {
-        address,
-        trouble: Trouble::UnknownCa,
-    } = error
-    else {
-        return Failure::chain(code, error);
-    };
-    let text = format!(
-        "trust {address}: its certificate is not of the CA that the token is from\n\
-         (another machine answers there, or the token is not from that manager as it is set up \
-         now: `ripostctl enroll token` there prints one)"
-    );
-    Failure::new(code, text)
+    Failure::chain(code, &error)
 }
 
-fn pki_failure(error: &PkiError) -> Failure {
+fn pki_failure(error: PkiError) -> Failure {
     let code = match error {
-        PkiError::File(error) => match error.kind() {
-            Some(ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) => {
-                exit::NOT_PERMITTED
-            }
-            Some(_) | None => exit::TRY_AGAIN,
-        },
+        PkiError::File(error) => return error.into(),
         PkiError::Sent(_) => exit::NOT_PERMITTED,
         PkiError::Unusable { .. } => exit::FAILED,
         PkiError::Make(_) | PkiError::Random(_) | PkiError::Tls(_) | PkiError::Verifier(_) => {
             exit::INTERNAL
         }
     };
-    Failure::chain(code, error)
+    Failure::chain(code, &error)
 }
 
 /// Several lines, and nothing else that a terminal would obey.
