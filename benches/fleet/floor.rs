@@ -57,10 +57,10 @@ pub fn main(tls: &Path, action: &Path) {
     let at = memchr::memmem::find(&action, id.as_bytes()).unwrap();
     let server = Rc::new(Server {
         acceptor: TlsAcceptor::from(Arc::new(config(tls))),
-        welcome: Frame::new(&greeting).unwrap().encode().unwrap(),
+        welcome: Frame::new(&greeting).unwrap().encode(),
         action: RefCell::new(action),
         id: at..at + id.len(),
-        pong: ToAgent::Pong.into_frame().unwrap().encode().unwrap().into(),
+        pong: ToAgent::Pong.into_frame().unwrap().encode().into(),
         connections: RefCell::default(),
         open: Cell::new(0),
     });

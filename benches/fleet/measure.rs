@@ -287,5 +287,5 @@ pub fn action_bytes() -> Vec<u8> {
         age_ms: 1,
         session_ms: Some(0),
     };
-    message.into_frame().unwrap().encode().unwrap()
+    message.into_frame().unwrap().encode()
 }

@@ -1,6 +1,7 @@
 //! What this host can do: looked up at start, at each reload and session, and
 //! when something changes in `active-response/bin`. No executable is run for it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +13,17 @@ use crate::model::bundled::{Bundled, Library};
 use crate::model::{Ability, Capabilities, ExeName};
 use crate::sys::exe::{ExeError, Home, Kind, RECORD};
 use crate::sys::host;
+use crate::wire::MAX_FRAME;
 
 /// The executables, below the home.
 const BIN: &str = "active-response/bin";
 
-/// No more executables than this are told of: far more than anybody has, and
-/// little enough for one message.
+/// No more executables than this are told of: far more than anybody has.
 const MAX_EXECUTABLES: usize = 2_000;
+
+/// Nor more bytes of them: what is told must fit one message, and without it
+/// nothing else leaves.
+const MAX_BYTES: usize = MAX_FRAME / 2;
 
 /// How long a folder that is being written to is left alone.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -88,16 +93,29 @@ fn look(home: &Home) -> Capabilities {
     };
     let names = names(&home.path().join(BIN));
     Capabilities {
-        executables: names
-            .into_iter()
-            .map(|name| {
-                let ability = ability(home, &name, &seen);
-                (name, ability)
-            })
-            .collect(),
+        executables: that_fit(names.into_iter().map(|name| {
+            let ability = ability(home, &name, &seen);
+            (name, ability)
+        })),
         ipv6: host::has_ipv6(),
         system: host::system(),
     }
+}
+
+/// As many as one message holds.
+fn that_fit(found: impl Iterator<Item = (ExeName, Ability)>) -> BTreeMap<ExeName, Ability> {
+    let mut room = MAX_BYTES;
+    let mut told = BTreeMap::new();
+    for (name, ability) in found {
+        let bytes = serde_json::to_vec(&(&name, &ability)).map_or(MAX_BYTES, |text| text.len());
+        let Some(left) = room.checked_sub(bytes) else {
+            log::warn!(told = told.len(); "what is to be told of active-response/bin is so long that the manager is told of the first files only");
+            break;
+        };
+        room = left;
+        told.insert(name, ability);
+    }
+    told
 }
 
 /// What bundled executables do their work with.
@@ -202,10 +220,11 @@ mod tests {
 
     use tokio::sync::{Notify, mpsc};
 
-    use super::{BACKENDS, BIN, Seen, ability, backend, look, watch};
+    use super::{BACKENDS, BIN, Seen, ability, backend, look, that_fit, watch};
     use crate::model::bundled::{BUNDLED, find};
-    use crate::model::{Ability, ExeName};
+    use crate::model::{Ability, Capabilities, ExeName};
     use crate::sys::exe::Home;
+    use crate::wire::ToManager;
 
     /// A home with an executable of this name.
     fn home(folder: &Path, name: &str) -> Home {
@@ -301,6 +320,30 @@ mod tests {
         );
         assert!(found.lacks(&name("old")).is_some());
         assert!(found.system.starts_with("Linux "));
+    }
+
+    #[test]
+    fn what_is_told_fits_a_message_however_long_names_and_gaps_are() {
+        let found = |count: usize| {
+            (0..count).map(|number| {
+                let gap = format!("open /home/{}: no such file", "\"".repeat(2_000));
+                let ability = Ability {
+                    gap: Some(gap),
+                    ..Ability::default()
+                };
+                (name(&format!("{number:0>255}")), ability)
+            })
+        };
+        assert_eq!(that_fit(found(3)).len(), 3);
+        let executables = that_fit(found(2_000));
+        assert!(executables.len() > 200, "{}", executables.len());
+        let capabilities = Box::new(Capabilities {
+            executables,
+            ..Capabilities::default()
+        });
+        let message = ToManager::Capabilities { capabilities };
+        let frame = message.to_frame().unwrap();
+        assert_eq!(ToManager::from_frame(&frame).unwrap(), message);
     }
 
     #[tokio::test]

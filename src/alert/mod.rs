@@ -26,16 +26,37 @@ pub struct Alert<'a> {
     pub body: &'a [u8],
 }
 
+/// The groups of a rule that are shown, recorded and sent to agents: far more
+/// than any rule has. A line of a mebibyte may hold nothing else, and what
+/// tells of its action, twice over, must fit a frame.
+const MAX_GROUPS: usize = 64;
+const MAX_GROUPS_BYTES: usize = 4_096;
+
 /// The rule that fired, as far as matching asks.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Rule {
     pub id: RuleId,
     pub level: Level,
-    /// The groups that are fit to be shown.
+    /// The groups that are fit to be shown; of very many, the first.
     pub groups: Vec<GroupName>,
     /// What `rules_group` is matched against: every group of the rule followed
     /// by a comma.
     pub group_text: String,
+}
+
+/// Of the groups of a rule, those that are shown.
+fn shown<'a>(groups: impl IntoIterator<Item = &'a str>) -> Vec<GroupName> {
+    let mut room = MAX_GROUPS_BYTES;
+    groups
+        .into_iter()
+        .filter_map(|group| GroupName::parse(group).ok())
+        .take(MAX_GROUPS)
+        .take_while(|group| {
+            let left = room.checked_sub(group.as_str().len());
+            room = left.unwrap_or_default();
+            left.is_some()
+        })
+        .collect()
 }
 
 /// Where the alert came from.

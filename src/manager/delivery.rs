@@ -61,13 +61,10 @@ impl Manager {
         let Some(session) = host.session.as_ref().filter(|_| host.takes_directly()) else {
             return false;
         };
-        match outgoing.frame(session.lasted()) {
-            Ok(frame) => self.delivery.send(&action.agent.id, action.id, frame),
-            Err(error) => {
-                log::error!(action:% = action.id, error:% = error; "an action cannot be written");
-                false
-            }
-        }
+        // One that fits no frame is ended when it is read from the journal.
+        outgoing
+            .frame(session.lasted())
+            .is_ok_and(|frame| self.delivery.send(&action.agent.id, action.id, frame))
     }
 
     /// Sends an agent what it is to be sent, as far as there is room.
@@ -228,7 +225,8 @@ impl Manager {
         let frame = match outgoing.frame(lasted) {
             Ok(frame) => frame,
             Err(error) => {
-                self.cannot(record, error.to_string(), now).await;
+                let why = format!("its alert and arguments cannot be sent to the host: {error}");
+                self.cannot(record, why, now).await;
                 return Attempt::Settled;
             }
         };

@@ -45,11 +45,21 @@ impl Frame {
         Self::with_body(message, Arc::default())
     }
 
+    /// Fails if it would be longer than [`MAX_FRAME`]: the other side would end
+    /// the connection, and with it whatever is behind.
     pub fn with_body<T: Serialize>(message: &T, body: Arc<[u8]>) -> Result<Self, FrameError> {
-        let header = serde_json::to_vec(message)
-            .map_err(FrameError::Json)?
-            .into();
-        Ok(Self { header, body })
+        let header = serde_json::to_vec(message).map_err(FrameError::Json)?;
+        let length = LENGTH + header.len() + body.len();
+        if length > MAX_FRAME {
+            return Err(FrameError::TooLong {
+                length,
+                limit: MAX_FRAME,
+            });
+        }
+        Ok(Self {
+            header: header.into(),
+            body,
+        })
     }
 
     /// The message of a frame that must have no body.
@@ -71,21 +81,15 @@ impl Frame {
         2 * LENGTH + self.header.len() + self.body.len()
     }
 
-    /// The bytes that travel. Fails if they would be more than [`MAX_FRAME`].
-    pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
+    /// The bytes that travel.
+    pub fn encode(&self) -> Vec<u8> {
         let length = LENGTH + self.header.len() + self.body.len();
-        if length > MAX_FRAME {
-            return Err(FrameError::TooLong {
-                length,
-                limit: MAX_FRAME,
-            });
-        }
         let mut bytes = Vec::with_capacity(LENGTH + length);
         bytes.extend(number(length));
         bytes.extend(number(self.header.len()));
         bytes.extend_from_slice(&self.header);
         bytes.extend_from_slice(&self.body);
-        Ok(bytes)
+        bytes
     }
 }
 
@@ -164,8 +168,7 @@ pub fn read(reader: &mut impl Read, limit: usize) -> Result<Option<Frame>, Frame
 
 /// Writes one frame.
 pub fn write(writer: &mut impl Write, frame: &Frame) -> Result<(), FrameError> {
-    let bytes = frame.encode()?;
-    writer.write_all(&bytes).map_err(FrameError::Io)?;
+    writer.write_all(&frame.encode()).map_err(FrameError::Io)?;
     writer.flush().map_err(FrameError::Io)
 }
 
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_two_lengths_the_header_and_the_body() {
-        let bytes = frame("a", b"\xff\0").encode().unwrap();
+        let bytes = frame("a", b"\xff\0").encode();
         assert_eq!(bytes, b"\0\0\0\x09\0\0\0\x03\"a\"\xff\0");
     }
 
@@ -223,13 +226,16 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_too_long_is_not_sent() {
+    fn what_would_be_too_long_is_no_frame() {
         let room = MAX_FRAME - 4 - frame("", b"").header.len();
-        assert!(frame("", &vec![0; room]).encode().is_ok());
-        assert!(matches!(
-            frame("", &vec![0; room + 1]).encode(),
-            Err(FrameError::TooLong { .. })
-        ));
+        for (header, body) in [("", room), ("x", room - 1)] {
+            let longest = frame(header, &vec![0; body]).encode();
+            assert!(decode(&longest, MAX_FRAME).unwrap().is_some());
+            assert!(matches!(
+                Frame::with_body(&header, vec![0; body + 1].into()),
+                Err(FrameError::TooLong { .. })
+            ));
+        }
     }
 
     #[test]
@@ -244,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_connection_may_end_between_frames_but_not_within_one() {
-        let bytes = frame("hello", b"body").encode().unwrap();
+        let bytes = frame("hello", b"body").encode();
         assert!(read(&mut [].as_slice(), MAX_FRAME).unwrap().is_none());
         for cut in 1..bytes.len() {
             let result = read(&mut &bytes[..cut], MAX_FRAME);
@@ -254,7 +260,7 @@ mod tests {
 
     #[test]
     fn reading_takes_no_byte_of_the_next_frame() {
-        let mut bytes = frame("one", b"").encode().unwrap();
+        let mut bytes = frame("one", b"").encode();
         let first = bytes.len();
         write(&mut bytes, &frame("two", b"")).unwrap();
         let mut reader = Dribble {
@@ -282,7 +288,7 @@ mod tests {
         #[test]
         fn what_is_encoded_is_decoded(text in any::<String>(), body in any::<Vec<u8>>(), rest in any::<Vec<u8>>()) {
             let sent = frame(&text, &body);
-            let mut bytes = sent.encode().unwrap();
+            let mut bytes = sent.encode();
             let length = bytes.len();
             bytes.extend(rest);
             let (received, used) = decode(&bytes, MAX_FRAME).unwrap().unwrap();
@@ -294,7 +300,7 @@ mod tests {
 
         #[test]
         fn a_prefix_is_never_taken_for_a_frame(text in any::<String>(), body in any::<Vec<u8>>(), cut in any::<proptest::sample::Index>()) {
-            let bytes = frame(&text, &body).encode().unwrap();
+            let bytes = frame(&text, &body).encode();
             let cut = cut.index(bytes.len());
             prop_assert!(decode(&bytes[..cut], MAX_FRAME).unwrap().is_none());
         }
@@ -303,7 +309,7 @@ mod tests {
         fn garbage_is_an_error_or_a_frame_within_its_bytes(bytes in any::<Vec<u8>>()) {
             if let Ok(Some((frame, used))) = decode(&bytes, MAX_FRAME) {
                 prop_assert!(used <= bytes.len());
-                prop_assert_eq!(frame.encode().unwrap(), &bytes[..used]);
+                prop_assert_eq!(frame.encode(), &bytes[..used]);
             }
         }
     }

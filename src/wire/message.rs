@@ -6,7 +6,7 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, ActionId, ActionState, Capabilities, Keys, Record};
+use crate::model::{Action, ActionId, ActionState, Capabilities, Keys, Record, RuleRef};
 use crate::wire::enroll::PublicKey;
 use crate::wire::{Frame, FrameError};
 
@@ -155,13 +155,61 @@ pub enum ToManager {
 }
 
 impl ToManager {
+    /// An update that would be too long leaves without what is not needed to
+    /// know what became of the action: without it, the action would never end
+    /// for the manager.
     pub fn to_frame(&self) -> Result<Frame, FrameError> {
-        Frame::new(self)
+        match (Frame::new(self), self) {
+            (
+                Err(FrameError::TooLong { .. }),
+                Self::Update {
+                    seq,
+                    action,
+                    record,
+                },
+            ) => Frame::new(&Self::Update {
+                seq: *seq,
+                action: Box::new(bare_action(action)),
+                record: Box::new(bare_record(record)),
+            }),
+            (frame, _) => frame,
+        }
     }
 
     pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
         frame.message()
     }
+}
+
+/// Characters of a text in an update that would be too long with all of them.
+const MAX_TEXT: usize = 4_096;
+
+fn bare_action(action: &Action) -> Action {
+    Action {
+        rule: bare_rule(action.rule.as_ref()),
+        extra_args: Vec::new(),
+        ..action.clone()
+    }
+}
+
+fn bare_record(record: &Record) -> Record {
+    Record {
+        rule: bare_rule(record.rule.as_ref()),
+        detail: record.detail.as_deref().map(shortened),
+        stderr: record.stderr.as_deref().map(shortened),
+        ..record.clone()
+    }
+}
+
+fn bare_rule(rule: Option<&RuleRef>) -> Option<RuleRef> {
+    rule.map(|rule| RuleRef {
+        groups: Vec::new(),
+        ..rule.clone()
+    })
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
 }
 
 /// What became of a revert that was asked for.
@@ -214,7 +262,7 @@ mod tests {
     use super::{Reverted, ToAgent, ToManager};
     use crate::clock::Wall;
     use crate::model::action::sample;
-    use crate::model::{Action, ActionId, ActionState, Keys, Record};
+    use crate::model::{Action, ActionId, ActionState, GroupName, Keys, Record};
     use crate::wire::enroll::PublicKey;
     use crate::wire::frame::decode;
     use crate::wire::{Frame, FrameError, MAX_FRAME};
@@ -309,10 +357,7 @@ mod tests {
     }
 
     fn carried(frame: &Frame) -> Frame {
-        decode(&frame.encode().unwrap(), MAX_FRAME)
-            .unwrap()
-            .unwrap()
-            .0
+        decode(&frame.encode(), MAX_FRAME).unwrap().unwrap().0
     }
 
     #[test]
@@ -358,6 +403,35 @@ mod tests {
             };
             assert_eq!((remaining_ms, age_ms), (Some(left), age), "{session_ms:?}");
         }
+    }
+
+    #[test]
+    fn an_update_that_would_be_too_long_tells_at_least_what_became_of_the_action() {
+        let mut action = action([1; 16], None, vec!["x".repeat(MAX_FRAME)]);
+        let group = GroupName::parse(&"g".repeat(4_096)).unwrap();
+        action.rule.as_mut().unwrap().groups = vec![group; 300];
+        let mut record = Record::new(&action, ActionState::Failed, Wall::from_millis(1_000));
+        record.detail = Some("ü".repeat(MAX_FRAME));
+        record.stderr = Some("short".to_owned());
+        let id = action.id;
+        let sent = ToManager::Update {
+            seq: 7,
+            action,
+            record: Box::new(record),
+        };
+        let frame = carried(&sent.to_frame().unwrap());
+        let Ok(ToManager::Update {
+            seq,
+            action,
+            record,
+        }) = ToManager::from_frame(&frame)
+        else {
+            panic!("it is another message");
+        };
+        assert_eq!((seq, action.id, record.action), (7, id, id));
+        assert_eq!(record.state, ActionState::Failed);
+        assert_eq!(record.detail.unwrap(), "ü".repeat(4_096));
+        assert_eq!(record.stderr.unwrap(), "short");
     }
 
     #[test]

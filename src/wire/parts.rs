@@ -157,7 +157,7 @@ mod tests {
             let last = cut.len() - 1;
             let mut whole = None;
             for (at, part) in cut.into_iter().enumerate() {
-                let bytes = Frame::new(&part).unwrap().encode().unwrap();
+                let bytes = Frame::new(&part).unwrap().encode();
                 let (frame, _) = frame::decode(&bytes, MAX_FRAME).unwrap().unwrap();
                 let received: Part = frame.message().unwrap();
                 assert_eq!(received.more, at < last);

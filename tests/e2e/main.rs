@@ -15,5 +15,6 @@ mod faults;
 mod guards;
 mod instruments;
 mod kill;
+mod long;
 mod restart;
 mod scripts;

@@ -159,7 +159,7 @@ fn hello(id: &AgentId) -> Vec<u8> {
         instance: Instance::from_bytes([7; 8]),
         host: "spare".to_owned(),
     });
-    Frame::new(&hello).unwrap().encode().unwrap()
+    Frame::new(&hello).unwrap().encode()
 }
 
 fn fleet() -> Fleet {

@@ -6,8 +6,8 @@
 use serde::de::MapAccess;
 
 use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
-use crate::alert::{Alert, NotAnAlert, Origin, Rule};
-use crate::model::{AgentId, GroupName, Level, RuleId};
+use crate::alert::{Alert, NotAnAlert, Origin, Rule, shown};
+use crate::model::{AgentId, Level, RuleId};
 
 /// The groups that 4.x takes out of `groups` into a list of their own, without
 /// their prefix: `pci_dss_10.2.4` becomes `"pci_dss":["10.2.4"]`.
@@ -143,10 +143,7 @@ impl RawRule {
         Ok(Rule {
             id,
             level: level(self.level)?,
-            groups: groups
-                .iter()
-                .filter_map(|group| GroupName::parse(group).ok())
-                .collect(),
+            groups: shown(groups),
             group_text,
         })
     }
@@ -217,6 +214,26 @@ mod tests {
             (r#""mitre":{"id":["T1110"]}"#, ""),
         ] {
             assert_eq!(group_text(rule), wanted, "{rule}");
+        }
+    }
+
+    #[test]
+    fn of_very_many_groups_the_first_are_shown_and_all_are_matched() {
+        let long = "x".repeat(1_000);
+        for (group, count, shown) in [
+            ("a", 63, 64),
+            ("a", 100_000, 64),
+            (&long, 900, 5),
+            (&long, 3, 5),
+        ] {
+            let mut groups = vec!["first"];
+            groups.extend(vec![group; count]);
+            groups.push("last");
+            let line = serde_json::json!({"rule": {"id": "1", "groups": groups}});
+            let rule = parse(line.to_string().as_bytes()).unwrap().rule;
+            assert_eq!(rule.groups.len(), shown, "{group:.3} {count}");
+            assert_eq!(rule.groups[0].as_str(), "first");
+            assert!(rule.group_text.ends_with(&format!("{group},last,")));
         }
     }
 

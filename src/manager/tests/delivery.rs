@@ -10,7 +10,7 @@ use crate::clock::{self, Wall};
 use crate::manager::host::WINDOW;
 use crate::model::ActionState;
 use crate::wire::control::{Answer, Request, Run, Which};
-use crate::wire::{ToAgent, ToManager};
+use crate::wire::{MAX_FRAME, ToAgent, ToManager};
 
 #[tokio::test]
 async fn each_place_is_meant_once() {
@@ -100,6 +100,29 @@ async fn no_more_is_on_its_way_than_the_window_and_all_of_it_arrives() {
     }
     assert_eq!(arrived.len(), count);
     assert_eq!(arrived.iter().collect::<HashSet<_>>().len(), count);
+}
+
+#[tokio::test]
+async fn what_fits_no_frame_fails_and_what_is_behind_it_arrives() {
+    let mut scene = Scene::with_agents(1);
+    let long = "x".repeat(MAX_FRAME);
+    // From the journal, and then directly.
+    scene.alert_with(1, "001", &long).await;
+    scene.alert(1, "001").await;
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    for round in 1..=2 {
+        let actions = agent.actions();
+        assert_eq!(actions.len(), 1, "{round}");
+        let actions = actions.iter().map(|action| action.id).collect();
+        scene.tell(&mut agent, ToManager::Taken { actions }).await;
+        scene.settle().await;
+        let states = scene.states();
+        let failed = states.iter().filter(|state| *state == "001 failed");
+        assert_eq!(failed.count(), round, "{states:?}");
+        scene.alert_with(1, "001", &long).await;
+        scene.alert(1, "001").await;
+        scene.settle().await;
+    }
 }
 
 #[tokio::test]

@@ -231,13 +231,22 @@ impl Scene {
 
     /// An alert of this rule, from the host of this agent.
     pub(super) async fn alert(&mut self, rule: u32, agent: &str) {
-        let line = self.line(rule, agent);
+        self.alert_with(rule, agent, "").await;
+    }
+
+    /// The same with a log line that is of no matter but for its length.
+    pub(super) async fn alert_with(&mut self, rule: u32, agent: &str, log: &str) {
+        let line = self.line_with(rule, agent, log);
         self.lines(vec![line]).await;
     }
 
     pub(super) fn line(&mut self, rule: u32, agent: &str) -> Line {
+        self.line_with(rule, agent, "")
+    }
+
+    fn line_with(&mut self, rule: u32, agent: &str, log: &str) -> Line {
         let text = format!(
-            r#"{{"timestamp":"2026-03-04T05:06:07.089+0000","rule":{{"level":10,"description":"x","id":"{rule}","groups":["sshd"]}},"agent":{{"id":"{agent}","name":"host"}},"manager":{{"name":"host"}},"id":"1.2","decoder":{{"name":"sshd"}},"data":{{"srcip":"203.0.113.9"}},"location":"x"}}"#
+            r#"{{"full_log":"{log}","timestamp":"2026-03-04T05:06:07.089+0000","rule":{{"level":10,"description":"x","id":"{rule}","groups":["sshd"]}},"agent":{{"id":"{agent}","name":"host"}},"manager":{{"name":"host"}},"id":"1.2","decoder":{{"name":"sshd"}},"data":{{"srcip":"203.0.113.9"}},"location":"x"}}"#
         );
         let line = Line {
             offset: self.offset,
