@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::transport::local::{self, LocalConnection, Peer};
 use crate::transport::{Origin, Reception};
+use crate::wire::FrameError;
 use crate::wire::hello::Daemon;
 use crate::wire::parts;
 
@@ -106,12 +107,25 @@ async fn answer(mut connection: LocalConnection, requests: &mpsc::Sender<Asked>)
                 text: format!("this daemon does not understand the request: {error}"),
             },
         };
-        for part in parts::split(answer) {
-            if connection.send(&part).await.is_err() {
-                return;
-            }
+        if tell(&mut connection, answer).await.is_err() {
+            return;
         }
     }
+}
+
+/// Answers, or says that the answer cannot be told.
+async fn tell(connection: &mut LocalConnection, answer: Answer) -> Result<(), FrameError> {
+    for part in parts::split(answer) {
+        match connection.send(&part).await {
+            Err(FrameError::TooLong { length, .. }) => {
+                let text = format!("the answer has {length} bytes, too many for one message");
+                let answer = Answer::error(ErrorKind::Unavailable, text);
+                return connection.send(&answer).await;
+            }
+            sent => sent?,
+        }
+    }
+    Ok(())
 }
 
 async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
@@ -124,4 +138,50 @@ async fn ask(request: Request, requests: &mpsc::Sender<Asked>) -> Answer {
         return stopping;
     }
     answered.await.unwrap_or(stopping)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::{Answer, Door, ErrorKind, Request, serve};
+    use crate::transport::local;
+    use crate::wire::{Daemon, Hello, MAX_FRAME};
+
+    #[tokio::test]
+    async fn an_answer_that_is_too_long_is_an_error_and_the_next_one_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sock");
+        let listener = local::bind(&path).await.unwrap();
+        let (requests, mut asked) = mpsc::channel(1);
+        let door = Door {
+            daemon: Daemon::Agentd,
+            requests,
+            agents: None,
+        };
+        let serving = tokio::spawn(serve(path.clone(), listener, door));
+        let asking = async {
+            let (mut connection, _) = local::dial(&path, &Hello::ctl()).await.unwrap();
+            for is_long in [true, false] {
+                connection.send(&Request::Status).await.unwrap();
+                let asked = asked.recv().await.unwrap();
+                let text = "x".repeat(if is_long { MAX_FRAME } else { 1 });
+                asked.answer.send(Answer::Done { text }).unwrap();
+                let frame = connection.reader.next().await.unwrap().unwrap();
+                let is_error = matches!(
+                    frame.message().unwrap(),
+                    Answer::Error {
+                        kind: ErrorKind::Unavailable,
+                        ..
+                    }
+                );
+                assert_eq!(is_error, is_long);
+            }
+        };
+        let asked = tokio::time::timeout(Duration::from_secs(30), asking).await;
+        assert!(asked.is_ok());
+        serving.abort();
+    }
 }
