@@ -398,6 +398,7 @@ fn an_enrollment_that_ended_half_way_is_ended_by_the_same_command() {
 fn what_the_manager_denies_leaves_the_host_as_it_was() {
     for (denial, wanted) in [
         (Denial::NotPermitted, 77),
+        (Denial::Token, 77),
         (Denial::Version, 69),
         (Denial::Busy, 75),
     ] {

@@ -53,7 +53,7 @@ impl Failure {
             Self::Forbidden(_) => exit::NOT_PERMITTED,
             Self::Silent { .. } | Self::Closed(_) => exit::TRY_AGAIN,
             Self::Denied { denial, .. } => match denial {
-                Denial::NotPermitted => exit::NOT_PERMITTED,
+                Denial::NotPermitted | Denial::Token => exit::NOT_PERMITTED,
                 Denial::Version => exit::UNAVAILABLE,
                 Denial::Busy | Denial::Twice => exit::TRY_AGAIN,
             },

@@ -55,13 +55,15 @@ impl EnrollError {
     /// What is said to the peer. All faults of a token read the same: who
     /// guesses learns nothing.
     pub fn for_peer(&self) -> (Denial, String) {
-        let text = match self {
-            Self::Token { name, .. } => format!(
-                "enroll {name}: the token is not valid, or not any more\n(`ripostctl enroll token` on the manager prints a new one; its log says what is wrong with this one)"
-            ),
-            Self::NameTaken { .. } | Self::Full(_) => self.to_string(),
-        };
-        (Denial::NotPermitted, text)
+        match self {
+            Self::Token { name, .. } => {
+                let text = format!(
+                    "enroll {name}: the token is not valid, or not any more\n(`ripostctl enroll token` on the manager prints a new one; its log says what is wrong with this one)"
+                );
+                (Denial::Token, text)
+            }
+            Self::NameTaken { .. } | Self::Full(_) => (Denial::NotPermitted, self.to_string()),
+        }
     }
 }
 

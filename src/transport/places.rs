@@ -144,35 +144,78 @@ impl<T> Places<T> {
 /// How many wrong tokens a source may send in a minute.
 const WRONG: u32 = 10;
 const MINUTE: Duration = Duration::from_secs(60);
-/// How many sources are remembered; those that come while all are fresh are
-/// turned away.
+/// How many sources are remembered.
 const SOURCES: usize = 4_096;
 
-/// Counts wrong tokens.
+/// Counts wrong tokens. It is a source with many of them that is kept from
+/// trying more, never one that nothing is known of: where too many sources are
+/// to be remembered, the oldest is forgotten. Whoever has thousands of networks
+/// can try more for that, but no honest host is kept out.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    wrong: HashMap<Source, (Boot, u32)>,
+    tried: HashMap<Source, Tried>,
+}
+
+#[derive(Debug)]
+struct Tried {
+    since: Boot,
+    wrong: u32,
+    /// Those of which it is not known yet whether they are wrong.
+    open: u32,
+}
+
+/// Whether a token may be tried.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Try {
+    /// [`Attempts::tried`] is to be told of the outcome.
+    Now,
+    /// Once others of its source have an outcome.
+    Later,
+    /// Too many from its source were wrong.
+    No,
 }
 
 impl Attempts {
-    /// Whether a source may try a token now.
-    pub fn may(&mut self, source: Source, now: Boot) -> bool {
-        if self.wrong.len() >= SOURCES {
-            self.wrong.retain(|_, (since, _)| since.until(now) < MINUTE);
+    /// A source wants to try a token.
+    pub fn begin(&mut self, source: Source, now: Boot) -> Try {
+        let tried = self.of(source, now);
+        if tried.wrong >= WRONG {
+            return Try::No;
         }
-        match self.wrong.get(&source) {
-            Some((since, count)) => *count < WRONG || since.until(now) >= MINUTE,
-            None => self.wrong.len() < SOURCES,
+        // Each of those that are open may prove wrong.
+        if tried.wrong + tried.open >= WRONG {
+            return Try::Later;
+        }
+        tried.open += 1;
+        Try::Now
+    }
+
+    /// What has become of a try.
+    pub fn tried(&mut self, source: Source, is_wrong: bool, now: Boot) {
+        let tried = self.of(source, now);
+        tried.open = tried.open.saturating_sub(1);
+        tried.wrong += u32::from(is_wrong);
+        if tried.wrong == 0 && tried.open == 0 {
+            self.tried.remove(&source);
         }
     }
 
-    /// A source has sent a wrong token.
-    pub fn failed(&mut self, source: Source, now: Boot) {
-        let (since, count) = self.wrong.entry(source).or_insert((now, 0));
-        if since.until(now) >= MINUTE {
-            (*since, *count) = (now, 0);
+    fn of(&mut self, source: Source, now: Boot) -> &mut Tried {
+        if !self.tried.contains_key(&source) && self.tried.len() >= SOURCES {
+            let oldest = self.tried.iter().min_by_key(|(_, tried)| tried.since);
+            if let Some(oldest) = oldest.map(|(source, _)| *source) {
+                self.tried.remove(&oldest);
+            }
         }
-        *count += 1;
+        let tried = self.tried.entry(source).or_insert(Tried {
+            since: now,
+            wrong: 0,
+            open: 0,
+        });
+        if tried.since.until(now) >= MINUTE {
+            (tried.since, tried.wrong) = (now, 0);
+        }
+        tried
     }
 }
 
@@ -181,7 +224,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use super::{Attempts, Places, Seat, Source};
+    use super::{Attempts, Places, Seat, Source, Try};
     use crate::clock::Boot;
 
     const GRACE: Duration = Duration::from_secs(1);
@@ -281,31 +324,71 @@ mod tests {
         assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
     }
 
+    fn try_wrong(attempts: &mut Attempts, from: Source, now: u64) -> Try {
+        let may = attempts.begin(from, at(now));
+        if may == Try::Now {
+            attempts.tried(from, true, at(now));
+        }
+        may
+    }
+
     #[test]
     fn ten_wrong_tokens_a_minute_are_too_many_for_their_source_alone() {
         let mut attempts = Attempts::default();
         let (bad, good) = (source("192.0.2.1"), source("192.0.2.2"));
         for _ in 0..10 {
-            assert!(attempts.may(bad, at(0)));
-            attempts.failed(bad, at(0));
+            assert_eq!(try_wrong(&mut attempts, bad, 0), Try::Now);
         }
-        assert!(!attempts.may(bad, at(59_999)));
-        assert!(attempts.may(good, at(59_999)));
-        assert!(attempts.may(bad, at(60_000)));
-        attempts.failed(bad, at(60_000));
-        assert!(attempts.may(bad, at(60_000)));
+        assert_eq!(try_wrong(&mut attempts, bad, 59_999), Try::No);
+        assert_eq!(try_wrong(&mut attempts, good, 59_999), Try::Now);
+        assert_eq!(try_wrong(&mut attempts, bad, 60_000), Try::Now);
+        assert_eq!(try_wrong(&mut attempts, bad, 60_000), Try::Now);
     }
 
     #[test]
-    fn what_is_remembered_of_wrong_tokens_is_bounded() {
+    fn no_more_are_tried_at_once_than_may_be_wrong_and_right_ones_do_not_count() {
         let mut attempts = Attempts::default();
-        for number in 0..10_000u32 {
-            let from = Source::from(IpAddr::from(number.to_be_bytes()));
-            if attempts.may(from, at(0)) {
-                attempts.failed(from, at(0));
+        let from = source("192.0.2.1");
+        let mut begin = |wanted| {
+            assert_eq!(attempts.begin(from, at(0)), wanted);
+        };
+        (0..10).for_each(|_| begin(Try::Now));
+        begin(Try::Later);
+        attempts.tried(from, false, at(0));
+        assert_eq!(attempts.begin(from, at(0)), Try::Now);
+        for _ in 0..10 {
+            assert_eq!(attempts.begin(from, at(0)), Try::Later);
+            attempts.tried(from, true, at(0));
+        }
+        assert_eq!(attempts.begin(from, at(0)), Try::No);
+        for _ in 0..1_000 {
+            let honest = source("192.0.2.2");
+            assert_eq!(attempts.begin(honest, at(0)), Try::Now);
+            attempts.tried(honest, false, at(0));
+        }
+        assert_eq!(attempts.tried.len(), 1);
+    }
+
+    #[test]
+    fn however_many_sources_send_wrong_tokens_others_may_try_theirs() {
+        let mut attempts = Attempts::default();
+        let flood = |number: u32| {
+            let network = u128::from(number) << 64;
+            Source::from(IpAddr::from((0x2001_0db8 << 96 | network).to_be_bytes()))
+        };
+        for number in 0..10_000 {
+            for _ in 0..10 {
+                assert_eq!(
+                    try_wrong(&mut attempts, flood(number), number.into()),
+                    Try::Now
+                );
             }
         }
-        assert_eq!(attempts.wrong.len(), super::SOURCES);
-        assert!(attempts.may(source("203.0.113.1"), at(60_000)));
+        assert_eq!(attempts.tried.len(), super::SOURCES);
+        assert_eq!(attempts.begin(source("203.0.113.1"), at(10_000)), Try::Now);
+        assert_eq!(attempts.begin(flood(9_999), at(10_000)), Try::No);
+        // One that was forgotten while its token was looked at.
+        attempts.tried(flood(1), true, at(10_000));
+        assert_eq!(attempts.tried.len(), super::SOURCES);
     }
 }

@@ -101,6 +101,8 @@ impl Greeting {
 pub enum Denial {
     /// This peer may not, now or later.
     NotPermitted,
+    /// Its enrollment token is none that is valid now.
+    Token,
     /// It speaks another protocol.
     Version,
     /// Not now: too many connections, or the daemon is stopping.

@@ -252,7 +252,7 @@ async fn replaced(present: &Credentials, directory: &std::path::Path) {
 fn is_refusal(error: &DialError) -> bool {
     match error {
         DialError::Denied { denial, .. } => match denial {
-            Denial::NotPermitted | Denial::Version | Denial::Twice => true,
+            Denial::NotPermitted | Denial::Token | Denial::Version | Denial::Twice => true,
             Denial::Busy => false,
         },
         DialError::Tls { .. } | DialError::Pki(_) => true,

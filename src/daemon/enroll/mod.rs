@@ -296,7 +296,7 @@ fn not_enrolled(error: DialError) -> Failure {
         | DialError::Lost { .. } => exit::UNAVAILABLE,
         DialError::Tls { .. } => exit::NOT_PERMITTED,
         DialError::Denied { denial, .. } => match denial {
-            Denial::NotPermitted => exit::NOT_PERMITTED,
+            Denial::NotPermitted | Denial::Token => exit::NOT_PERMITTED,
             Denial::Version => exit::UNAVAILABLE,
             Denial::Busy | Denial::Twice => exit::TRY_AGAIN,
         },

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::model::{Pin, Selector};
 use crate::roster::{Change, EnrollError, Roster, RosterError, Standing, TokenFault};
+use crate::wire::Denial;
 use crate::wire::control::{TokenWish, WhichTokens};
 use crate::wire::enroll::{Secret, Token, TokenId};
 
@@ -155,6 +156,7 @@ fn every_fault_of_a_token_reads_the_same_to_the_peer() {
     let used = roster.enroll(&request(random(1), "web-1"), last);
     let used = used.unwrap_err().for_peer();
     assert!(told.iter().all(|told| *told == used), "{told:?} {used:?}");
+    assert_eq!(used.0, Denial::Token);
     assert_eq!(roster.members().count(), 2);
 }
 
@@ -163,7 +165,8 @@ fn a_name_belongs_to_one_agent_and_a_token_is_not_spent_on_it() {
     let mut roster = with_agent();
     issue(&mut roster, &wish(None, None), 2);
     let taken = roster.enroll(&request(random(2), "Web-1"), NOW);
-    let (_, text) = taken.unwrap_err().for_peer();
+    let (denial, text) = taken.unwrap_err().for_peer();
+    assert_eq!(denial, Denial::NotPermitted, "its token is a good one");
     assert!(text.contains("--id 001"), "{text}");
     let host = roster.enroll(&request(random(2), "gate"), NOW);
     let (_, text) = host.unwrap_err().for_peer();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::AbortHandle;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -18,7 +19,7 @@ use super::{Counters, Desk, Enrollment, Limits, ListenError};
 use crate::clock;
 use crate::model::{AgentId, Fingerprint};
 use crate::transport::pki::{self, Authority};
-use crate::transport::places::{Attempts, Place, Places, Seat, Source};
+use crate::transport::places::{Attempts, Place, Places, Seat, Source, Try};
 use crate::transport::seldom::Seldom;
 use crate::transport::session::{Connection, Origin};
 use crate::transport::tls;
@@ -42,6 +43,8 @@ pub(super) struct Door {
     counters: Arc<Counters>,
     places: Mutex<Places<AbortHandle>>,
     attempts: Mutex<Attempts>,
+    /// A token that was tried has an outcome.
+    outcomes: Notify,
     enrolling: Semaphore,
     said: Said,
 }
@@ -114,6 +117,7 @@ impl Door {
             counters,
             places: Mutex::new(Places::new(limits.places, limits.grace)),
             attempts: Mutex::default(),
+            outcomes: Notify::new(),
             enrolling: Semaphore::new(ENROLLING),
             said: Said::default(),
         })
@@ -279,11 +283,11 @@ impl Door {
             let denial = Denial::Version;
             return Some(EnrollAnswer::Denied { denial, text });
         }
-        if !lock(&self.attempts).may(source, clock::boot()) {
-            return busy("too many wrong tokens came from this address; try again in a minute");
-        }
         let Ok(_permit) = self.enrolling.try_acquire() else {
             return busy("too many hosts enroll at this moment; try again");
+        };
+        let Some(mut attempt) = self.attempt(source).await else {
+            return busy("too many wrong tokens came from this address; try again in a minute");
         };
         let (answer, answered) = oneshot::channel();
         let enrollment = Enrollment {
@@ -294,14 +298,50 @@ impl Door {
         // A closed channel, here and below, is a manager that is stopping.
         self.desk.enrollments.send(enrollment).await.ok()?;
         let answer = answered.await.ok()?;
-        if let EnrollAnswer::Denied {
-            denial: Denial::NotPermitted,
-            ..
-        } = answer
-        {
-            lock(&self.attempts).failed(source, clock::boot());
-        }
+        attempt.is_wrong = matches!(
+            answer,
+            EnrollAnswer::Denied {
+                denial: Denial::Token,
+                ..
+            }
+        );
         Some(answer)
+    }
+
+    /// Waits until a source may try a token; `None` if it has sent too many
+    /// wrong ones.
+    async fn attempt(&self, source: Source) -> Option<Attempt<'_>> {
+        loop {
+            // Registered before looking, or an outcome in between is missed.
+            let mut outcome = pin!(self.outcomes.notified());
+            outcome.as_mut().enable();
+            match lock(&self.attempts).begin(source, clock::boot()) {
+                Try::Now => break,
+                Try::Later => {}
+                Try::No => return None,
+            }
+            outcome.await;
+        }
+        Some(Attempt {
+            door: self,
+            source,
+            is_wrong: false,
+        })
+    }
+}
+
+/// A token that is being tried, until it is known whether it is wrong. One of
+/// which that never is, since the manager is too slow, was not.
+struct Attempt<'a> {
+    door: &'a Door,
+    source: Source,
+    is_wrong: bool,
+}
+
+impl Drop for Attempt<'_> {
+    fn drop(&mut self) {
+        lock(&self.door.attempts).tried(self.source, self.is_wrong, clock::boot());
+        self.door.outcomes.notify_waiters();
     }
 }
 

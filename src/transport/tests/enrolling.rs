@@ -5,10 +5,11 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Arc, Credentials, DAY, DialError, Home, LIMITS, Manager, ServerAddress, Trouble, clock, let_in,
+    Arc, Credentials, DAY, DialError, Enrollment, Home, Manager, ServerAddress, Trouble, clock, let_in,
     trouble, with_clock,
 };
 use crate::model::{AgentGroup, AgentId, AgentName, Pin};
@@ -33,10 +34,29 @@ async fn ask(server: &ServerAddress, pin: Pin) -> Result<Enrolled, DialError> {
         .unwrap()
 }
 
+fn deny(enrollment: Enrollment, denial: Denial) {
+    let text = "so there".to_owned();
+    let denied = EnrollAnswer::Denied { denial, text };
+    enrollment.answer.send(denied).unwrap();
+}
+
+fn denial(answer: Result<Enrolled, DialError>) -> Denial {
+    match answer {
+        Err(DialError::Denied { denial, .. }) => denial,
+        other => panic!("{other:?}"),
+    }
+}
+
 impl Manager {
+    /// The next host that enrolls.
+    async fn enrollment(&mut self) -> Enrollment {
+        let next = tokio::time::timeout(super::PATIENCE, self.enrollments.recv());
+        next.await.unwrap().unwrap()
+    }
+
     /// Answers the next host that enrolls, with the certificates of `home`.
     async fn answer(&mut self, home: Option<&Home>) {
-        let enrollment = self.enrollments.recv().await.unwrap();
+        let enrollment = self.enrollment().await;
         let home = home.unwrap_or(&self.home);
         let request = enrollment.request;
         assert_eq!(request.token, TokenId::from_bytes([3; 8]));
@@ -92,17 +112,10 @@ async fn the_dates_of_the_ca_do_not_matter() {
 async fn a_denied_host_is_told_why() {
     let mut manager = Manager::start();
     let (server, pin) = (manager.server(), manager.home.authority.pin());
-    let deny = async {
-        let enrollment = manager.enrollments.recv().await.unwrap();
-        let denied = EnrollAnswer::Denied {
-            denial: Denial::NotPermitted,
-            text: "the token is used up".to_owned(),
-        };
-        enrollment.answer.send(denied).unwrap();
-    };
+    let deny = async { deny(manager.enrollment().await, Denial::Token) };
     let (refused, ()) = tokio::join!(ask(&server, pin), deny);
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("the token is used up"), "{refused}");
+    assert!(refused.contains("so there"), "{refused}");
     manager
         .counted(|counts| counts.enrollments_denied == 1)
         .await;
@@ -114,30 +127,58 @@ async fn after_ten_wrong_tokens_the_manager_is_not_even_asked() {
     let (server, pin) = (manager.server(), manager.home.authority.pin());
     let deny = async {
         for _ in 0..10 {
-            let enrollment = manager.enrollments.recv().await.unwrap();
-            let denied = EnrollAnswer::Denied {
-                denial: Denial::NotPermitted,
-                text: "no".to_owned(),
-            };
-            enrollment.answer.send(denied).unwrap();
+            deny(manager.enrollment().await, Denial::Token);
         }
     };
     let try_all = async {
         for _ in 0..10 {
-            let denied = ask(&server, pin).await.unwrap_err();
-            let DialError::Denied { denial, .. } = denied else {
-                panic!("{denied:?}");
-            };
-            assert_eq!(denial, Denial::NotPermitted);
+            assert_eq!(denial(ask(&server, pin).await), Denial::Token);
         }
-        ask(&server, pin).await.unwrap_err()
+        denial(ask(&server, pin).await)
     };
     let (last, ()) = tokio::join!(try_all, deny);
-    let DialError::Denied { denial, .. } = last else {
-        panic!("{last:?}");
-    };
-    assert_eq!(denial, Denial::Busy);
+    assert_eq!(last, Denial::Busy);
     manager.assert_empty();
+}
+
+/// Thirty hosts that ask at once from one address.
+fn thirty(manager: &Manager) -> JoinSet<Denial> {
+    let (server, pin) = (manager.server(), manager.home.authority.pin());
+    (0..30)
+        .map(|_| {
+            let server = server.clone();
+            async move { denial(ask(&server, pin).await) }
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn of_wrong_tokens_that_come_at_once_no_more_are_tried_than_one_after_another() {
+    let mut manager = Manager::start();
+    let hosts = thirty(&manager);
+    let mut asked = Vec::new();
+    for _ in 0..10 {
+        asked.push(manager.enrollment().await);
+    }
+    for enrollment in asked {
+        deny(enrollment, Denial::Token);
+    }
+    let told = hosts.join_all().await;
+    let wrong = told.iter().filter(|denial| **denial == Denial::Token);
+    assert_eq!(wrong.count(), 10, "{told:?}");
+    assert!(told.contains(&Denial::Busy));
+    manager.assert_empty();
+}
+
+#[tokio::test]
+async fn hosts_that_are_refused_for_another_fault_have_sent_no_wrong_token() {
+    let mut manager = Manager::start();
+    let hosts = thirty(&manager);
+    for _ in 0..30 {
+        deny(manager.enrollment().await, Denial::NotPermitted);
+    }
+    let told = hosts.join_all().await;
+    assert_eq!(told, [Denial::NotPermitted; 30]);
 }
 
 #[tokio::test]
