@@ -117,12 +117,14 @@ async fn apply(
     };
     // A manager that has ended answers by dropping `done`.
     drop(steer.send(order).await);
-    match outcome.await {
+    let problem = match outcome.await {
         Ok(Ok(())) => {
-            network.replace(next);
-            Ok(())
+            network.replace(next).await;
+            return Ok(());
         }
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err("the manager is stopping".to_owned()),
-    }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the manager is stopping".to_owned(),
+    };
+    network.give_up(next).await;
+    Err(problem)
 }

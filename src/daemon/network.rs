@@ -8,7 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::config::AgentsConfig;
 use crate::daemon::failure::Failure;
-use crate::manager::{Fleet, Senders};
+use crate::manager::{Fleet, Senders, Steer};
 use crate::transport::listener::{Desk, Listener, Running};
 use crate::transport::pki::Authority;
 
@@ -91,7 +91,7 @@ impl Network {
 
     /// Puts what was prepared in the place of the present. Agents that are
     /// connected to another port than before dial again.
-    pub(super) fn replace(&mut self, next: Next) {
+    pub(super) async fn replace(&mut self, next: Next) {
         let before = match next.0 {
             None => self.door.take(),
             Some(Change::Open(door)) => self.door.replace(door),
@@ -102,8 +102,23 @@ impl Network {
                 None
             }
         };
-        if let Some(before) = before {
-            before.running.stop();
+        self.close(before).await;
+    }
+
+    /// Gives up what was prepared. An agent may have found it already.
+    pub(super) async fn give_up(&self, next: Next) {
+        if let Some(Change::Open(door)) = next.0 {
+            self.close(Some(door)).await;
+        }
+    }
+
+    /// Closes a port. Its sessions end with their thread, which is over before
+    /// the manager looks.
+    async fn close(&self, door: Option<Door>) {
+        if let Some(door) = door {
+            door.running.stop();
+            // A manager that has ended has no sessions.
+            let _ = self.senders.steer.send(Steer::Closed).await;
         }
     }
 

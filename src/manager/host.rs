@@ -217,6 +217,11 @@ impl Session {
         self.began.until(clock::boot())
     }
 
+    /// Whether its other end is there no more.
+    pub(super) fn is_over(&self) -> bool {
+        self.outgoing.is_closed()
+    }
+
     /// Hands a frame over, or gives it back if there is no room.
     pub(super) fn send(&self, frame: Frame) -> Result<(), Frame> {
         self.outgoing

@@ -40,6 +40,8 @@ pub enum Steer {
         fleet: Option<Fleet>,
         done: oneshot::Sender<Result<(), SourceError>>,
     },
+    /// A port is closed, and with it sessions that could not report their end.
+    Closed,
     Stop,
 }
 

@@ -315,6 +315,7 @@ impl Manager {
                     self.fleet = fleet;
                 }
             }
+            Event::Steer(Steer::Closed) => self.end_closed().await,
             Event::Steer(Steer::Stop) => {}
             Event::Source(index, event) => self.source_event(index, event).await,
             Event::MoreLines => self.next_part().await,

@@ -256,6 +256,22 @@ impl Manager {
         }
     }
 
+    /// Ends the sessions that went with their port. Otherwise what is decided on
+    /// would be sent to nobody until their agents are back.
+    pub(super) async fn end_closed(&mut self) {
+        let hosts = &self.delivery.hosts;
+        let is_over = |agent| {
+            let session = hosts.get(agent).and_then(|host| host.session.as_ref());
+            session.is_some_and(Session::is_over)
+        };
+        let sessions = self.delivery.sessions.iter();
+        let over = sessions.filter(|(_, agent)| is_over(*agent));
+        let over: Vec<_> = over.map(|(number, _)| *number).collect();
+        for number in over {
+            self.gone(number).await;
+        }
+    }
+
     /// A session is over.
     pub(super) async fn gone(&mut self, number: u64) {
         let Some(agent) = self.delivery.sessions.get(&number).cloned() else {

@@ -18,6 +18,7 @@ mod identity;
 mod locations;
 mod offline;
 mod packets;
+mod reload;
 mod scene;
 mod steering;
 mod storms;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::scene::{Coming, LIFETIME, Played, Scene, admitted, answered, denied, played};
 use crate::clock::Wall;
 use crate::clock::simulated::Clock;
+use crate::manager::{Event, Steer};
 use crate::model::{ActionState, AgentId};
 use crate::transport::Admission;
 use crate::wire::control::{Answer, Request};
@@ -69,6 +70,23 @@ async fn the_end_of_the_first_session_lets_the_second_in_at_once() {
     let second = scene.arrive(other(1)).await;
     scene.manager.gone(first.session).await;
     played(1, admitted(second).await);
+}
+
+#[tokio::test]
+async fn sessions_that_went_with_their_port_are_over_and_others_are_not() {
+    let mut scene = Scene::with_agents(2);
+    let first = scene.connect(Coming::agent(1)).await;
+    let mut second = scene.connect(Coming::agent(2)).await;
+    drop(first);
+    scene.manager.handle(Event::Steer(Steer::Closed)).await;
+    let connected = |id| scene.manager.delivery.is_connected(&id);
+    let agent = |number| AgentId::from_number(number).unwrap();
+    assert_eq!([1, 2].map(agent).map(connected), [false, true]);
+    assert!(!second.is_closed());
+    scene.alert(1, "001").await;
+    assert_eq!(scene.states(), ["001 queued"]);
+    let mut first = scene.connect(other(1)).await;
+    assert_eq!(first.actions().len(), 1);
 }
 
 #[tokio::test]
