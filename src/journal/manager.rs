@@ -96,8 +96,10 @@ pub enum Op {
         alert: i64,
         record: Box<Record>,
     },
-    /// A state change, which only the action's own agent can make.
-    Record(Box<Record>),
+    /// A state change, which only the action's own agent can make. History goes
+    /// by when it was `heard` of: the record has the time of the agent's clock,
+    /// which may show any year.
+    Record { record: Box<Record>, heard: Wall },
     /// An action that still has to be sent, with its end told in another boot.
     Retold(Box<Dispatch>),
     /// The agent has journalled it. Does nothing about an action of another one.
@@ -208,7 +210,7 @@ impl Schema for ManagerSchema {
                     json(dispatch),
                     json(record)
                 ]),
-            Op::Record(record) => transaction
+            Op::Record { record, heard } => transaction
                 .prepare_cached(
                     "INSERT INTO actions VALUES (?1, ?2, 0, ?3, ?4, 0, 0, 0, NULL, NULL, ?5)
                      ON CONFLICT (id) DO UPDATE SET time_ms = ?3, live = ?4, queued = 0,
@@ -217,7 +219,7 @@ impl Schema for ManagerSchema {
                 .execute(params![
                     record.action.to_string(),
                     record.agent.id.number(),
-                    record.time.millis(),
+                    heard.millis(),
                     !record.state.is_final(),
                     json(record)
                 ]),

@@ -450,7 +450,10 @@ fn alert(number: u8) -> ManagerOp {
 }
 
 fn state(number: u8, state: ActionState) -> ManagerOp {
-    ManagerOp::Record(Box::new(Record::new(&action(number), state, NOW.wall)))
+    ManagerOp::Record {
+        record: Box::new(Record::new(&action(number), state, NOW.wall)),
+        heard: NOW.wall,
+    }
 }
 
 fn taken(number: u8) -> ManagerOp {
@@ -583,7 +586,10 @@ async fn nobody_changes_the_action_of_another_agent() {
     let mut foreign = Record::new(&action(1), ActionState::Reverted, NOW.wall);
     foreign.agent.id = AgentId::parse("7").unwrap();
     let ops = vec![
-        ManagerOp::Record(Box::new(foreign)),
+        ManagerOp::Record {
+            record: Box::new(foreign),
+            heard: NOW.wall,
+        },
         ManagerOp::Taken {
             agent: AgentId::parse("7").unwrap(),
             action: action(1).id,

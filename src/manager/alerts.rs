@@ -306,7 +306,10 @@ impl Manager {
             let mut record = Record::new(&dispatch.action, state, now.wall);
             record.keys = cause.target.as_ref().map(Target::keys);
             record.detail = Some(detail);
-            plan.ops.push(Op::Record(Box::new(record.clone())));
+            plan.ops.push(Op::Record {
+                record: Box::new(record.clone()),
+                heard: now.wall,
+            });
             plan.records.push(record);
             return;
         }
@@ -356,7 +359,7 @@ fn dispatched(ops: &[Op]) -> Vec<AgentId> {
         Op::Checkpoint { .. }
         | Op::Awaited { .. }
         | Op::Alert { .. }
-        | Op::Record(_)
+        | Op::Record { .. }
         | Op::Retold(_)
         | Op::Taken { .. }
         | Op::Revert { .. }

@@ -56,7 +56,7 @@ impl Fresh {
         self.forget_written();
         for op in ops {
             let id = match op {
-                Op::Dispatch { record, .. } | Op::Record(record) => record.action,
+                Op::Dispatch { record, .. } | Op::Record { record, .. } => record.action,
                 Op::Checkpoint { .. }
                 | Op::Awaited { .. }
                 | Op::Alert { .. }
@@ -106,6 +106,12 @@ mod tests {
     }
 
     fn fresh_id(record: &Record) -> (crate::model::ActionId, Op) {
-        (record.action, Op::Record(Box::new(record.clone())))
+        (
+            record.action,
+            Op::Record {
+                record: Box::new(record.clone()),
+                heard: record.time,
+            },
+        )
     }
 }

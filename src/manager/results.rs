@@ -167,7 +167,10 @@ impl Manager {
         // Its line may be read again before the journal can tell of it: an agent
         // that had it from a manager that was killed tells what became of it.
         self.fresh.insert(record.action, record.agent.id.clone());
-        ops.push(Op::Record(Box::new(record.clone())));
+        ops.push(Op::Record {
+            record: Box::new(record.clone()),
+            heard: clock::wall(),
+        });
         self.push(Unwritten {
             agents: vec![record.agent.id.clone()],
             record: Some(Box::new(record)),

@@ -435,6 +435,29 @@ mod tests {
     }
 
     #[test]
+    fn a_moment_that_no_clock_shows_is_an_error() {
+        let action = action([1; 16], None, Vec::new());
+        let record = Record::new(&action, ActionState::Failed, Wall::from_millis(0));
+        let message = ToManager::Update {
+            seq: 1,
+            action,
+            record: Box::new(record),
+        };
+        let mut value = serde_json::to_value(message).unwrap();
+        for (time, is_one) in [
+            ("9999-12-31T23:59:60Z", true),
+            ("0000-01-01T00:00:00+23:59", true),
+            ("-0001-01-01T00:00:00Z", false),
+            ("10000-01-01T00:00:00Z", false),
+            ("", false),
+        ] {
+            value["update"]["record"]["time"] = time.into();
+            let read = ToManager::from_frame(&Frame::new(&value).unwrap());
+            assert_eq!(read.is_ok(), is_one, "{time}: {read:?}");
+        }
+    }
+
+    #[test]
     fn only_an_action_has_a_body() {
         let frame = Frame::with_body(&ToAgent::Ping, b"x".as_slice().into()).unwrap();
         assert!(matches!(

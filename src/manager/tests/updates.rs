@@ -1,9 +1,12 @@
 //! What agents report.
 
+use std::time::Duration;
+
 use super::scene::{Coming, Scene, checkpoint, update};
-use crate::journal::manager::{ManagerReader, Position};
+use crate::clock::{self, Wall};
+use crate::journal::manager::{ManagerReader, Op, Position};
 use crate::model::action::sample;
-use crate::model::{Action, ActionState, AgentId};
+use crate::model::{Action, ActionId, ActionState, AgentId, Record};
 use crate::wire::control::{Answer, Request, Which};
 use crate::wire::message::Reverted;
 use crate::wire::{ToAgent, ToManager};
@@ -215,4 +218,50 @@ async fn what_an_agent_tells_of_is_not_decided_on_again_when_its_line_is_read_ag
     scene.settle().await;
     assert_eq!(scene.states(), ["001 applied"]);
     assert_eq!(agent.actions(), []);
+}
+
+#[tokio::test]
+async fn whatever_a_hosts_clock_shows_history_goes_by_when_it_was_heard_of() {
+    let mut scene = Scene::new();
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    let last = i64::MAX;
+    let moments = [0, last, i64::MIN, clock::wall().millis(), last, -1];
+    for (number, millis) in (1..).zip(moments) {
+        let action = sample::action(number, "firewall-drop", None);
+        let time = Wall::from_millis(millis);
+        let mut record = Record::new(&action, ActionState::Failed, time);
+        (record.since, record.until) = (Some(time), Some(time));
+        let message = ToManager::Update {
+            seq: number.into(),
+            action: Box::new(action),
+            record: Box::new(record),
+        };
+        let frame = message.to_frame().unwrap();
+        let told = ToManager::from_frame(&frame).unwrap();
+        scene.tell(&mut agent, told).await;
+        scene.settle().await;
+    }
+    assert_eq!(scene.states(), ["000 failed"; 6]);
+    let mut scene = scene.restarted().await;
+    let newest = async |scene: &mut Scene, limit| {
+        let answer = scene.ask(Request::History { limit }).await;
+        let Answer::Records { records } = answer.await.unwrap() else {
+            panic!("no records");
+        };
+        let ids = records.iter().map(|record| record.action.to_string());
+        ids.collect::<Vec<_>>()
+    };
+    let wanted = [6, 5, 4].map(|number| ActionId::from_bytes([number; 16]).to_string());
+    assert_eq!(newest(&mut scene, 3).await, wanted);
+
+    let day = Duration::from_secs(86_400);
+    for (before, left) in [(clock::wall().minus(day), 6), (clock::wall().plus(day), 0)] {
+        scene
+            .manager
+            .journal
+            .write(vec![Op::Prune { before }])
+            .await;
+        scene.settle().await;
+        assert_eq!(newest(&mut scene, 9).await.len(), left);
+    }
 }
