@@ -20,6 +20,7 @@ mod offline;
 mod packets;
 mod reload;
 mod scene;
+mod starved;
 mod steering;
 mod storms;
 mod wire;
