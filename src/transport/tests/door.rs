@@ -5,8 +5,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::{
-    Arc, DialError, Dialler, Duration, Home, Limits, Manager, Origin, PATIENCE, ServerAddress,
-    clock, dial, hello, journal, let_in,
+    Arc, DialError, Dialler, Duration, Home, Limits, Manager, Origin, ServerAddress, clock, dial,
+    hello, journal, let_in, soon,
 };
 use crate::transport::{dial as dialling, tls};
 use crate::wire::{
@@ -42,16 +42,16 @@ async fn frames_go_both_ways_and_closing_ends_the_session_on_both_sides() {
     let (mut dialled, outgoing) = let_in(&mut manager, &credentials).await;
     let connection = &mut dialled.connection;
     connection.send(&ToManager::Ping).await.unwrap();
-    let pong = connection.reader.next().await.unwrap().unwrap();
+    let pong = soon(connection.reader.next()).await.unwrap().unwrap();
     assert_eq!(ToAgent::from_frame(pong).unwrap(), ToAgent::Pong);
     let body: Arc<[u8]> = vec![b'x'; 1024 * 1024].into();
     let long = Frame::with_body(&"long", body).unwrap();
     outgoing.send(long.clone()).await.unwrap();
-    assert_eq!(connection.reader.next().await.unwrap(), Some(long));
+    assert_eq!(soon(connection.reader.next()).await.unwrap(), Some(long));
     drop(outgoing);
-    assert_eq!(connection.reader.next().await.unwrap(), None);
-    let gone = tokio::time::timeout(PATIENCE, manager.reports.recv()).await;
-    assert!(matches!(gone, Ok(Some(super::Report::Gone(1)))), "{gone:?}");
+    assert_eq!(soon(connection.reader.next()).await.unwrap(), None);
+    let gone = soon(manager.reports.recv()).await;
+    assert!(matches!(gone, Some(super::Report::Gone(1))), "{gone:?}");
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn an_agent_that_the_manager_denies_is_told_why() {
     let credentials = manager.home.credentials();
     let server = manager.server();
     let deny = async {
-        let arrival = manager.arrivals.recv().await.unwrap();
+        let arrival = soon(manager.arrivals.recv()).await.unwrap();
         let denied = super::Admission::Denied {
             denial: Denial::Twice,
             text: "two hosts".to_owned(),
@@ -93,9 +93,10 @@ async fn a_hello_that_is_not_one_of_a_remote_agent_is_denied_at_the_door() {
     ];
     let config = Arc::new(tls::session_client(&credentials).unwrap());
     for (hello, expected) in cases {
-        let mut connection = dialling::connect(manager.address(), &config).await.unwrap();
+        let connecting = dialling::connect(manager.address(), &config);
+        let mut connection = soon(connecting).await.unwrap();
         connection.send(&hello).await.unwrap();
-        let greeting = connection.reader.next().await.unwrap().unwrap();
+        let greeting = soon(connection.reader.next()).await.unwrap().unwrap();
         let Ok(Greeting::Denied { denial, .. }) = greeting.message() else {
             panic!("{greeting:?}");
         };
@@ -115,7 +116,7 @@ async fn the_manager_that_worked_last_is_dialled_first() {
     let mut dialler = Dialler::new(servers, &credentials).unwrap();
     let said = hello();
     for session in [1, 2] {
-        let (dialled, _) = tokio::join!(dialler.dial(&said), manager.welcome(session));
+        let (dialled, _) = tokio::join!(soon(dialler.dial(&said)), manager.welcome(session));
         assert_eq!(dialled.unwrap().address, manager.address());
     }
     // What is counted before this is all there will be.
@@ -144,7 +145,7 @@ async fn of_several_failures_the_most_telling_is_told() {
         [closed, foreign.server()],
     ] {
         let mut dialler = Dialler::new(servers.to_vec(), &credentials).unwrap();
-        let refused = dialler.dial(&hello()).await.unwrap_err();
+        let refused = soon(dialler.dial(&hello())).await.unwrap_err();
         assert!(matches!(refused, DialError::Tls { .. }), "{refused:?}");
     }
 }
@@ -154,9 +155,8 @@ async fn raw(manager: &Manager, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(manager.address()).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
     // A reset is an end, too.
-    let _ = read.await.unwrap();
+    let _ = soon(stream.read_to_end(&mut answer)).await;
     answer
 }
 
@@ -213,14 +213,13 @@ async fn tls_1_2_is_refused_by_its_version() {
 /// Connects with `config`, says hello and waits for the end.
 async fn knock(manager: &Manager, config: ClientConfig) -> DialError {
     let address = manager.address();
-    let mut connection = match dialling::connect(address, &Arc::new(config)).await {
+    let mut connection = match soon(dialling::connect(address, &Arc::new(config))).await {
         Ok(connection) => connection,
         Err(error) => return error,
     };
     // The refusal may be there before the hello is.
     let _ = connection.send(&Hello::Agent(hello())).await;
-    let answer = tokio::time::timeout(PATIENCE, connection.reader.next());
-    match answer.await.unwrap() {
+    match soon(connection.reader.next()).await {
         Ok(None) => DialError::Closed { address },
         Ok(Some(frame)) => panic!("{frame:?}"),
         Err(error) => DialError::frame(address, error),
@@ -263,15 +262,16 @@ async fn a_length_beyond_that_of_a_hello_ends_the_connection_at_once() {
     for config in [tls::session_client(&credentials).unwrap(), enrolling] {
         let config = Arc::new(config);
         for length in [u32::MAX, 16 * 1024 + 1] {
-            let mut connection = dialling::connect(manager.address(), &config).await.unwrap();
+            let connecting = dialling::connect(manager.address(), &config);
+            let mut connection = soon(connecting).await.unwrap();
             connection
                 .writer
                 .write_all(&length.to_be_bytes())
                 .await
                 .unwrap();
             connection.writer.flush().await.unwrap();
-            let ended = tokio::time::timeout(PATIENCE, connection.reader.next());
-            assert!(!matches!(ended.await.unwrap(), Ok(Some(_))));
+            let ended = soon(connection.reader.next()).await;
+            assert!(!matches!(ended, Ok(Some(_))));
         }
     }
     manager
@@ -317,9 +317,7 @@ async fn a_slow_drip_and_a_silent_peer_meet_the_one_deadline() {
         let ended = connection.reader.next().await;
         assert!(!matches!(ended, Ok(Some(_))));
     };
-    tokio::time::timeout(PATIENCE, async { tokio::join!(drip, silent) })
-        .await
-        .unwrap();
+    soon(async { tokio::join!(drip, silent) }).await;
     assert!(start.until(clock::boot()) >= HASTY.deadline);
     assert_eq!(manager.counts().handshakes_dropped, 2);
     manager.assert_empty();
@@ -337,7 +335,7 @@ async fn a_session_is_not_held_to_the_deadline_of_the_door() {
         .await;
     drop(late);
     dialled.connection.send(&ToManager::Ping).await.unwrap();
-    let pong = dialled.connection.reader.next().await.unwrap();
+    let pong = soon(dialled.connection.reader.next()).await.unwrap();
     assert!(pong.is_some());
 }
 
@@ -347,9 +345,9 @@ async fn something_that_answers_without_tls_is_no_manager() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = ServerAddress::parse(&listener.local_addr().unwrap().to_string()).unwrap();
     let answer = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
+        let (mut stream, _) = soon(listener.accept()).await.unwrap();
         stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n").await.unwrap();
-        FrameReader::new(stream).next().await
+        soon(FrameReader::new(stream).next()).await
     };
     let credentials = home.credentials();
     let (dialled, _) = tokio::join!(dial(server, &credentials), answer);

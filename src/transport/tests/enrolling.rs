@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Arc, Credentials, DAY, DialError, Enrollment, Home, Manager, ServerAddress, Trouble, clock, let_in,
-    trouble, with_clock,
+    Arc, Credentials, DAY, DialError, Enrollment, Home, LIMITS, Manager, ServerAddress, Trouble,
+    clock, let_in, soon, trouble, with_clock,
 };
 use crate::model::{AgentGroup, AgentId, AgentName, Pin};
 use crate::transport::enroll::{Enrolled, enroll};
@@ -29,9 +29,7 @@ fn token(pin: Pin) -> Token {
 
 async fn ask(server: &ServerAddress, pin: Pin) -> Result<Enrolled, DialError> {
     let name = AgentName::parse("web-7").unwrap();
-    tokio::time::timeout(super::PATIENCE, enroll(server, &token(pin), &name))
-        .await
-        .unwrap()
+    soon(enroll(server, &token(pin), &name)).await
 }
 
 fn deny(enrollment: Enrollment, denial: Denial) {
@@ -50,8 +48,7 @@ fn denial(answer: Result<Enrolled, DialError>) -> Denial {
 impl Manager {
     /// The next host that enrolls.
     async fn enrollment(&mut self) -> Enrollment {
-        let next = tokio::time::timeout(super::PATIENCE, self.enrollments.recv());
-        next.await.unwrap().unwrap()
+        soon(self.enrollments.recv()).await.unwrap()
     }
 
     /// Answers the next host that enrolls, with the certificates of `home`.
@@ -230,7 +227,7 @@ async fn the_pinned_ca_behind_a_foreign_certificate_does_not_get_the_secret() {
         let (server, task) = listen(shown).await;
         let refused = ask(&server, home.authority.pin()).await.unwrap_err();
         assert_eq!(trouble(refused), expected);
-        assert_eq!(task.await.unwrap(), b"");
+        assert_eq!(soon(task).await.unwrap(), b"");
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{Duration, Limits, Manager, clock, let_in};
+use super::{Duration, Limits, Manager, clock, let_in, soon};
 
 /// A connection from another address than the agents'. On loopback all of
 /// 127.0.0.0/8 is there.
@@ -52,12 +52,13 @@ async fn a_handshake_in_the_way_is_ended_and_a_session_is_not() {
         .counted(|counts| counts.handshakes_dropped == 1)
         .await;
     let mut end = [0; 1];
-    held.readable().await.unwrap();
+    soon(held.readable()).await.unwrap();
     assert!(matches!(held.try_read(&mut end), Ok(0) | Err(_)));
     first
         .connection
         .send(&crate::wire::ToManager::Ping)
         .await
         .unwrap();
-    assert!(first.connection.reader.next().await.unwrap().is_some());
+    let pong = soon(first.connection.reader.next()).await.unwrap();
+    assert!(pong.is_some());
 }

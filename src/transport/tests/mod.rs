@@ -26,6 +26,12 @@ use crate::wire::{AgentHello, Frame, PROTOCOL};
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What must come soon, or the test fails rather than hang.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    let waited = tokio::time::timeout(PATIENCE, future);
+    waited.await.expect("it does not come")
+}
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn journal() -> JournalId {
@@ -157,8 +163,7 @@ impl Manager {
 
     /// Lets the next agent in; keep what is returned, or the session ends.
     async fn welcome(&mut self, session: u64) -> (AgentHello, Origin, mpsc::Sender<Frame>) {
-        let arrival = tokio::time::timeout(PATIENCE, self.arrivals.recv());
-        let arrival = arrival.await.unwrap().unwrap();
+        let arrival = soon(self.arrivals.recv()).await.unwrap();
         let (outgoing, receiver) = mpsc::channel(4);
         let welcome = Admission::Welcome {
             session,
@@ -190,9 +195,7 @@ fn hello() -> AgentHello {
 
 async fn dial(server: ServerAddress, credentials: &Credentials) -> Result<Dialled, DialError> {
     let mut dialler = Dialler::new(vec![server], credentials).unwrap();
-    tokio::time::timeout(PATIENCE, dialler.dial(&hello()))
-        .await
-        .unwrap()
+    soon(dialler.dial(&hello())).await
 }
 
 /// Dials, is let in, and hands back both ends.

@@ -7,7 +7,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Arc, Credentials, DAY, Duration, Home, Manager, ServerAddress, Trouble, clock, dial, let_in,
-    trouble,
+    soon, trouble,
 };
 use crate::transport::{dial as dialling, tls};
 use crate::wire::{FrameError, Hello};
@@ -28,10 +28,11 @@ async fn an_agent_of_another_ca_is_not_let_in() {
     let mut config = tls::session_client(&manager.home.credentials()).unwrap();
     config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(foreign.certified()));
     let address = manager.address();
-    let mut connection = dialling::connect(address, &Arc::new(config)).await.unwrap();
+    let config = Arc::new(config);
+    let mut connection = soon(dialling::connect(address, &config)).await.unwrap();
     // The refusal may be there before the hello is.
     let _ = connection.send(&Hello::Agent(super::hello())).await;
-    let Err(FrameError::Io(error)) = connection.reader.next().await else {
+    let Err(FrameError::Io(error)) = soon(connection.reader.next()).await else {
         panic!("it was answered");
     };
     let alert = error.get_ref().unwrap().downcast_ref().unwrap();
@@ -112,10 +113,8 @@ async fn a_new_certificate_of_the_manager_counts_without_a_restart() {
             .await
             .unwrap();
         let connector = tokio_rustls::TlsConnector::from(Arc::clone(&config));
-        let stream = connector
-            .connect(tls::manager_name(), stream)
-            .await
-            .unwrap();
+        let connecting = connector.connect(tls::manager_name(), stream);
+        let stream = soon(connecting).await.unwrap();
         stream.get_ref().1.peer_certificates().unwrap()[0]
             .clone()
             .into_owned()
@@ -152,5 +151,5 @@ async fn an_agent_that_poses_as_the_manager_is_refused_by_agents() {
     let (server, task) = impostor(&home.credentials()).await;
     let refused = dial(server, &home.credentials()).await.unwrap_err();
     assert_eq!(trouble(refused), Trouble::NotAManager);
-    task.await.unwrap();
+    soon(task).await.unwrap();
 }
