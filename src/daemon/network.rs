@@ -85,7 +85,12 @@ impl Network {
                 config: config.clone(),
                 fleet: Fleet::new(config, Arc::clone(&door.authority), door.running.counters()),
             }))),
-            Some(_) | None => Ok(Next(Some(Change::Open(self.open_door(config)?)))),
+            Some(door) => {
+                let opened = self.open_door(config);
+                let opened = opened.map_err(|failure| in_the_way(failure, door, config))?;
+                Ok(Next(Some(Change::Open(opened))))
+            }
+            None => Ok(Next(Some(Change::Open(self.open_door(config)?)))),
         }
     }
 
@@ -156,6 +161,20 @@ impl Door {
     }
 }
 
+/// Says what else may keep a port from being opened: the present one is not
+/// closed before, since a reload that fails changes nothing.
+fn in_the_way(failure: Failure, door: &Door, config: &AgentsConfig) -> Failure {
+    let present = door.running.address();
+    if present.port() != config.listen.port() {
+        return failure;
+    }
+    let problem = failure.text.lines().next().unwrap_or_default();
+    let text = format!(
+        "{problem}\n(this manager listens on {present} itself: for another address of the same port restart it)"
+    );
+    Failure::new(failure.code, text)
+}
+
 /// What takes the place of the present door.
 #[derive(Debug)]
 pub(super) struct Next(Option<Change>);
@@ -191,6 +210,24 @@ mod tests {
     use crate::manager::Inbox;
 
     const DAY: Duration = Duration::from_secs(86_400);
+
+    #[tokio::test]
+    async fn another_address_of_the_same_port_needs_a_restart_and_changes_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join("etc")).unwrap();
+        let (_inbox, senders) = Inbox::new();
+        let listen = |text: String| AgentsConfig {
+            listen: text.parse().unwrap(),
+            ..AgentsConfig::default()
+        };
+        let config = listen("127.0.0.1:0".to_owned());
+        let network = Network::open(Some(&config), home.path(), &senders).unwrap();
+        let present = network.door.as_ref().unwrap().running.address();
+        let wider = listen(format!("0.0.0.0:{}", present.port()));
+        let failure = network.prepare(Some(&wider)).unwrap_err();
+        assert!(failure.text.contains("restart it"), "{}", failure.text);
+        std::net::TcpStream::connect(present).unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_clock_that_is_set_right_is_noticed_within_a_minute() {
