@@ -161,7 +161,8 @@ impl Manager {
             self.delivery.is_hungry(agent);
             return;
         }
-        let limit = WINDOW + under_way;
+        let room = if self.delivery.has_room() { WINDOW } else { 1 };
+        let limit = room + under_way;
         let rows = match self.reader.waiting(agent, limit) {
             Ok(rows) => rows,
             Err(error) => {
@@ -175,7 +176,11 @@ impl Manager {
             match self.send_row(agent, row, &mut alerts).await {
                 Attempt::Settled => {}
                 Attempt::NoRoom => {
-                    self.delivery.is_hungry(agent);
+                    let session = self.delivery.host(agent).session.as_ref();
+                    // Else its acknowledgements bring it back here.
+                    if session.is_some_and(|session| session.under_way() == 0) {
+                        self.delivery.is_hungry(agent);
+                    }
                     return;
                 }
             }

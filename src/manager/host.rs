@@ -248,9 +248,10 @@ impl Session {
         self.window.len()
     }
 
-    /// The agent has an action. Returns the bytes that it took on the way.
-    pub(super) fn acknowledged(&mut self, id: ActionId) -> usize {
-        self.window.remove(&id).unwrap_or_default()
+    /// The agent has an action. Returns the bytes that it took on the way, if it
+    /// was.
+    pub(super) fn acknowledged(&mut self, id: ActionId) -> Option<usize> {
+        self.window.remove(&id)
     }
 
     /// The bytes of everything that is on its way.
@@ -324,8 +325,8 @@ mod tests {
         assert!(!host.takes_directly());
         let session = host.session.as_mut().unwrap();
         assert_eq!(session.bytes(), WINDOW * ping.length());
-        assert_eq!(session.acknowledged(id(3)), ping.length());
-        assert_eq!(session.acknowledged(id(3)), 0);
+        assert_eq!(session.acknowledged(id(3)), Some(ping.length()));
+        assert_eq!(session.acknowledged(id(3)), None);
         assert!(host.takes_directly());
     }
 

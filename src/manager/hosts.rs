@@ -10,9 +10,12 @@ use crate::wire::{Frame, ToAgent};
 
 use super::host::{Host, WINDOW};
 
-/// Bytes on their way to all agents together. Beyond it what waits stays in the
-/// journal until others have acknowledged theirs.
+/// Bytes on their way to all agents together, and to one. Beyond it what waits
+/// stays in the journal until its agent has acknowledged what it got before;
+/// one that has nothing to acknowledge may always be sent an action, so that
+/// hosts that take nothing, such as those with a full disk, hold nobody up.
 const MAX_UNDER_WAY: usize = 64 * 1024 * 1024;
+const MAX_TO_ONE: usize = 4 * 1024 * 1024;
 
 /// The hosts, and what is on its way to them.
 #[derive(Debug)]
@@ -94,12 +97,14 @@ impl Delivery {
         Some(session.number)
     }
 
-    /// An agent has an action.
-    pub(super) fn acknowledged(&mut self, agent: &AgentId, id: ActionId) {
-        if let Some(session) = self.host(agent).session.as_mut() {
-            let bytes = session.acknowledged(id);
-            self.under_way -= bytes;
-        }
+    /// An agent has an action; whether it was on its way there.
+    pub(super) fn acknowledged(&mut self, agent: &AgentId, id: ActionId) -> bool {
+        let session = self.host(agent).session.as_mut();
+        let Some(bytes) = session.and_then(|session| session.acknowledged(id)) else {
+            return false;
+        };
+        self.under_way -= bytes;
+        true
     }
 
     /// An update of the session `number` is in journal write number `write`.
@@ -148,13 +153,20 @@ impl Delivery {
     pub(super) fn send(&mut self, agent: &AgentId, id: ActionId, frame: Frame) -> bool {
         let bytes = frame.length();
         let host = self.hosts.get_mut(agent);
-        let session = host.and_then(|host| host.session.as_mut());
-        let sent = self.under_way + bytes <= MAX_UNDER_WAY
-            && session.is_some_and(|session| session.send_action(id, frame));
+        let Some(session) = host.and_then(|host| host.session.as_mut()) else {
+            return false;
+        };
+        let fits = self.under_way + bytes <= MAX_UNDER_WAY && session.bytes() + bytes <= MAX_TO_ONE;
+        let sent = (fits || session.under_way() == 0) && session.send_action(id, frame);
         if sent {
             self.under_way += bytes;
         }
         sent
+    }
+
+    /// Whether more than one action may be on its way to an agent.
+    pub(super) fn has_room(&self) -> bool {
+        self.under_way < MAX_UNDER_WAY
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::journal::manager::Op;
 use crate::model::{Action, ActionId, ActionState, AgentId, Record};
+use crate::roster::shortened;
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
 
@@ -41,16 +42,19 @@ impl Manager {
         }
     }
 
-    /// An agent has actions in its journal: they need not be sent again.
+    /// An agent has actions in its journal: they need not be sent again. What
+    /// it was not sent in this session it cannot acknowledge.
     async fn taken(&mut self, agent: &AgentId, actions: Vec<ActionId>) {
-        for id in &actions {
-            self.delivery.acknowledged(agent, *id);
+        let mut ops = Vec::new();
+        for action in actions {
+            if self.delivery.acknowledged(agent, action) {
+                let agent = agent.clone();
+                ops.push(Op::Taken { agent, action });
+            }
         }
-        let taken = actions.into_iter().map(|action| Op::Taken {
-            agent: agent.clone(),
-            action,
-        });
-        let ops = taken.collect();
+        if ops.is_empty() {
+            return;
+        }
         self.push(Unwritten {
             ops,
             agents: vec![agent.clone()],
@@ -70,7 +74,9 @@ impl Manager {
         let owner = self.owner(action.id);
         let is_others = owner.is_some_and(|owner| owner != *agent);
         if names_others || record.action != action.id || is_others {
-            log::error!(agent:% = agent, action:% = record.action; "an agent speaks for another one; its session is ended (look what runs on that host; ripostctl agents revoke ID shuts it out)");
+            if let Some(more) = self.limiter.pass("speaks for another", clock::boot()) {
+                log::error!(agent:% = agent, action:% = record.action, more_since = more; "an agent speaks for another one; its session is ended (look what runs on that host; ripostctl agents revoke ID shuts it out)");
+            }
             self.end_session(agent);
             return;
         }
@@ -104,14 +110,17 @@ impl Manager {
         let Some(session) = self.delivery.host(agent).session.as_mut() else {
             return;
         };
-        let action = session.asked.remove(&request);
+        let Some(action) = session.asked.remove(&request) else {
+            // Nobody has asked it.
+            return;
+        };
         let last = session.asked.is_empty();
         match outcome {
             // The states themselves come as updates.
             RevertedMessage::Outcome { .. } => {}
             RevertedMessage::NotFound => self.unknown_to_agent(agent, action).await,
             RevertedMessage::Failed { text } => {
-                log::warn!(agent:% = agent, problem = text.as_str(); "an agent could not revert");
+                log::warn!(agent:% = agent, problem = shortened(&text); "an agent could not revert");
             }
         }
         if last && self.delivery.host(agent).reverts_wait {
@@ -121,10 +130,7 @@ impl Manager {
 
     /// Ends an action that its agent has never had, or has lost with its
     /// journal: nobody else will.
-    async fn unknown_to_agent(&mut self, agent: &AgentId, action: Option<ActionId>) {
-        let Some(id) = action else {
-            return;
-        };
+    async fn unknown_to_agent(&mut self, agent: &AgentId, id: ActionId) {
         match self.reader.record(id) {
             Ok(Some(record)) if record.agent.id == *agent => self.lost(record).await,
             Ok(_) => {}

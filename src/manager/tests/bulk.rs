@@ -1,12 +1,14 @@
 //! Much at once.
 
-use super::scene::{Scene, checkpoint};
+use super::scene::{Coming, Scene, checkpoint};
 use crate::journal::manager::Position;
 use crate::manager::{Event, MAX_UNWRITTEN};
+use crate::model::ActionId;
 use crate::source;
 use crate::transport::Report;
 use crate::wire::ToManager;
 use crate::wire::control::{Answer, Request};
+use crate::wire::message::Reverted;
 
 /// Hosts, the manager's own included, and alerts for all of them.
 const HOSTS: u32 = 61;
@@ -85,4 +87,56 @@ async fn a_flood_of_results_keeps_no_alert_away() {
         scene.manager.handle(event).await;
     }
     assert_eq!(scene.states(), ["001 queued"]);
+}
+
+/// Each is nearly a frame, so that some dozens are all that may be on its way.
+const LONG: usize = 1_000_000;
+
+#[tokio::test]
+async fn hosts_that_take_nothing_keep_nothing_from_others() {
+    const STUCK: u32 = 20;
+    let mut scene = Scene::with_agents(STUCK + 1);
+    let mut stuck = Vec::new();
+    for number in 1..=STUCK {
+        stuck.push(scene.connect(Coming::agent(number)).await);
+    }
+    let mut other = scene.connect(Coming::agent(STUCK + 1)).await;
+    let log = "x".repeat(LONG);
+    for _ in 0..6 {
+        scene.alert_with(2, "001", &log).await;
+    }
+    let mut arrived = 0;
+    while arrived < 6 {
+        scene.settle().await;
+        let actions: Vec<_> = other.actions().iter().map(|action| action.id).collect();
+        assert!(!actions.is_empty(), "{arrived} of 6");
+        arrived += actions.len();
+        scene.tell(&mut other, ToManager::Taken { actions }).await;
+    }
+    let held: usize = stuck.iter_mut().map(|agent| agent.actions().len()).sum();
+    assert!((64..=64 + STUCK as usize).contains(&held), "{held}");
+    // Nobody goes over what waits for them again and again.
+    assert!(scene.manager.delivery.hungry.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_not_acknowledged_and_what_was_not_asked_not_answered() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let before = scene.manager.journal.next();
+    let invented = |number: u128| ActionId::from_bytes(number.to_be_bytes());
+    for actions in [(0..50_000).map(invented).collect(), Vec::new()] {
+        scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    }
+    let outcome = Reverted::NotFound;
+    let request = 7;
+    scene
+        .tell(&mut agent, ToManager::Reverted { request, outcome })
+        .await;
+    assert_eq!(scene.manager.journal.next(), before);
+    // The host is still looked after.
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    assert_eq!(agent.actions().len(), 1);
+    assert!(!scene.manager.delivery.is_waiting());
 }
