@@ -258,7 +258,7 @@ impl Agent {
     fn accepts(&self) -> bool {
         self.fresh.len() + self.unguarded.len() < MAX_PENDING
             && !self.outbox.is_full()
-            && !self.journal.health().is_failing()
+            && self.journal.has_room()
     }
 
     /// While it stops, no end is begun any more, so none may wake it up.

@@ -124,6 +124,18 @@ impl Schema for AgentSchema {
         }
         .map(drop)
     }
+
+    fn sets(op: &Op) -> Option<ActionId> {
+        match op {
+            Op::Entry(entry, _) => Some(entry.action.id),
+            Op::Alert { .. }
+            | Op::Update { .. }
+            | Op::Confirmed { .. }
+            | Op::WhiteList(_)
+            | Op::Manager(_)
+            | Op::Prune { .. } => None,
+        }
+    }
 }
 
 fn set_meta(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite::Result<usize> {

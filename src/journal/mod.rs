@@ -9,10 +9,14 @@
 //! log correctly but does not sync it at a commit (sqlite.org/pragma.html);
 //! the writer syncs the log itself, once per group. A write that fails, such as
 //! on a full disk, is kept and tried again every second: nothing is dropped,
-//! nobody is told that it happened, and [`Health`] says so meanwhile.
+//! nobody is told that it happened, and [`Health`] says so meanwhile. No write
+//! makes an actor wait: while the disk is full or does not answer, it still takes
+//! effects back, answers and stops, and takes nothing new
+//! ([`Journal::has_room`]).
 
 pub mod agent;
 pub mod manager;
+mod queue;
 mod reader;
 pub mod roster;
 #[cfg(test)]
@@ -27,11 +31,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
 
+use crate::model::ActionId;
+
 pub use writer::{Health, Journal, Ticket};
 
 /// What a journal holds: its tables, and how one operation changes them.
 pub trait Schema: Send + 'static {
-    type Op: Send + 'static;
+    type Op: std::fmt::Debug + Send + 'static;
 
     /// The version of the tables, stored in `user_version`.
     const VERSION: i32;
@@ -44,6 +50,12 @@ pub trait Schema: Send + 'static {
     const MIGRATE: &'static [&'static str] = &[];
 
     fn apply(transaction: &Transaction<'_>, op: &Self::Op) -> rusqlite::Result<()>;
+
+    /// The action whose state this operation stores as a whole, so that an
+    /// earlier one about it need not be applied in the same write.
+    fn sets(_op: &Self::Op) -> Option<ActionId> {
+        None
+    }
 }
 
 /// Why a journal cannot be opened or read.

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::writer::{GROUP, Job};
+use super::queue::{Exit, Job};
 use super::{JournalError, Schema, bring_up};
 
 thread_local! {
@@ -139,7 +139,7 @@ impl Disk {
     pub(super) fn write_from<S: Schema>(
         &self,
         path: &Path,
-        queue: mpsc::Receiver<Job<S::Op>>,
+        queue: Exit<S>,
         written: watch::Sender<u64>,
         synced: watch::Sender<u64>,
     ) -> Result<(), JournalError> {
@@ -238,20 +238,20 @@ fn open_file(path: &Path) -> Connection {
 struct Writer<S: Schema> {
     disk: Disk,
     connection: Connection,
-    queue: mpsc::Receiver<Job<S::Op>>,
+    queue: Exit<S>,
     written: watch::Sender<u64>,
     synced: watch::Sender<u64>,
 }
 
 impl<S: Schema> Writer<S> {
     async fn run(mut self) {
-        while let Some(first) = self.queue.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP
-                && let Ok(job) = self.queue.try_recv()
-            {
-                group.push(job);
-            }
+        loop {
+            let Some(group) = self.queue.group() else {
+                if self.queue.wait().await {
+                    continue;
+                }
+                return;
+            };
             self.disk.work(Moment::Written).await;
             let number = group.last().map_or(0, |job| job.number);
             self.commit(group);

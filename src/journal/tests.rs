@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::agent::{AgentReader, AgentSchema, Op};
 use super::manager::{Dispatch, LiveCounts, ManagerReader, ManagerSchema, Op as ManagerOp, Rank};
+use super::queue::QUEUE;
 use super::{Journal, JournalError, Schema};
 use crate::clock::Boot;
 use crate::clock::{self, BootId, Now, Wall};
@@ -58,7 +59,7 @@ fn action(number: u8) -> Action {
     sample::action(number, "firewall-drop", Some(600))
 }
 
-const NOW: Now = Now {
+pub(super) const NOW: Now = Now {
     wall: Wall::from_millis(1_800_000_000_000),
     boot: Boot::from_millis(10_000),
 };
@@ -68,7 +69,7 @@ fn boot_id() -> BootId {
 }
 
 /// An entry as a journal gives it back.
-fn entry(number: u8, ended: bool) -> Entry {
+pub(super) fn entry(number: u8, ended: bool) -> Entry {
     let mut ledger = Ledger::new(boot_id());
     let action = action(number);
     let id = action.id;
@@ -80,7 +81,7 @@ fn entry(number: u8, ended: bool) -> Entry {
     serde_json::from_str(&text).unwrap()
 }
 
-fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
+pub(super) fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
     let action = action(number);
     let record = Record::new(&action, state, Wall::from_millis(at));
     Op::Update {
@@ -202,6 +203,34 @@ async fn a_write_that_fails_is_told_and_tried_again_until_it_succeeds() {
     assert!(ticket.synced().await && later.synced().await);
     assert!(!health.is_failing() && health.error().is_none());
     assert_eq!(numbers(&path), [1, 2, 100, 3]);
+}
+
+#[tokio::test]
+async fn a_write_waits_for_no_disk_and_keeps_its_order_however_many_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let mut journal = Journal::<Numbers>::open(&path).unwrap();
+    let full = Full::of(&path);
+    let many = 100..100 + 3 * u64::try_from(QUEUE).unwrap();
+    let queued = tokio::time::timeout(Duration::from_secs(30), async {
+        let mut last = journal.write(vec![1]).await;
+        for number in many.clone() {
+            last = journal.write(vec![number]).await;
+        }
+        last
+    });
+    let mut last = queued.await.unwrap();
+    let health = journal.health().clone();
+    until("the journal fails", || health.is_failing()).await;
+    assert!(!journal.has_room());
+    full.freed();
+    let synced = tokio::time::timeout(Duration::from_secs(60), last.synced());
+    assert_eq!(synced.await, Ok(true));
+    assert!(journal.has_room());
+    assert_eq!(
+        numbers(&path),
+        [1].into_iter().chain(many).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]

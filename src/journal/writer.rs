@@ -7,18 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+
+use super::queue::{self, Entry, Exit, Job};
 
 #[cfg(test)]
 use super::simulated::{self, Disk, Moment};
 use super::{JournalError, Schema, open};
-
-/// Jobs that may wait for the writer. Each accepted action makes a handful, and
-/// the actors stop accepting long before this; a full queue makes them wait.
-const QUEUE: usize = 16_384;
-
-/// Operations committed together at most.
-pub(super) const GROUP: usize = 64;
 
 /// Pause between two attempts at a group that failed.
 const RETRY: Duration = Duration::from_secs(1);
@@ -82,17 +77,11 @@ impl Health {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Job<Op> {
-    pub(super) number: u64,
-    pub(super) ops: Vec<Op>,
-}
-
 /// The handle of the writer thread. Dropping it writes what is queued, syncs
 /// and ends the thread; [`Journal::close`] also waits for that.
 #[derive(Debug)]
 pub struct Journal<S: Schema> {
-    jobs: mpsc::Sender<Job<S::Op>>,
+    jobs: Entry<S>,
     last: u64,
     written: watch::Receiver<u64>,
     synced: watch::Receiver<u64>,
@@ -110,7 +99,7 @@ impl<S: Schema> Journal<S> {
             return Self::open_simulated(path, &disk);
         }
         let (connection, log) = open::<S>(path)?;
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = queue::queue::<S>();
         let (written, on_written) = watch::channel(0);
         let (synced, on_synced) = watch::channel(0);
         let health = Health::default();
@@ -143,7 +132,7 @@ impl<S: Schema> Journal<S> {
     /// The same on a disk that a test plays.
     #[cfg(test)]
     fn open_simulated(path: &Path, disk: &Disk) -> Result<Self, JournalError> {
-        let (jobs, queue) = mpsc::channel(QUEUE);
+        let (jobs, queue) = queue::queue::<S>();
         let (written, on_written) = watch::channel(0);
         let (synced, on_synced) = watch::channel(0);
         disk.write_from::<S>(path, queue, written, synced)?;
@@ -166,16 +155,15 @@ impl<S: Schema> Journal<S> {
         &self.health
     }
 
-    /// Queues `ops` as one unit: all of them are written or none. Waits only
-    /// while the queue is full.
+    /// Queues `ops` as one unit: all of them are written or none. Does not wait
+    /// for the disk, whatever its state; see [`Journal::has_room`].
     pub async fn write(&mut self, ops: Vec<S::Op>) -> Ticket {
         self.last += 1;
         let job = Job {
             number: self.last,
             ops,
         };
-        // An ended writer drops the job, which is what the ticket reports.
-        drop(self.jobs.send(job).await);
+        self.jobs.push(job);
         Ticket {
             number: self.last,
             written: self.written.clone(),
@@ -187,6 +175,11 @@ impl<S: Schema> Journal<S> {
                 .then(|| simulated::at(&self.path))
                 .flatten(),
         }
+    }
+
+    /// Whether new work is to be taken on: writes succeed, and not too many wait.
+    pub fn has_room(&self) -> bool {
+        !self.health.is_failing() && self.jobs.has_room()
     }
 
     /// The number that the next write will have.
@@ -224,15 +217,14 @@ struct Writer<S: Schema> {
 }
 
 impl<S: Schema> Writer<S> {
-    fn run(mut self, mut queue: mpsc::Receiver<Job<S::Op>>) {
-        while let Some(first) = queue.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP {
-                match queue.try_recv() {
-                    Ok(job) => group.push(job),
-                    Err(_) => break,
+    fn run(mut self, mut queue: Exit<S>) {
+        loop {
+            let Some(group) = queue.group() else {
+                if queue.blocking_wait() {
+                    continue;
                 }
-            }
+                return;
+            };
             if !self.insist(&queue, &group) {
                 return;
             }
@@ -269,7 +261,7 @@ impl<S: Schema> Writer<S> {
     /// asked to stop while its disk is full does not hang: it gives up after one
     /// more attempt, and what was not written is treated at the next start as
     /// never decided.
-    fn insist(&mut self, queue: &mpsc::Receiver<Job<S::Op>>, group: &[Job<S::Op>]) -> bool {
+    fn insist(&mut self, queue: &Exit<S>, group: &[Job<S::Op>]) -> bool {
         loop {
             match self.commit(group) {
                 Ok(()) => {

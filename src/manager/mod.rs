@@ -391,7 +391,7 @@ impl Manager {
         self.unwritten.len() < MAX_UNWRITTEN
             && self.fresh.len() < MAX_FRESH
             && jobs < MAX_JOBS
-            && !self.journal.health().is_failing()
+            && self.journal.has_room()
     }
 
     async fn reload(

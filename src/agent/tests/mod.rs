@@ -1,5 +1,6 @@
 //! An agent with real scripts, and a test that plays its manager.
 
+mod disk;
 mod intake;
 mod link;
 
@@ -75,6 +76,17 @@ fn white_list() -> ToAgent {
     }
 }
 
+fn parts(home: &Path, reloads: mpsc::Sender<oneshot::Sender<Answer>>) -> Parts {
+    Parts {
+        home: Home::open(home).unwrap(),
+        boot_id: BootId("a".to_owned()),
+        instance: Instance::from_bytes([1; 8]),
+        settings: Settings::default(),
+        hands: super::Hands::Own,
+        reloads,
+    }
+}
+
 struct Bench {
     reports: Reports,
     steer: mpsc::Sender<Steer>,
@@ -88,15 +100,16 @@ impl Bench {
     fn start(home: &Path) -> Self {
         let (inbox, steer, asked) = Inbox::new().unwrap();
         let (reloads, _) = mpsc::channel(1);
-        let parts = Parts {
-            home: Home::open(home).unwrap(),
-            boot_id: BootId("a".to_owned()),
-            instance: Instance::from_bytes([1; 8]),
-            settings: Settings::default(),
-            hands: super::Hands::Own,
-            reloads,
-        };
-        let agent = Agent::open(parts, &inbox).unwrap();
+        let agent = Agent::open(parts(home, reloads), &inbox).unwrap();
+        Self::run(agent, inbox, steer, asked)
+    }
+
+    fn run(
+        agent: Agent,
+        inbox: Inbox,
+        steer: mpsc::Sender<Steer>,
+        asked: mpsc::Sender<Asked>,
+    ) -> Self {
         let caller = agent.caller();
         Self {
             reports: inbox.reports(),

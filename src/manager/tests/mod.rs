@@ -2,6 +2,7 @@
 
 mod bulk;
 mod delivery;
+mod disk;
 mod enrollment;
 mod scene;
 mod sessions;

@@ -1,0 +1,68 @@
+//! A disk that is full, and what it does not hold up.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::scene::{Coming, Scene};
+use crate::journal::manager::Op;
+use crate::model::action::sample;
+use crate::model::{Action, ActionState};
+use crate::wire::ToAgent;
+use crate::wire::control::{Answer, Request, Which};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// More writes than may wait before no new work is taken on.
+const MANY: usize = 50_000;
+
+fn action() -> Action {
+    sample::action(1, "firewall-drop", None)
+}
+
+#[tokio::test]
+async fn a_full_disk_holds_up_alerts_alone() {
+    let mut scene = Scene::new();
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    let applied = ActionState::Applied;
+    scene.update(&mut agent, &action(), applied).await;
+    scene.settle().await;
+    let full = Connection::open(scene.manager.journal.path()).unwrap();
+    full.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON sources BEGIN SELECT RAISE(ABORT, 'disk is full'); END;",
+    )
+    .unwrap();
+    let filled = tokio::time::timeout(PATIENCE, async {
+        for _ in 0..MANY {
+            let source = "x".to_owned();
+            scene
+                .manager
+                .journal
+                .write(vec![Op::Awaited { source }])
+                .await;
+        }
+    });
+    filled.await.unwrap();
+    assert!(!scene.manager.has_room());
+
+    // What people ask is answered, what an agent tells is written down, and a
+    // revert is passed on.
+    let status = scene.ask(Request::Status).await.await.unwrap();
+    assert!(matches!(status, Answer::Status(status) if !status.problems.is_empty()));
+    let which = Which::Id(action().id);
+    let answer = scene.ask(Request::Revert { which }).await;
+    let asked = |message: &ToAgent| matches!(message, ToAgent::Revert { .. });
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !agent.messages().iter().any(asked) {
+            scene.settle().await;
+        }
+    });
+    waited.await.unwrap();
+    let reverted = ActionState::Reverted;
+    scene.update(&mut agent, &action(), reverted).await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["000 applied", "000 reverted"]);
+    assert!(matches!(answer.await, Ok(Answer::Reverted { .. })));
+    let stopped = tokio::time::timeout(PATIENCE, scene.manager.shut_down());
+    stopped.await.unwrap();
+}
