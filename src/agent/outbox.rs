@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::journal::agent::Op;
+use crate::journal::{self, agent::Op};
 use crate::model::{Action, ActionId, Capabilities, Record};
 use crate::wire::{Frame, ToManager};
 
@@ -71,7 +71,7 @@ impl Outbox {
         for (seq, action, record) in updates {
             outbox.add(Update {
                 seq,
-                write: 0,
+                write: journal::FOUND,
                 action: Box::new(action),
                 record: Box::new(record),
             });
@@ -267,6 +267,7 @@ mod tests {
 
     use super::Outbox;
     use crate::clock::Wall;
+    use crate::journal;
     use crate::model::action::sample;
     use crate::model::{Action, ActionId, ActionState, Capabilities, Record};
     use crate::wire::{Frame, ToManager};
@@ -354,17 +355,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_restart_goes_on_counting_behind_what_is_unconfirmed() {
-        let (_synced, on_synced) = watch::channel(0);
+        let (synced, on_synced) = watch::channel(0);
         let kept = |number: u8, seq| {
             let action = action(number);
             let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
             (seq, action, record)
         };
         let mut outbox = outbox(vec![kept(1, 41), kept(2, 42)], on_synced);
-        push(&mut outbox, 3, 1);
+        push(&mut outbox, 3, journal::FOUND + 1);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);
-        // What the journal held at the start is synced; the new one is not yet.
+        // What the journal held at the start may not be synced, and then the
+        // new one is not yet.
+        assert_eq!(sent(&mut outbox, &mut far).await, [0; 0]);
+        synced.send_replace(journal::FOUND);
         assert_eq!(sent(&mut outbox, &mut far).await, [41, 42]);
         outbox.stored(42);
         assert_eq!(outbox.unconfirmed(), 1);

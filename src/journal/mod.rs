@@ -5,6 +5,9 @@
 //! it survives a power cut. Kernel state may be changed after the first, files
 //! after the second, and nothing is told to another machine before the second.
 //!
+//! What a journal holds when it is opened counts as its first write ([`FOUND`]):
+//! whoever wrote it may have died before it was synced.
+//!
 //! The database runs with `synchronous=NORMAL`, under which SQLite orders the
 //! log correctly but does not sync it at a commit (sqlite.org/pragma.html);
 //! the writer syncs the log itself, once per group. A write that fails, such as
@@ -33,7 +36,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use crate::model::ActionId;
 
-pub use writer::{Health, Journal, Ticket};
+pub use writer::{FOUND, Health, Journal, Ticket};
 
 /// What a journal holds: its tables, and how one operation changes them.
 pub trait Schema: Send + 'static {

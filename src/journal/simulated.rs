@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::queue::{Exit, Job};
+use super::writer::FOUND;
 use super::{JournalError, Schema, bring_up};
 
 thread_local! {
@@ -39,10 +40,14 @@ struct State {
     random: u64,
     /// Nothing is synced before this moment, and nothing written before that.
     stalled: Option<[tokio::time::Instant; 2]>,
-    /// The database as the present life found it.
+    /// The database before what is in `written`.
     found: Vec<u8>,
+    /// What was written since then, in the present life and before.
     written: Vec<Written>,
-    synced: u64,
+    /// So many of these are on the disk.
+    on_disk: usize,
+    /// The numbers that the present life has come to.
+    reached: [u64; 2],
     /// They are told in this order. A `watch` channel wakes in any order.
     waiters: Vec<(Moment, u64, oneshot::Sender<()>)>,
     writer: Option<JoinHandle<()>>,
@@ -51,14 +56,11 @@ struct State {
 /// Applies one write again.
 type Again = Box<dyn Fn(&Transaction<'_>) -> rusqlite::Result<()> + Send>;
 
-struct Written {
-    number: u64,
-    again: Again,
-}
+struct Written(Again);
 
 impl std::fmt::Debug for Written {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "write {}", self.number)
+        f.write_str("Written")
     }
 }
 
@@ -84,7 +86,8 @@ impl Disk {
             stalled: None,
             found: Vec::new(),
             written: Vec::new(),
-            synced: 0,
+            on_disk: 0,
+            reached: [0; 2],
             waiters: Vec::new(),
             writer: None,
         })));
@@ -121,18 +124,20 @@ impl Disk {
         }
     }
 
-    /// The power is gone, after [`Disk::crash`]: of what was not synced at most
-    /// the first `more` writes stay, as many as the disk had got to.
+    /// The power is gone, after [`Disk::crash`]: of what no life has synced at
+    /// most the first `more` writes stay, as many as the disk had got to.
     pub(crate) fn cut_power(&self, more: u64) {
-        let state = self.state();
+        let mut state = self.state();
+        let stays = state.on_disk + usize::try_from(more).unwrap();
         crate::sys::fs::replace(&state.path, &state.found, 0o600).unwrap();
         let mut connection = open_file(&state.path);
         let transaction = connection.transaction().unwrap();
-        let stays = state.synced + more;
-        for write in state.written.iter().filter(|write| write.number <= stays) {
-            (write.again)(&transaction).unwrap();
+        for write in state.written.iter().take(stays) {
+            write.0(&transaction).unwrap();
         }
         transaction.commit().unwrap();
+        drop(connection);
+        state.rest();
     }
 
     /// Opens the database and writes to it what comes in.
@@ -159,10 +164,11 @@ impl Disk {
         }
         {
             let mut state = self.state();
-            state.found = std::fs::read(path).unwrap();
-            state.written.clear();
+            if state.on_disk == state.written.len() {
+                state.rest();
+            }
             state.waiters.clear();
-            state.synced = 0;
+            state.reached = [FOUND, 0];
         }
         let writer = Writer::<S> {
             disk: self.clone(),
@@ -179,11 +185,7 @@ impl Disk {
     pub(super) async fn reached(&self, moment: Moment, number: u64) -> bool {
         let told = {
             let mut state = self.state();
-            let done = match moment {
-                Moment::Written => state.written.last().map_or(0, |write| write.number),
-                Moment::Synced => state.synced,
-            };
-            if done >= number {
+            if state.reached[moment as usize] >= number {
                 return true;
             }
             let (tell, told) = oneshot::channel();
@@ -195,6 +197,10 @@ impl Disk {
 
     fn tell(&self, moment: Moment, number: u64) {
         let mut state = self.state();
+        state.reached[moment as usize] = number;
+        if moment == Moment::Synced {
+            state.on_disk = state.written.len();
+        }
         let due = |waiter: &mut (Moment, u64, _)| waiter.0 == moment && waiter.1 <= number;
         let told: Vec<_> = state.waiters.extract_if(.., due).collect();
         for (_, _, tell) in told {
@@ -222,6 +228,15 @@ impl Disk {
     }
 }
 
+impl State {
+    /// All of the database is on the disk.
+    fn rest(&mut self) {
+        self.found = std::fs::read(&self.path).unwrap();
+        self.written.clear();
+        self.on_disk = 0;
+    }
+}
+
 /// Neither log nor sync: crashes are those of the test, not of this process.
 fn open_file(path: &Path) -> Connection {
     let connection = Connection::open(path).unwrap();
@@ -245,6 +260,7 @@ struct Writer<S: Schema> {
 
 impl<S: Schema> Writer<S> {
     async fn run(mut self) {
+        self.sync(FOUND).await;
         loop {
             let Some(group) = self.queue.group() else {
                 if self.queue.wait().await {
@@ -257,11 +273,14 @@ impl<S: Schema> Writer<S> {
             self.commit(group);
             self.written.send_replace(number);
             self.disk.tell(Moment::Written, number);
-            self.disk.work(Moment::Synced).await;
-            self.disk.state().synced = number;
-            self.synced.send_replace(number);
-            self.disk.tell(Moment::Synced, number);
+            self.sync(number).await;
         }
+    }
+
+    async fn sync(&mut self, number: u64) {
+        self.disk.work(Moment::Synced).await;
+        self.synced.send_replace(number);
+        self.disk.tell(Moment::Synced, number);
     }
 
     fn commit(&mut self, group: Vec<Job<S::Op>>) {
@@ -272,10 +291,7 @@ impl<S: Schema> Writer<S> {
                 ops.iter().try_for_each(|op| S::apply(transaction, op))
             };
             again(&transaction).unwrap();
-            self.disk.state().written.push(Written {
-                number: job.number,
-                again: Box::new(again),
-            });
+            self.disk.state().written.push(Written(Box::new(again)));
         }
         transaction.commit().unwrap();
     }

@@ -18,6 +18,11 @@ use super::{JournalError, Schema, open};
 /// Pause between two attempts at a group that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// The number of the write that stands for everything a journal held when it was
+/// opened. It is written, but a predecessor that was killed may not have synced
+/// it: that is the first thing the writer does.
+pub const FOUND: u64 = 1;
+
 /// The two moments of one write.
 #[derive(Clone, Debug)]
 pub struct Ticket {
@@ -100,7 +105,7 @@ impl<S: Schema> Journal<S> {
         }
         let (connection, log) = open::<S>(path)?;
         let (jobs, queue) = queue::queue::<S>();
-        let (written, on_written) = watch::channel(0);
+        let (written, on_written) = watch::channel(FOUND);
         let (synced, on_synced) = watch::channel(0);
         let health = Health::default();
         let writer = Writer::<S> {
@@ -120,7 +125,7 @@ impl<S: Schema> Journal<S> {
             })?;
         Ok(Self {
             jobs,
-            last: 0,
+            last: FOUND,
             written: on_written,
             synced: on_synced,
             thread: Some(thread),
@@ -133,12 +138,12 @@ impl<S: Schema> Journal<S> {
     #[cfg(test)]
     fn open_simulated(path: &Path, disk: &Disk) -> Result<Self, JournalError> {
         let (jobs, queue) = queue::queue::<S>();
-        let (written, on_written) = watch::channel(0);
+        let (written, on_written) = watch::channel(FOUND);
         let (synced, on_synced) = watch::channel(0);
         disk.write_from::<S>(path, queue, written, synced)?;
         Ok(Self {
             jobs,
-            last: 0,
+            last: FOUND,
             written: on_written,
             synced: on_synced,
             thread: None,
@@ -218,6 +223,8 @@ struct Writer<S: Schema> {
 
 impl<S: Schema> Writer<S> {
     fn run(mut self, mut queue: Exit<S>) {
+        self.sync();
+        self.synced.send_replace(FOUND);
         loop {
             let Some(group) = queue.group() else {
                 if queue.blocking_wait() {

@@ -148,6 +148,15 @@ impl Bench {
         ToManager::from_frame(&frame.unwrap().unwrap()).unwrap()
     }
 
+    async fn next_but_capabilities(&mut self) -> ToManager {
+        loop {
+            let message = self.next().await;
+            if !matches!(message, ToManager::Capabilities { .. }) {
+                return message;
+            }
+        }
+    }
+
     /// The messages up to the one that says that an action has come to a state,
     /// as `taken N`, `STATE N` and `reverted`, those on capabilities left out.
     async fn until(&mut self, number: u8, state: ActionState) -> Vec<String> {
@@ -186,6 +195,11 @@ impl Bench {
             Answer::Status(status) => status,
             other => panic!("{other:?}"),
         }
+    }
+
+    async fn kill(self) {
+        self.running.abort();
+        let _ = self.running.await;
     }
 
     async fn stop(self) {

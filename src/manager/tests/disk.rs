@@ -1,11 +1,12 @@
-//! A disk that is full, and what it does not hold up.
+//! A disk that is full, and what it does not hold up; and one that is slow.
 
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::scene::{Coming, Scene};
+use super::scene::{Coming, Scene, update};
 use crate::journal::manager::Op;
+use crate::journal::simulated::Disk;
 use crate::model::action::sample;
 use crate::model::{Action, ActionState};
 use crate::wire::ToAgent;
@@ -65,4 +66,36 @@ async fn a_full_disk_holds_up_alerts_alone() {
     assert!(matches!(answer.await, Ok(Answer::Reverted { .. })));
     let stopped = tokio::time::timeout(PATIENCE, scene.manager.shut_down());
     stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_killed_manager_had_not_synced_is_not_confirmed_before_it_is() {
+    let scene = Scene::new();
+    let path = scene.manager.journal.path().to_owned();
+    let disk = Disk::put(path, 1, |_| Duration::ZERO);
+    let mut scene = scene.restarted().await;
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    let stalled = Duration::from_secs(3_600);
+    disk.stall(stalled, true);
+    let told = update(1, &action(), ActionState::Applied);
+    scene.tell(&mut agent, told.clone()).await;
+    let mut written = scene.manager.journal.written();
+    let last = scene.manager.journal.next() - 1;
+    written.wait_for(|number| *number >= last).await.unwrap();
+    let confirmed = |message: &ToAgent| matches!(message, ToAgent::Stored { .. });
+    // It is killed: nothing of it reaches its disk any more.
+    disk.crash().await;
+    let mut scene = scene.restarted().await;
+    // It has not written anything itself yet.
+    let mut agent = scene.connect_unready(Coming::agent(0)).await;
+    scene.tell(&mut agent, told).await;
+    assert!(!agent.messages().iter().any(confirmed));
+    scene.settle().await;
+    assert!(!agent.messages().iter().any(confirmed));
+    tokio::time::pause();
+    tokio::time::advance(2 * stalled).await;
+    tokio::time::resume();
+    scene.settle().await;
+    assert!(agent.messages().iter().any(confirmed));
+    assert_eq!(scene.states(), ["000 applied"]);
 }
