@@ -56,9 +56,6 @@ use runs::Running;
 /// Actions that may wait or run before no more are taken from the manager.
 const MAX_PENDING: usize = 2_000;
 
-/// How long an ended action is remembered, so that it is not carried out again.
-const REMEMBERED: Duration = Duration::from_secs(90 * 86_400);
-
 /// How long somebody who asked for a revert waits for its confirmation.
 const REVERT_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -237,8 +234,8 @@ impl Agent {
             }
             Event::Steer(Steer::Stop) => {}
             Event::Prune => {
-                let before = clock::wall().minus(REMEMBERED);
-                self.journal.write(vec![Op::Prune { before }]).await;
+                let now = clock::wall();
+                self.journal.write(vec![Op::Prune { now }]).await;
             }
             Event::Asked(asked) => self.answer(asked).await,
             Event::Linked(link, manager) => self.linked(link, manager).await,

@@ -3,19 +3,26 @@
 //!
 //! Tables of version 2:
 //! - `actions(id, ended_ms, entry)`: a ledger entry as JSON; `ended_ms` (wall
-//!   time) is null while it lives;
+//!   time) is null while it lives, and then only the `action` of it is kept, for
+//!   a week after its end: its id must be known for so long;
 //! - `alerts(id, body)`: the alert's bytes, apart so that a start does not read them;
-//! - `records(id, time_ms, record)`: the last record of each action, for history;
+//! - `records(id, time_ms, record)`: the last record of each action, for history,
+//!   90 days;
 //! - `updates(seq, action, record)`: what the manager has not confirmed;
 //! - `meta(name, value)`, values as JSON: `white_list`; `journal`, the id of this
 //!   journal; `manager`, that of the manager's; `confirmed`, the last update
-//!   that the manager has stored.
+//!   that the manager has stored; `looked`, the wall time in milliseconds up to
+//!   which was looked for what is to be forgotten.
+//!
+//! Of both tables the newest rows are kept, [`IDS`] and [`HISTORY`] many at most;
+//! what the manager has not confirmed stays in any case.
 //!
 //! Version 1 had of `meta` only `white_list`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use rusqlite::{Transaction, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -53,9 +60,9 @@ pub enum Op {
     WhiteList(String),
     /// The manager with this journal has been told everything.
     Manager(JournalId),
-    /// Forgets what ended before this moment and has been confirmed.
+    /// Forgets what is over, confirmed, and too old or too much.
     Prune {
-        before: Wall,
+        now: Wall,
     },
 }
 
@@ -90,9 +97,14 @@ impl Schema for AgentSchema {
                         .prepare_cached("DELETE FROM alerts WHERE id = ?1")?
                         .execute([&id])?;
                 }
+                // Of what is over it is only told what it was.
+                let text = match ended {
+                    Some(_) => serde_json::json!({ "action": entry.action }).to_string(),
+                    None => json(entry),
+                };
                 transaction
                     .prepare_cached("INSERT OR REPLACE INTO actions VALUES (?1, ?2, ?3)")?
-                    .execute(params![id, ended, json(entry)])
+                    .execute(params![id, ended, text])
             }
             Op::Update {
                 seq,
@@ -120,7 +132,7 @@ impl Schema for AgentSchema {
             }
             Op::WhiteList(text) => set_meta(transaction, "white_list", text),
             Op::Manager(journal) => set_meta(transaction, "manager", &json(journal)),
-            Op::Prune { before } => prune(transaction, *before),
+            Op::Prune { now } => prune(transaction, *now),
         }
         .map(drop)
     }
@@ -144,16 +156,81 @@ fn set_meta(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite:
         .execute([name, value])
 }
 
-fn prune(transaction: &Transaction<'_>, before: Wall) -> rusqlite::Result<usize> {
+/// How much is kept of what is over.
+struct Kept {
+    /// The moments of its rows, the newest first.
+    moments: &'static str,
+    span: Duration,
+    most: u32,
+}
+
+/// Ids, so that none of these actions is carried out again: about 0.5 KB each.
+const IDS: Kept = Kept {
+    moments: "SELECT ended_ms FROM actions WHERE ended_ms IS NOT NULL ORDER BY ended_ms DESC",
+    span: Duration::from_secs(7 * 86_400),
+    most: 500_000,
+};
+
+/// Records, for people: about 0.5 KB each.
+const HISTORY: Kept = Kept {
+    moments: "SELECT time_ms FROM records ORDER BY time_ms DESC",
+    span: Duration::from_secs(90 * 86_400),
+    most: 200_000,
+};
+
+/// The clock is believed to have moved on by so much at most since the last look.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A clock that is before 2020 was never set, and tells no age.
+const SET: Wall = Wall::from_millis(1_577_836_800_000);
+
+/// Forgets what is over, but nothing that the manager has not confirmed.
+fn prune(transaction: &Transaction<'_>, now: Wall) -> rusqlite::Result<usize> {
+    let now = believed(transaction, now)?;
     let unconfirmed = "SELECT json_extract(record, '$.action') FROM updates";
-    transaction.execute(
-        &format!("DELETE FROM actions WHERE ended_ms < ?1 AND id NOT IN ({unconfirmed})"),
-        [before.millis()],
+    let before = IDS.before(transaction, now)?;
+    let ids = format!("DELETE FROM actions WHERE ended_ms < ?1 AND id NOT IN ({unconfirmed})");
+    transaction.execute(&ids, [before])?;
+    let before = HISTORY.before(transaction, now)?;
+    let live = "SELECT id FROM actions WHERE ended_ms IS NULL";
+    let records = format!(
+        "DELETE FROM records WHERE time_ms < ?1 AND id NOT IN ({live}) AND id NOT IN ({unconfirmed})"
+    );
+    transaction.execute(&records, [before])
+}
+
+impl Kept {
+    /// What is over since before this moment is forgotten, in milliseconds.
+    fn before(&self, transaction: &Transaction<'_>, now: Wall) -> rusqlite::Result<i64> {
+        let query = format!("{} LIMIT 1 OFFSET {}", self.moments, self.most);
+        let first_too_many: Option<i64> = transaction
+            .query_row(&query, [], |row| row.get(0))
+            .optional()?;
+        let too_old = now.minus(self.span).millis();
+        Ok(first_too_many.map_or(too_old, |moment| too_old.max(moment + 1)))
+    }
+}
+
+/// The moment by which age is told. A clock that is far ahead, as at the start of
+/// a host whose clock has lost its battery, would make everything old at once;
+/// after so long a break it is believed bit by bit.
+fn believed(transaction: &Transaction<'_>, now: Wall) -> rusqlite::Result<Wall> {
+    let last: Option<i64> = transaction.query_row(
+        "SELECT COALESCE((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'looked'),
+                         (SELECT MAX(time_ms) FROM records))",
+        [],
+        |row| row.get(0),
     )?;
-    transaction.execute(
-        "DELETE FROM records WHERE time_ms < ?1 AND id NOT IN (SELECT id FROM actions)",
-        [before.millis()],
-    )
+    let last = last.map(Wall::from_millis).filter(|last| *last >= SET);
+    let last = last.unwrap_or(now);
+    let believed = now.min(last.plus(DAY));
+    // A clock that is behind for a while changes nothing about that.
+    set_meta(
+        transaction,
+        "looked",
+        &last.max(believed).millis().to_string(),
+    )?;
+    Ok(believed)
 }
 
 /// SQLite integers are signed; sequence numbers never come near the limit.
@@ -247,13 +324,13 @@ impl AgentReader {
     /// An action that has ended, and the last record of it.
     pub fn told(&self, id: ActionId) -> Result<Option<(Action, Record)>, JournalError> {
         let id = id.to_string();
-        let entries: Vec<Entry> = self
+        let ended: Vec<Ended> = self
             .0
             .values("SELECT id, entry FROM actions WHERE id = ?1", [&id])?;
         let records = self
             .0
             .values("SELECT id, record FROM records WHERE id = ?1", [&id])?;
-        let action = entries.into_iter().map(|entry| entry.action).next();
+        let action = ended.into_iter().map(|ended| ended.action).next();
         Ok(action.zip(records.into_iter().next()))
     }
 
@@ -262,6 +339,12 @@ impl AgentReader {
         let query = "SELECT id, record FROM records ORDER BY time_ms DESC LIMIT ?1";
         self.0.values(query, [limit])
     }
+}
+
+/// The row of an action that is over; also what an earlier version made of it.
+#[derive(Deserialize)]
+struct Ended {
+    action: Action,
 }
 
 #[derive(Deserialize)]

@@ -407,6 +407,95 @@ async fn numbers_of_updates_are_not_given_again_and_the_manager_is_remembered() 
     assert!(loaded.updates.is_empty());
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Has an agent's journal looked through at these hours after `NOW`.
+async fn look(journal: &mut Journal<AgentSchema>, hours: impl IntoIterator<Item = u32>) {
+    let looks = hours.into_iter().map(|hour| Op::Prune {
+        now: NOW.wall.plus(DAY / 24 * hour),
+    });
+    write(journal, looks.collect()).await;
+}
+
+/// A journal of an agent with action 1, which has ended and is confirmed.
+async fn agent_journal_with_an_end(folder: &TempDir) -> (Journal<AgentSchema>, AgentReader) {
+    let (mut journal, reader) = agent_journal(folder).await;
+    let ops = vec![
+        Op::Entry(Box::new(entry(1, true)), NOW.wall),
+        update(1, 1, ActionState::Refused, NOW.wall.millis()),
+        Op::Confirmed { up_to: 1 },
+    ];
+    write(&mut journal, ops).await;
+    (journal, reader)
+}
+
+#[tokio::test]
+async fn an_agent_knows_an_id_for_a_week_and_tells_its_history_for_90_days() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal_with_an_end(&folder).await;
+    let (id, hour) = (action(1).id, |day: u32| day * 24);
+    look(&mut journal, 0..=hour(7)).await;
+    assert!(reader.knows(id).unwrap());
+    assert_eq!(reader.told(id).unwrap().unwrap().0, action(1));
+    look(&mut journal, hour(7)..=hour(7) + 1).await;
+    assert!(!reader.knows(id).unwrap());
+    look(&mut journal, hour(8)..=hour(90)).await;
+    assert_eq!(reader.history(9).unwrap().len(), 1);
+    look(&mut journal, hour(90)..=hour(90) + 1).await;
+    assert_eq!(reader.history(9).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_far_ahead_or_behind_for_hours_makes_an_agent_forget_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal_with_an_end(&folder).await;
+    let id = action(1).id;
+    let year = 365 * 24;
+    look(&mut journal, year..year + 5).await;
+    assert!(reader.knows(id).unwrap());
+    let before = Wall::from_millis(0);
+    write(&mut journal, vec![Op::Prune { now: before }]).await;
+    look(&mut journal, 5..=100).await;
+    assert!(reader.knows(id).unwrap());
+    // It is believed in the end: a host may have been off for so long.
+    look(&mut journal, (year..).take(91)).await;
+    assert!(!reader.knows(id).unwrap());
+    assert_eq!(reader.history(9).unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn an_agent_keeps_no_more_than_so_many_of_what_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut journal, reader) = agent_journal_with_an_end(&folder).await;
+    let live = vec![
+        Op::Entry(Box::new(entry(2, false)), NOW.wall),
+        update(2, 2, ActionState::Applied, 0),
+        Op::Confirmed { up_to: 2 },
+    ];
+    write(&mut journal, live).await;
+    let connection = Connection::open(journal.path()).unwrap();
+    for (table, most) in [("actions", 500_000), ("records", 200_000)] {
+        let newer = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {most})
+             INSERT INTO {table} SELECT 'x' || i, {} + i, '{{}}' FROM n",
+            NOW.wall.millis()
+        );
+        connection.execute(&newer, []).unwrap();
+    }
+    look(&mut journal, [1]).await;
+    let count = |query: &str| -> u32 { connection.query_row(query, [], |row| row.get(0)).unwrap() };
+    let ended = "SELECT count(*) FROM actions WHERE ended_ms IS NOT NULL";
+    assert_eq!(count(ended), 500_000);
+    assert!(!reader.knows(action(1).id).unwrap());
+    // The oldest are gone, and what lives counts for nothing.
+    assert_eq!(count("SELECT count(*) FROM records"), 200_001);
+    assert_eq!(count("SELECT count(*) FROM records WHERE id = 'x1'"), 0);
+    assert_eq!(reader.load().unwrap().live, [entry(2, false)]);
+    let told = action(2).id.to_string();
+    let query = format!("SELECT count(*) FROM records WHERE id = '{told}'");
+    assert_eq!(count(&query), 1);
+}
+
 #[tokio::test]
 async fn an_agent_never_forgets_what_lives_or_is_not_confirmed() {
     let folder = tempfile::tempdir().unwrap();
@@ -416,9 +505,8 @@ async fn an_agent_never_forgets_what_lives_or_is_not_confirmed() {
         .collect();
     ops.extend((1..=3).map(|number| update(number.into(), number, ActionState::Refused, 5)));
     ops.push(Op::Confirmed { up_to: 2 });
-    let before = NOW.wall.plus(Duration::from_secs(1));
-    ops.push(Op::Prune { before });
     write(&mut journal, ops).await;
+    look(&mut journal, 0..=91 * 24).await;
     let loaded = reader.load().unwrap();
     assert_eq!(loaded.live.len(), 1);
     assert!(reader.knows(action(3).id).unwrap());
