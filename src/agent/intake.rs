@@ -187,8 +187,34 @@ impl Agent {
         waits
     }
 
-    /// Looks whether an accepted action may run, and lines it up.
+    /// Looks whether an accepted action may run, and lines it up, or has it
+    /// stand behind others of its script.
     pub(super) async fn admit(&mut self, id: ActionId) {
+        if !self.stands_behind(id) {
+            self.line_up(id).await;
+        }
+        self.start_planned().await;
+    }
+
+    /// What stands behind may be very much, so its alerts stay in the journal.
+    fn stands_behind(&mut self, id: ActionId) -> bool {
+        let Some(entry) = self.ledger.entry(id) else {
+            return false;
+        };
+        let script = &entry.action.executable;
+        if entry.is_bundled || !self.backlog.is_full_of(script) {
+            return false;
+        }
+        self.backlog.put_behind(id, script, self.journal.next() - 1);
+        let written = *self.journal.written().borrow();
+        for id in self.backlog.without_alert(written) {
+            self.alerts.remove(&id);
+        }
+        true
+    }
+
+    /// Looks whether an action that waits may run, and lines it up.
+    pub(super) async fn line_up(&mut self, id: ActionId) {
         let waits = |entry: &Entry| entry.step == Step::Waiting;
         if !self.ledger.entry(id).is_some_and(waits) {
             return;
@@ -200,9 +226,7 @@ impl Agent {
         match self.judge(wanted.as_ref()) {
             None => self.unguarded.push_back(id),
             Some(Ok(())) => {
-                self.fresh.insert(id);
                 self.plan(id, Mode::Add, wanted.as_ref());
-                self.start_planned().await;
             }
             Some(Err(why)) => {
                 let changes = self

@@ -6,6 +6,7 @@
 //! channels are bounded: when too many actions wait, it stops reading from its
 //! manager, while reverts go on.
 
+mod backlog;
 mod capabilities;
 mod guards;
 mod hands;
@@ -20,7 +21,7 @@ mod runs;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,7 @@ use crate::sys::exe::Home;
 use crate::wire::ToManager;
 use crate::wire::control::Answer;
 
+use backlog::Backlog;
 use guards::Guards;
 pub use hands::Hands;
 #[cfg(test)]
@@ -53,8 +55,14 @@ use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
 
-/// Actions that may wait or run before no more are taken from the manager.
+/// Actions of bundled executables, and for the first white list, that may wait
+/// before no more are taken from the manager.
 const MAX_PENDING: usize = 2_000;
+
+/// Actions that may stand behind others of their script before no more are
+/// taken from the manager. They take as much memory as what is in force, so
+/// there may be as many.
+const MAX_BEHIND: usize = 100_000;
 
 /// How long somebody who asked for a revert waits for its confirmation.
 const REVERT_PATIENCE: Duration = Duration::from_secs(10);
@@ -117,8 +125,8 @@ pub struct Agent {
     slots: Slots,
     next_run: u64,
     planned: HashMap<RunId, (ActionId, Mode)>,
-    /// Those of the planned actions that have not begun.
-    fresh: HashSet<ActionId>,
+    /// Actions that have not begun.
+    backlog: Backlog,
     running: HashMap<RunId, Running>,
     runs: JoinSet<(RunId, Outcome)>,
     /// Answers that wait for the journal.
@@ -163,7 +171,7 @@ impl Agent {
             slots: Slots::default(),
             next_run: 0,
             planned: HashMap::new(),
-            fresh: HashSet::new(),
+            backlog: Backlog::default(),
             running: HashMap::new(),
             runs: JoinSet::new(),
             chores: JoinSet::new(),
@@ -252,8 +260,10 @@ impl Agent {
 
     /// Whether another action may be taken from the manager. What is looked up
     /// or taken back does not count: there may be very much of it after a start.
+    /// Nor does what is lined up of a script, which may hang.
     fn accepts(&self) -> bool {
-        self.fresh.len() + self.unguarded.len() < MAX_PENDING
+        self.backlog.bundled() + self.unguarded.len() < MAX_PENDING
+            && self.backlog.behind() < MAX_BEHIND
             && !self.outbox.is_full()
             && self.journal.has_room()
     }
@@ -310,6 +320,10 @@ impl Agent {
                     self.memory.ended(*id, write);
                     self.alerts.remove(id);
                     self.unguarded.retain(|waiting| waiting != id);
+                    if let Some(place) = self.backlog.remove(*id) {
+                        self.planned.remove(&place.run);
+                        self.slots.withdraw(place.run, &place.lane);
+                    }
                     self.ledger.remove_ended(*id);
                 }
                 // It was written before its add began. Its delete reads it from

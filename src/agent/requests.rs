@@ -3,6 +3,7 @@
 use tokio::sync::oneshot;
 
 use crate::clock;
+use crate::executor::MAX_OF_SCRIPT;
 use crate::journal::agent::AgentReader;
 use crate::ledger::agent::{Entry, Step};
 use crate::ledger::reverts::Reverted;
@@ -161,10 +162,11 @@ impl Agent {
         };
         let number = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         let failing = count(|e| e.attempts > 0 && e.step != Step::InForce);
+        let waiting = self.planned.len() + self.unguarded.len() + self.backlog.behind();
         let counters = [
             ("in force", count(|e| e.step == Step::InForce)),
             ("running", number(self.running.len())),
-            ("waiting", number(self.planned.len() + self.unguarded.len())),
+            ("waiting", number(waiting)),
             ("reverts failing", failing),
             (
                 "updates the manager has not confirmed",
@@ -219,6 +221,11 @@ impl Agent {
         if missing > 0 {
             problems.push(format!(
                 "{missing} effects could not be put back after a start and are tried again (the log says why)"
+            ));
+        }
+        for (script, behind) in self.backlog.crowded() {
+            problems.push(format!(
+                "{behind} actions wait behind others of {script}, of which {MAX_OF_SCRIPT} run at a time (if its runs hang, an <execution_timeout> in its <command> ends them sooner)"
             ));
         }
         if !self.guards.has_white_list() {

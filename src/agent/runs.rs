@@ -14,6 +14,7 @@ use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict};
 use crate::model::bundled::{Bundled, Effect};
 use crate::model::{ActionId, ActionState, Mode, Target};
 
+use super::backlog::LinedUp;
 use super::{Agent, HeldKeys};
 
 /// How long a revert waits for the journal, twice: before it starts and before
@@ -43,6 +44,14 @@ impl Agent {
         let run = RunId(self.next_run);
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
+        if entry.step == Step::Waiting {
+            let place = LinedUp {
+                run,
+                lane: lane.clone(),
+                script: is_script.then(|| entry.action.executable.clone()),
+            };
+            self.backlog.line_up(id, place);
+        }
         let turn = match (entry.step, kind) {
             // Another action that waits in this lane may wait for its outcome.
             (Step::Adding | Step::Undoing | Step::Redoing, _) => Turn::Next,
@@ -61,13 +70,17 @@ impl Agent {
 
     /// Starts what may start within the bounds.
     pub(super) async fn start_planned(&mut self) {
-        while !self.stopping
-            && let Some(run) = self.slots.start_next()
-        {
+        while !self.stopping {
+            while let Some(id) = self.backlog.next_up() {
+                self.line_up(id).await;
+            }
+            let Some(run) = self.slots.start_next() else {
+                return;
+            };
             let Some((id, kind)) = self.planned.remove(&run) else {
                 continue;
             };
-            self.fresh.remove(&id);
+            self.backlog.remove(id);
             self.start_run(run, id, kind).await;
         }
     }

@@ -167,6 +167,36 @@ impl Slots {
         }
     }
 
+    /// Takes a run out that waits in this lane. One that does not changes
+    /// nothing.
+    pub fn withdraw(&mut self, id: RunId, lane: &str) {
+        let Some(others) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let Some(at) = others.iter().position(|waiting| waiting.id == id) else {
+            return;
+        };
+        let withdrawn = others.remove(at);
+        let withdrawn = withdrawn.expect("it was found at this place");
+        let is_running = self.running.values().any(|run| run.lane == lane);
+        if at > 0 || is_running {
+            return;
+        }
+        // It was ready; now the one behind it is.
+        let ready = self.ready(withdrawn.mode);
+        if let Some(lanes) = ready.get_mut(&withdrawn.class) {
+            lanes.remove(&withdrawn.number);
+            if lanes.is_empty() {
+                ready.remove(&withdrawn.class);
+            }
+        }
+        let (lane, others) = self.lanes.remove_entry(lane).expect("it was found above");
+        if let Some(first) = others.front() {
+            self.make_ready(first, lane.clone());
+            self.lanes.insert(lane, others);
+        }
+    }
+
     pub fn running(&self) -> usize {
         self.running.len()
     }
@@ -350,15 +380,20 @@ mod tests {
         exe: u8,
         mode: Mode,
         lasts: u8,
+        /// Taken out if it still waits when no more may start.
+        withdrawn: bool,
     }
 
     fn job() -> impl Strategy<Value = Job> {
-        (0..120_u8, 0..3_u8, any::<bool>(), 0..6_u8).prop_map(|(lane, exe, add, lasts)| Job {
-            lane,
-            exe,
-            mode: if add { Mode::Add } else { Mode::Delete },
-            lasts,
-        })
+        (0..120_u8, 0..3_u8, any::<bool>(), 0..6_u8, any::<bool>()).prop_map(
+            |(lane, exe, add, lasts, withdrawn)| Job {
+                lane,
+                withdrawn,
+                exe,
+                mode: if add { Mode::Add } else { Mode::Delete },
+                lasts,
+            },
+        )
     }
 
     /// Two scripts and one bundled executable, each lane of one of them.
@@ -438,6 +473,14 @@ mod tests {
                 }
                 prop_assert_eq!(slots.start_next(), None);
                 prop_assert_eq!(slots.running(), model.running.len());
+                model.waiting.retain(|at| {
+                    let job = &jobs[*at];
+                    if job.withdrawn {
+                        slots.withdraw(RunId(*at as u64), &format!("lane {}", job.lane));
+                    }
+                    !job.withdrawn
+                });
+                prop_assert_eq!(slots.waiting(), model.waiting.len());
                 let done: Vec<usize> = model
                     .running
                     .iter_mut()

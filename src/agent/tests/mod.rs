@@ -1,5 +1,6 @@
 //! An agent with real scripts, and a test that plays its manager.
 
+mod backlog;
 mod disk;
 mod intake;
 mod link;
@@ -171,12 +172,17 @@ impl Bench {
     /// The manager has stored everything; returns once the agent knows.
     async fn confirm(&self) {
         self.tell(ToAgent::Stored { up_to: u64::MAX }).await;
+        self.wait_for(|status| {
+            let mut counters = status.counters.iter();
+            !counters.any(|c| c.name.contains("not confirmed") && c.value > 0)
+        })
+        .await;
+    }
+
+    /// Waits until the status is as wanted.
+    async fn wait_for(&self, is_wanted: impl Fn(&Status) -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
-            let open = |status: &Status| {
-                let mut counters = status.counters.iter();
-                counters.any(|c| c.name.contains("not confirmed") && c.value > 0)
-            };
-            while open(&self.status().await) {
+            while !is_wanted(&self.status().await) {
                 tokio::task::yield_now().await;
             }
         });
@@ -184,14 +190,7 @@ impl Bench {
     }
 
     async fn status(&self) -> Status {
-        let (answer, answered) = oneshot::channel();
-        let request = Request::Status;
-        self.asked.send(Asked { request, answer }).await.unwrap();
-        match tokio::time::timeout(PATIENCE, answered)
-            .await
-            .unwrap()
-            .unwrap()
-        {
+        match self.ask(Request::Status).await {
             Answer::Status(status) => status,
             other => panic!("{other:?}"),
         }
@@ -200,6 +199,13 @@ impl Bench {
     async fn kill(self) {
         self.running.abort();
         let _ = self.running.await;
+    }
+
+    async fn ask(&self, request: Request) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(Asked { request, answer }).await.unwrap();
+        let answer = tokio::time::timeout(PATIENCE, answered).await;
+        answer.unwrap().unwrap()
     }
 
     async fn stop(self) {
