@@ -219,7 +219,8 @@ impl Agent {
         if !self.ledger.entry(id).is_some_and(waits) {
             return;
         }
-        let Some(alert) = self.alert(id) else {
+        // Whose alert cannot be read is never begun, and expires.
+        let Ok(Some(alert)) = self.alert(id) else {
             return;
         };
         let wanted = target::address(&alert).ok();

@@ -338,9 +338,8 @@ impl Agent {
             }
         }
         for (id, kind) in changes.runs {
-            let wanted = self
-                .alert(id)
-                .and_then(|alert| target::address(&alert).ok());
+            let alert = self.alert(id).ok().flatten();
+            let wanted = alert.and_then(|alert| target::address(&alert).ok());
             self.plan(id, kind, wanted.as_ref());
         }
         self.answer_reverts();
@@ -348,17 +347,15 @@ impl Agent {
     }
 
     /// The alert of an action that has not ended.
-    fn alert(&self, id: ActionId) -> Option<Arc<[u8]>> {
+    fn alert(&self, id: ActionId) -> Result<Option<Arc<[u8]>>, JournalError> {
         if let Some(alert) = self.alerts.get(&id) {
-            return Some(Arc::clone(alert));
+            return Ok(Some(Arc::clone(alert)));
         }
-        match self.reader.alert(id) {
-            Ok(alert) => alert.map(Into::into),
-            Err(error) => {
-                log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
-                None
-            }
+        let alert = self.reader.alert(id);
+        if let Err(error) = &alert {
+            log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
         }
+        Ok(alert?.map(Into::into))
     }
 
     /// Which runs must follow each other: those of one executable for one

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::contract::request::Message;
 use crate::contract::target;
 use crate::executor::{Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
-use crate::journal::{self, Ticket};
-use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict};
+use crate::journal::{self, JournalError, Ticket};
+use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict, pause_after};
 use crate::model::bundled::{Bundled, Effect};
 use crate::model::{ActionId, ActionState, Mode, Target};
 
 use super::backlog::LinedUp;
-use super::{Agent, HeldKeys};
+use super::{Agent, Hands, HeldKeys};
 
 /// How long a revert waits for the journal, twice: before it starts and before
 /// it is spoken to. Together that stays below the second in which a revert is
@@ -86,7 +86,9 @@ impl Agent {
     }
 
     async fn start_run(&mut self, run: RunId, id: ActionId, kind: Mode) {
-        if let Some(why) = self.objection(id, kind) {
+        let alert = self.alert(id);
+        let known = alert.as_ref().ok().and_then(Option::as_deref);
+        if let Some(why) = self.objection(id, kind, known) {
             let now = clock::now();
             let changes = self.ledger.refuse(id, ActionState::Refused, why, now);
             self.commit(changes).await;
@@ -102,21 +104,17 @@ impl Agent {
             self.slots.finished(run);
             return;
         };
-        let Some(alert) = self.alert(id) else {
-            let why = "its alert is not in the journal any more".to_owned();
-            self.not_started(run, id, kind, why).await;
-            return;
-        };
-        let planned = match self.prepare(run, entry, kind, &alert) {
+        let planned = match self.prepare(run, entry, kind, alert) {
             Ok(planned) => planned,
-            Err(why) => {
-                self.not_started(run, id, kind, why).await;
+            Err(ending) => {
+                self.not_started(run, id, kind, ending).await;
                 return;
             }
         };
         // A bundled executable does nothing before it has read a line, so its
         // process is made while the journal still writes; the line waits.
         let waits = (!entry.is_bundled).then(|| Waits::before(kind, entry));
+        let keeps_lane = kind == Mode::Delete && !entry.is_bundled && entry.step != Step::Reverting;
         let (cancel, cancelled) = watch::channel(false);
         let (hands, progress) = (self.hands.clone(), self.progress.clone());
         self.running.insert(
@@ -137,18 +135,24 @@ impl Agent {
                     _ = cancel.wait_for(|wanted| *wanted) => {}
                 }
             }
+            if keeps_lane {
+                return (
+                    run,
+                    started_at_last(hands, planned, progress, cancelled).await,
+                );
+            }
             (run, hands.run(planned, progress, cancelled).await)
         });
     }
 
     /// Why an action that has waited for its turn may not run any more: white
     /// list and configuration may be others than when it was lined up.
-    fn objection(&mut self, id: ActionId, kind: Mode) -> Option<String> {
+    fn objection(&mut self, id: ActionId, kind: Mode, alert: Option<&[u8]>) -> Option<String> {
         let waiting = self.ledger.entry(id)?.step == Step::Waiting;
         if kind == Mode::Delete || !waiting {
             return None;
         }
-        let target = target::address(&self.alert(id)?).ok();
+        let target = target::address(alert?).ok();
         self.judge(target.as_ref())?.err()
     }
 
@@ -157,16 +161,24 @@ impl Agent {
         id: RunId,
         entry: &Entry,
         kind: Mode,
-        alert: &Arc<[u8]>,
-    ) -> Result<Run, String> {
+        alert: Result<Option<Arc<[u8]>>, JournalError>,
+    ) -> Result<Run, Ending> {
+        let never = |why: String| match kind {
+            Mode::Add => Ending::NotStarted(why),
+            // No other attempt would come further.
+            Mode::Delete => Ending::Broke(why),
+        };
+        let alert = alert.map_err(|error| Ending::NotStarted(error.to_string()))?;
+        let gone = || never("its alert is not in the journal any more".to_owned());
+        let alert = alert.ok_or_else(gone)?;
         let action = &entry.action;
         let message = Message::new(
             &action.agent.name,
             &action.executable,
             &action.extra_args,
-            alert,
+            &alert,
         )
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| never(error.to_string()))?;
         let mut limits = Limits::standard(entry.is_bundled);
         limits.execution = action.execution_timeout.unwrap_or(limits.execution);
         limits.handshake = action.handshake_timeout.unwrap_or(limits.handshake);
@@ -182,9 +194,9 @@ impl Agent {
         })
     }
 
-    async fn not_started(&mut self, run: RunId, id: ActionId, kind: Mode, why: String) {
+    async fn not_started(&mut self, run: RunId, id: ActionId, kind: Mode, ending: Ending) {
         let finished = Finished {
-            ending: Ending::Broke(why),
+            ending,
             exit_code: None,
             stderr: None,
             detail: None,
@@ -301,7 +313,7 @@ impl Agent {
 
     fn report(&self, id: ActionId, kind: Mode, before: Option<Step>, run: &Finished) {
         let problem = match &run.ending {
-            Ending::Broke(why) => why.clone(),
+            Ending::Broke(why) | Ending::NotStarted(why) => why.clone(),
             Ending::Exited(status) if *status != 0 => format!("status {status}"),
             Ending::Exited(_) => return,
             Ending::Reported(result) => {
@@ -327,6 +339,29 @@ impl Agent {
         while self.runs.join_next().await.is_some() {}
         let journal = self.journal;
         journal::aside(move || journal.close()).await;
+    }
+}
+
+/// Carries out a delete for whose outcome others may wait in its lane: it keeps
+/// that, and its slot, until it could be started.
+pub(super) async fn started_at_last(
+    hands: Hands,
+    run: Run,
+    progress: mpsc::Sender<(RunId, Progress)>,
+    mut cancel: watch::Receiver<bool>,
+) -> Outcome {
+    let mut attempts = 0;
+    loop {
+        let again = (run.clone(), progress.clone(), cancel.clone());
+        let outcome = hands.clone().run(again.0, again.1, again.2).await;
+        let End::NotStarted(why) = &outcome.end else {
+            return outcome;
+        };
+        attempts += 1;
+        log::warn!(executable:% = run.exe, why = why.as_str(); "a delete could not be started; trying again, and what has the same target waits");
+        // A run that is cancelled says so itself.
+        let cancelled = cancel.wait_for(|wanted| *wanted);
+        let _ = tokio::time::timeout(pause_after(attempts), cancelled).await;
     }
 }
 
@@ -377,7 +412,7 @@ fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
         (None, End::Exited(status)) => Ending::Exited(status),
         (None, End::Signalled(signal)) => Ending::Broke(format!("was ended by signal {signal}")),
         (None, End::TimedOut) => Ending::Broke("ran into its time limit".to_owned()),
-        (None, End::NotStarted(why)) => Ending::Broke(why),
+        (None, End::NotStarted(why)) => Ending::NotStarted(why),
         (None, End::Cancelled) => Ending::Broke("was cancelled".to_owned()),
     };
     let missing = bundled

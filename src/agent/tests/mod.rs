@@ -4,6 +4,7 @@ mod backlog;
 mod disk;
 mod intake;
 mod link;
+mod runs;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;

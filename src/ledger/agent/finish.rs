@@ -14,8 +14,10 @@ pub enum Ending {
     Reported(RunResult),
     /// It ended by itself with this status and no such word.
     Exited(i32),
-    /// It was not started, or it was killed; why.
+    /// It was killed, or can never be started; why.
     Broke(String),
+    /// It was not started, which another attempt may be; why.
+    NotStarted(String),
 }
 
 /// A run that has ended. `duration_ms` is in milliseconds.
@@ -32,7 +34,7 @@ impl Finished {
     fn status(&self) -> Option<Status> {
         match &self.ending {
             Ending::Reported(result) => Some(result.status),
-            Ending::Exited(_) | Ending::Broke(_) => None,
+            Ending::Exited(_) | Ending::Broke(_) | Ending::NotStarted(_) => None,
         }
     }
 
@@ -42,7 +44,7 @@ impl Finished {
             Ending::Reported(result) => result.detail.clone(),
             Ending::Exited(0) => None,
             Ending::Exited(status) => Some(format!("ended with status {status}")),
-            Ending::Broke(why) => Some(why.clone()),
+            Ending::Broke(why) | Ending::NotStarted(why) => Some(why.clone()),
         };
         match (ending, &self.detail) {
             (Some(ending), Some(note)) => Some(format!("{ending}; {note}")),
@@ -255,7 +257,14 @@ impl Ledger {
         let confirmed = match run.status() {
             Some(Status::Reverted | Status::Absent | Status::Already) => true,
             Some(Status::Applied | Status::Refused | Status::Failed) => false,
-            None => entry.bundled().is_none(),
+            None if entry.bundled().is_some() => false,
+            // That of a script runs once, and this one has not yet. For an end
+            // other than this, actions with the same keys wait in the same lane,
+            // so its owner does not give the lane up for another attempt.
+            None => {
+                let is_started = !matches!(run.ending, Ending::NotStarted(_));
+                is_started || entry.step != Step::Reverting
+            }
         };
         if !confirmed {
             return self.finish_unconfirmed(id, run, now);

@@ -460,8 +460,12 @@ impl Ledger {
     }
 
     fn retry_later(&mut self, id: ActionId, attempts: u32, now: Now) {
-        let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
-        let pause = RETRIES[step.min(RETRIES.len() - 1)];
-        self.arm_at(id, now.boot.plus(pause));
+        self.arm_at(id, now.boot.plus(pause_after(attempts)));
     }
+}
+
+/// The pause after so many attempts at a revert that came to nothing.
+pub fn pause_after(attempts: u32) -> Duration {
+    let step = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
+    RETRIES[step.min(RETRIES.len() - 1)]
 }

@@ -207,6 +207,40 @@ fn a_revert_that_is_not_confirmed_is_tried_after_1_5_30_and_then_every_300_secon
 }
 
 #[test]
+fn a_delete_of_a_script_that_could_not_be_started_is_run_later_and_then_once() {
+    for (ending, state) in [
+        (Ending::Exited(0), Reverted),
+        (Ending::Exited(1), Failed),
+        (Ending::Broke("ran into its time limit".to_owned()), Failed),
+    ] {
+        let mut host = Host::new();
+        let block = action(1, "block.sh", Some(10));
+        let id = block.id;
+        host.accept(block, 9);
+        host.now.boot = host.now.boot.plus(Duration::from_secs(10));
+        let changes = host.ledger.due(host.now);
+        host.take(changes);
+        for pause in [1, 5, 30] {
+            assert_eq!(host.runs.pop_front(), Some((id, Mode::Delete)));
+            let changes = host.ledger.start(id, Mode::Delete, host.now).unwrap();
+            host.take(changes);
+            let why = "it does not exist any more".to_owned();
+            ends(&mut host, id, Mode::Delete, Ending::NotStarted(why));
+            assert_eq!(host.states(1).last(), Some(&Reverting));
+            host.now.boot = host.now.boot.plus(Duration::from_secs(pause));
+            let changes = host.ledger.due(host.now);
+            host.take(changes);
+        }
+        assert_eq!(host.runs.pop_front(), Some((id, Mode::Delete)));
+        let changes = host.ledger.start(id, Mode::Delete, host.now).unwrap();
+        host.take(changes);
+        ends(&mut host, id, Mode::Delete, ending);
+        assert_eq!(host.last(1).state, state);
+        assert_eq!(host.ledger.next_due(), None);
+    }
+}
+
+#[test]
 fn an_alert_during_a_failing_revert_takes_the_block_over() {
     let mut host = Host::new();
     host.accept(action(1, "firewall-drop", Some(10)), 9);
