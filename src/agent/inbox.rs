@@ -1,5 +1,6 @@
 //! Everything that reaches the agent's task, as one stream of events.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -7,7 +8,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::{self, Boot};
 use crate::executor::{Outcome, Progress, RunId};
-use crate::model::{Capabilities, JournalId};
+use crate::model::{ActionId, Capabilities, JournalId};
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
 use crate::wire::enroll::PublicKey;
@@ -18,6 +19,11 @@ use super::{Agent, Settings};
 
 /// Events of each kind that may wait.
 const QUEUE: usize = 256;
+
+/// Actions that are held until they are accepted. A manager never has more on
+/// their way to one host than half of it, so that everything else that it says
+/// is heard meanwhile.
+const MAX_HELD: usize = 512;
 
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -40,6 +46,11 @@ pub(super) enum Event {
     Told(ToAgent),
     /// An action waits until it is accepted.
     Held,
+    /// An action that was held is to be taken back.
+    Retracted {
+        action: ToAgent,
+        revert: ToAgent,
+    },
     Progress(RunId, Progress),
     Ended(RunId, Box<Outcome>),
     Rang,
@@ -62,9 +73,8 @@ pub struct Inbox {
     capable_sender: mpsc::Sender<Box<Capabilities>>,
     progress: mpsc::Receiver<(RunId, Progress)>,
     progress_sender: mpsc::Sender<(RunId, Progress)>,
-    /// An action that came when none was accepted, and when. What the manager
-    /// said before it is heard all the same.
-    held: Option<(Boot, ToAgent)>,
+    /// Actions that came when none was accepted, and when.
+    held: VecDeque<(Boot, ToAgent)>,
     timer: BootTimer,
     wake_at: Option<Boot>,
     prune: Interval,
@@ -92,7 +102,7 @@ impl Inbox {
             capable_sender,
             progress,
             progress_sender,
-            held: None,
+            held: VecDeque::new(),
             timer: BootTimer::new()?,
             wake_at: None,
             prune,
@@ -130,10 +140,10 @@ impl Inbox {
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
         let accepts = agent.accepts() && !agent.stopping;
-        if accepts && let Some((since, message)) = self.held.take() {
+        if accepts && let Some((since, message)) = self.held.pop_front() {
             return Event::Told(message.delayed(since.until(clock::boot())));
         }
-        let listens = self.held.is_none() && !agent.stopping;
+        let listens = self.held.len() < MAX_HELD && !agent.stopping;
         let alarm = [agent.next_alarm(), self.wake_at]
             .into_iter()
             .flatten()
@@ -163,17 +173,46 @@ impl Inbox {
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             () = agent.outbox.send_next() => Event::Sent,
             Ok(()) = synced.changed() => Event::Synced,
-            Some(event) = self.link.recv(), if listens => match event {
-                LinkEvent::Up { outgoing, manager } => Event::Linked(outgoing, manager),
-                LinkEvent::Told(message @ ToAgent::Act { .. }) if !accepts => {
-                    self.held = Some((clock::boot(), message));
-                    Event::Held
-                }
-                LinkEvent::Told(message) => Event::Told(message),
-                LinkEvent::Renew(key) => Event::Renew(key),
-                LinkEvent::Down => Event::Unlinked,
-            },
+            Some(event) = self.link.recv(), if listens => self.linked(event, accepts),
             _ = self.prune.tick() => Event::Prune,
         }
+    }
+
+    /// What an event of the link means, with the actions that are held.
+    fn linked(&mut self, event: LinkEvent, accepts: bool) -> Event {
+        match event {
+            LinkEvent::Up { outgoing, manager } => {
+                // Nobody was told that they are taken, so they come again.
+                self.held.clear();
+                Event::Linked(outgoing, manager)
+            }
+            LinkEvent::Told(action @ ToAgent::Act { .. }) if !accepts => {
+                self.held.push_back((clock::boot(), action));
+                Event::Held
+            }
+            LinkEvent::Told(revert @ ToAgent::Revert { id, .. }) => match self.release(id) {
+                Some(action) => Event::Retracted { action, revert },
+                None => Event::Told(revert),
+            },
+            LinkEvent::Told(message) => Event::Told(message),
+            LinkEvent::Renew(key) => Event::Renew(key),
+            LinkEvent::Down => Event::Unlinked,
+        }
+    }
+
+    /// Takes one out of the actions that are held.
+    fn release(&mut self, id: ActionId) -> Option<ToAgent> {
+        let is_wanted = |message: &ToAgent| match message {
+            ToAgent::Act { action, .. } => action.id == id,
+            ToAgent::WhiteList { .. }
+            | ToAgent::Revert { .. }
+            | ToAgent::Stored { .. }
+            | ToAgent::Renewed { .. }
+            | ToAgent::Pong
+            | ToAgent::Ping => false,
+        };
+        let at = self.held.iter().position(|(_, held)| is_wanted(held))?;
+        let (since, action) = self.held.remove(at)?;
+        Some(action.delayed(since.until(clock::boot())))
     }
 }

@@ -98,16 +98,10 @@ impl Agent {
                     self.admit(id).await;
                 }
             }
-            ToAgent::Act {
-                action,
-                alert,
-                remaining_ms,
-                age_ms,
-                // The link has taken its time on the way off.
-                session_ms: _,
-            } => {
-                let left = Left::new(remaining_ms, age_ms);
-                self.act(*action, alert, left).await;
+            action @ ToAgent::Act { .. } => {
+                if let Some(id) = self.take_in(action).await {
+                    self.admit(id).await;
+                }
             }
             ToAgent::Revert { id, request } => {
                 let asker = super::Asker::Manager { request };
@@ -122,9 +116,28 @@ impl Agent {
         }
     }
 
+    /// An action is to be taken back that has been held: it is taken in, but
+    /// not lined up.
+    pub(super) async fn retracted(&mut self, action: ToAgent, revert: ToAgent) {
+        self.take_in(action).await;
+        self.told(revert).await;
+    }
+
     /// Takes in an action, once. It is acknowledged whether or not it is new, as
-    /// soon as the journal has it on the disk.
-    async fn act(&mut self, action: Action, alert: Arc<[u8]>, left: Left) {
+    /// soon as the journal has it on the disk. Returns its id if it is to be
+    /// carried out.
+    async fn take_in(&mut self, message: ToAgent) -> Option<ActionId> {
+        let ToAgent::Act {
+            action,
+            alert,
+            remaining_ms,
+            age_ms,
+            // The link has taken its time on the way off.
+            session_ms: _,
+        } = message
+        else {
+            return None;
+        };
         let id = action.id;
         match self.is_known(id) {
             Ok(false) => {}
@@ -132,21 +145,20 @@ impl Agent {
                 // Whatever write it is in, that is not later than the last one.
                 self.outbox.took(id, self.journal.next() - 1);
                 self.remind(id).await;
-                return;
+                return None;
             }
             // Nothing is carried out that may have been before: the manager, who
             // hears nothing, sends it again.
             Err(error) => {
                 log::error!(action:% = id, error:% = error; "cannot look up whether an action has ended");
-                return;
+                return None;
             }
         }
         let write = self.journal.next();
-        let waits = self.accept(action, alert, left).await;
+        let left = Left::new(remaining_ms, age_ms);
+        let waits = self.accept(*action, alert, left).await;
         self.outbox.took(id, write);
-        if waits {
-            self.admit(id).await;
-        }
+        waits.then_some(id)
     }
 
     /// Journals a new action, in one write. Returns whether it is to be carried

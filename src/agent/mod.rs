@@ -251,6 +251,7 @@ impl Agent {
             Event::Unlinked => self.outbox.disconnect(),
             Event::Capable(capabilities) => self.outbox.describe(*capabilities),
             Event::Told(message) => self.told(message).await,
+            Event::Retracted { action, revert } => self.retracted(action, revert).await,
             Event::Progress(run, progress) => self.progress(run, progress).await,
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
             Event::Rang => self.wake().await,

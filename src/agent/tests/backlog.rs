@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{Bench, act, home, manager, runs, white_list};
+use super::{Bench, PATIENCE, act, home, manager, runs, white_list};
 use crate::agent::MAX_PENDING;
 use crate::agent::backlog::MAX_LINED_UP;
 use crate::executor::MAX_OF_SCRIPT;
 use crate::model::action::sample;
 use crate::model::{Action, ActionId, ActionState};
 use crate::sys::fs;
-use crate::wire::ToAgent;
 use crate::wire::control::{Answer, Request, Status, Which};
+use crate::wire::message::Reverted;
+use crate::wire::{ToAgent, ToManager};
 
-use ActionState::Done;
+use ActionState::{Done, Refused, Suppressed};
 
 /// Hangs until there is a file `logs/open`.
 const HANGS: &str = "#!/bin/sh\nread -r line\necho \"$line\" >> logs/hung\nuntil [ -e logs/open ]; do sleep 0.1; done\n";
@@ -34,14 +35,18 @@ fn address(number: u16) -> String {
     format!("198.51.{high}.{low}")
 }
 
-/// One of many actions of the hanging script, each for an address of its own.
-fn hanging(number: u16) -> ToAgent {
+fn id(number: u16) -> ActionId {
     let mut id = [255; 16];
     id[1..3].copy_from_slice(&number.to_be_bytes());
+    ActionId::from_bytes(id)
+}
+
+/// One of many actions of the hanging script, each for an address of its own.
+fn hanging(number: u16) -> ToAgent {
     let alert = format!(r#"{{"data":{{"srcip":"{}"}}}}"#, address(number));
     ToAgent::Act {
         action: Box::new(Action {
-            id: ActionId::from_bytes(id),
+            id: id(number),
             ..sample::action(255, "hangs.sh", None)
         }),
         alert: Arc::from(alert.as_bytes()),
@@ -123,4 +128,81 @@ async fn what_stands_behind_others_of_its_script_runs_in_the_end_also_in_another
         let times = hung.iter().filter(|line| line.contains(&told)).count();
         assert_eq!(times, 1, "{number}");
     }
+}
+
+#[tokio::test]
+async fn a_host_that_takes_no_more_actions_hears_everything_else() {
+    let home = home();
+    hang(home.path());
+    let mut bench = Bench::start(home.path());
+    bench.connect(manager()).await;
+    // They wait for a white list.
+    let most = u16::try_from(MAX_PENDING).unwrap();
+    let all = most + 20;
+    for number in 0..all {
+        bench.tell(hanging(number)).await;
+    }
+    // One that is held is taken back.
+    let held = id(most + 5);
+    bench
+        .tell(ToAgent::Revert {
+            id: held,
+            request: 7,
+        })
+        .await;
+    let outcome = loop {
+        if let ToManager::Reverted {
+            request: 7,
+            outcome,
+        } = bench.next().await
+        {
+            break outcome;
+        }
+    };
+    let is_suppressed = matches!(
+        &outcome,
+        Reverted::Outcome {
+            state: Suppressed,
+            ..
+        }
+    );
+    assert!(is_suppressed, "{outcome:?}");
+    // Sessions come and go, and in each the same is sent again.
+    for _ in 0..30 {
+        bench.disconnect().await;
+        bench.connect(manager()).await;
+        let first = bench.next().await;
+        assert!(matches!(first, ToManager::Capabilities { .. }), "{first:?}");
+        for number in most..all {
+            bench.tell(hanging(number)).await;
+        }
+    }
+    bench
+        .tell(ToAgent::WhiteList {
+            networks: vec!["198.51.0.0/16".parse().unwrap()],
+            more: false,
+        })
+        .await;
+    // All are refused, but for the one that was taken back.
+    let limit = 2 * u32::from(all);
+    let told = async {
+        loop {
+            let Answer::Records { records } = bench.ask(Request::History { limit }).await else {
+                panic!("a history is records");
+            };
+            if records.len() == usize::from(all) {
+                return records;
+            }
+        }
+    };
+    let records = tokio::time::timeout(PATIENCE, told).await.unwrap();
+    for record in records {
+        let wanted = if record.action == held {
+            Suppressed
+        } else {
+            Refused
+        };
+        assert_eq!(record.state, wanted, "{record:?}");
+    }
+    bench.stop().await;
 }
