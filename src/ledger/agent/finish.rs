@@ -133,8 +133,16 @@ impl Ledger {
     /// executable that says that it failed is believed.
     fn finish_failed(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
         let entry = self.entries.get_mut(&id).expect("the caller looked it up");
-        let reported = matches!(run.ending, Ending::Reported(_));
-        if reported || !entry.printed_keys || !entry.is_reverted_later() {
+        let did_nothing = match &run.ending {
+            Ending::Reported(_) => true,
+            Ending::NotStarted(_) => !entry.printed_keys,
+            // A bundled one begins its work once it has named its keys, a script
+            // whenever it likes.
+            Ending::Exited(_) | Ending::Broke(_) => {
+                entry.bundled().is_some() && !entry.printed_keys
+            }
+        };
+        if did_nothing || !entry.is_reverted_later() {
             return self.end(id, run, ActionState::Failed, now);
         }
         let why = run.detail().unwrap_or_else(|| "no result".to_owned());

@@ -206,6 +206,42 @@ fn a_revert_that_is_not_confirmed_is_tried_after_1_5_30_and_then_every_300_secon
     assert_eq!(host.last(1).state, Reverted);
 }
 
+type BreaksOff = fn(String) -> Ending;
+
+/// Without keys: whose executable, whether its command wants it reverted, how its
+/// add ends, and whether that is taken back.
+const BROKEN_OFF: &[(&str, Option<bool>, BreaksOff, bool)] = &[
+    ("block.sh", Some(true), Ending::Broke, true),
+    ("block.sh", Some(true), |_| Ending::Exited(1), true),
+    ("block.sh", Some(true), Ending::NotStarted, false),
+    ("block.sh", None, Ending::Broke, false),
+    ("firewall-drop", None, Ending::Broke, false),
+];
+
+#[test]
+fn an_add_that_breaks_off_without_keys_is_taken_back_where_its_command_says_so() {
+    for (executable, revert, ending, is_taken_back) in BROKEN_OFF {
+        let mut host = Host::new();
+        let broken = Action {
+            revert: *revert,
+            ..action(1, executable, Some(60))
+        };
+        host.targets.insert(broken.id, 9);
+        let id = taken_in(&mut host, broken, *executable == "firewall-drop");
+        let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
+        host.take(changes);
+        ends(&mut host, id, Mode::Add, ending("why".to_owned()));
+        let runs = Vec::from_iter(host.runs.iter().copied());
+        host.work();
+        let (wanted, states): (&[_], &[_]) = match is_taken_back {
+            true => (&[(id, Mode::Delete)], &[Running, Reverting, Failed]),
+            false => (&[], &[Running, Failed]),
+        };
+        assert_eq!(runs, wanted, "{executable} {revert:?}");
+        assert_eq!(host.states(1), states, "{executable} {revert:?}");
+    }
+}
+
 #[test]
 fn a_delete_of_a_script_that_could_not_be_started_is_run_later_and_then_once() {
     for (ending, state) in [
