@@ -95,6 +95,8 @@ impl Agent {
             self.slots.finished(run);
             return;
         }
+        let waiting = self.ledger.entry(id).filter(|e| e.step == Step::Waiting);
+        let pointless_at = waiting.and_then(Entry::begins_before);
         let Some(changes) = self.ledger.start(id, kind, clock::now()) else {
             self.slots.finished(run);
             return;
@@ -105,7 +107,10 @@ impl Agent {
             return;
         };
         let planned = match self.prepare(run, entry, kind, alert) {
-            Ok(planned) => planned,
+            Ok(planned) => Run {
+                pointless_at,
+                ..planned
+            },
             Err(ending) => {
                 self.not_started(run, id, kind, ending).await;
                 return;
@@ -190,6 +195,7 @@ impl Agent {
             mode: kind,
             message,
             limits,
+            pointless_at: None,
             alone: entry.is_bundled && self.running.is_empty(),
         })
     }
@@ -315,7 +321,7 @@ impl Agent {
         let problem = match &run.ending {
             Ending::Broke(why) | Ending::NotStarted(why) => why.clone(),
             Ending::Exited(status) if *status != 0 => format!("status {status}"),
-            Ending::Exited(_) => return,
+            Ending::Exited(_) | Ending::TooLate => return,
             Ending::Reported(result) => {
                 let in_place = result.detail.as_deref() == Some(crate::contract::reply::IN_PLACE);
                 if before == Some(Step::InForce) && !in_place && kind == Mode::Add {
@@ -405,7 +411,9 @@ impl Waits {
 fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
     let exit_code = match outcome.end {
         End::Exited(status) => Some(status),
-        End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled => None,
+        End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate => {
+            None
+        }
     };
     let ending = match (outcome.result, outcome.end) {
         (Some(result), _) => Ending::Reported(result),
@@ -414,6 +422,7 @@ fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
         (None, End::TimedOut) => Ending::Broke("ran into its time limit".to_owned()),
         (None, End::NotStarted(why)) => Ending::NotStarted(why),
         (None, End::Cancelled) => Ending::Broke("was cancelled".to_owned()),
+        (None, End::TooLate) => Ending::TooLate,
     };
     let missing = bundled
         .zip(exit_code)

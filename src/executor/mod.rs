@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock;
+use crate::clock::{self, Boot};
 use crate::contract::reply::RunResult;
 use crate::contract::request::Message;
 use crate::model::{ExeName, Keys};
@@ -73,6 +73,8 @@ pub struct Run {
     pub mode: Mode,
     pub message: Message,
     pub limits: Limits,
+    /// From when on it is pointless. It is not spoken to any more then.
+    pub pointless_at: Option<Boot>,
     /// Whether nothing else runs, so that it may be started where it stands.
     pub alone: bool,
 }
@@ -106,6 +108,8 @@ pub enum End {
     NotStarted(String),
     /// Killed because its owner wanted it no longer.
     Cancelled,
+    /// It had become pointless before anything was said to it.
+    TooLate,
 }
 
 /// What became of a run.
@@ -148,6 +152,12 @@ pub async fn run(
         return Outcome {
             end: End::Cancelled,
             ..Outcome::not_started(reason)
+        };
+    }
+    if run.is_pointless() {
+        return Outcome {
+            end: End::TooLate,
+            ..Outcome::not_started(String::new())
         };
     }
     let started_at = clock::boot_nanos();
@@ -220,6 +230,13 @@ fn changed(exe: &VerifiedExe) -> String {
     )
 }
 
+impl Run {
+    /// Whether it is too late to speak to it.
+    pub fn is_pointless(&self) -> bool {
+        self.pointless_at.is_some_and(|at| at <= clock::boot())
+    }
+}
+
 impl Outcome {
     fn not_started(reason: String) -> Self {
         Self {
@@ -239,6 +256,7 @@ impl Outcome {
         match self.end {
             End::TimedOut => Some(format!("killed: did not end within {:?}", limits.execution)),
             End::Cancelled => Some("killed: its run was cancelled".to_owned()),
+            End::TooLate => Some("killed: it was too late for it to begin".to_owned()),
             End::Exited(_) | End::Signalled(_) | End::NotStarted(_) => None,
         }
     }

@@ -80,6 +80,10 @@ impl<'a> Session<'a> {
             let end = self.kill(End::Cancelled).await;
             return self.outcome(end, String::new());
         }
+        if self.run.is_pointless() {
+            let end = self.kill(End::TooLate).await;
+            return self.outcome(end, String::new());
+        }
         let mut talk = self.open(pipes);
         let end = self.converse(&mut talk).await;
         self.hear_the_rest(&mut talk, &end).await;
@@ -224,7 +228,7 @@ impl<'a> Session<'a> {
         talk.errors.feed(&talk.stderr.rest());
         match end {
             End::Exited(_) | End::Signalled(_) => self.ask_if_named(talk),
-            End::TimedOut | End::NotStarted(_) | End::Cancelled => return,
+            End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate => return,
         }
         if talk.asking.is_some() {
             tokio::select! {

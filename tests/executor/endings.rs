@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ripost::clock;
 use ripost::executor::{End, MAX_RUNNING, Mode, Outcome, Progress, run};
 use tokio::sync::{mpsc, watch};
 
@@ -224,6 +225,35 @@ async fn an_owner_that_does_not_answer_abandons_the_run() {
         let (outcome, process) = tokio::join!(run(planned, progress, cancelled), owner);
         assert_eq!(outcome.end, End::Cancelled);
         assert!(!process.is_running());
+        assert_eq!(place.read("logs/effect"), "");
+    }
+}
+
+/// Late already, or only when its owner lets it begin.
+#[tokio::test]
+async fn a_run_that_has_become_pointless_is_not_spoken_to() {
+    for span in [0, 1_000] {
+        let place = script("read -r message && echo acted > logs/effect");
+        let (progress, mut events) = mpsc::channel(1);
+        let (_cancel, cancelled) = watch::channel(false);
+        let at = clock::boot().plus(Duration::from_millis(span));
+        let owner = async {
+            let (_, event) = events.recv().await?;
+            let Progress::Started { process, go } = event else {
+                panic!("it named keys");
+            };
+            while clock::boot() < at {
+                tokio::task::yield_now().await;
+            }
+            go.send(()).unwrap();
+            Some(process)
+        };
+        let mut planned = place.run("x.sh", Mode::Add);
+        planned.pointless_at = Some(at);
+        let (outcome, process) = tokio::join!(run(planned, progress, cancelled), owner);
+        assert_eq!(outcome.end, End::TooLate);
+        assert_eq!(process.is_some(), span > 0);
+        assert!(process.is_none_or(|process| !process.is_running()));
         assert_eq!(place.read("logs/effect"), "");
     }
 }

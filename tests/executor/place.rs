@@ -97,6 +97,7 @@ impl Place {
             exe,
             bundled: false,
             mode,
+            pointless_at: None,
             alone: false,
             limits: Limits {
                 execution: Duration::from_secs(20),

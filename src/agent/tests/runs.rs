@@ -13,10 +13,11 @@ use crate::agent::runs::started_at_last;
 use crate::agent::{Hands, Played};
 use crate::contract::request::Message;
 use crate::executor::{End, Limits, Outcome, Progress, Run, RunId};
+use crate::journal::simulated::Disk;
 use crate::model::{ActionState, Capabilities, ExeName, Mode};
 use crate::sys::exe::Home;
 
-use ActionState::{Applied, Reverted};
+use ActionState::{Applied, Expired, Reverted};
 
 fn script(home: &Path) -> PathBuf {
     home.join("active-response/bin/x.sh")
@@ -41,6 +42,29 @@ async fn a_revert_whose_script_is_away_for_a_while_is_made_when_it_is_back() {
     std::fs::rename(&away, script(home.path())).unwrap();
     bench.until(1, Reverted).await;
     assert_eq!(runs(home.path()), 2, "its add and its delete");
+    bench.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_waited_for_the_disk_until_its_end_is_expired_and_not_run() {
+    let home = home();
+    let pace: fn(&mut u64) -> Duration = |_| Duration::ZERO;
+    let disk = Disk::put(home.path().join("queue/agentd.db"), 1, pace);
+    let mut bench = Bench::start(home.path());
+    bench.connect(manager()).await;
+    bench.tell(white_list()).await;
+    // What is not late runs.
+    bench.tell(act(1, Some(600))).await;
+    bench.until(1, Applied).await;
+    disk.stall(Duration::from_secs(2), true);
+    bench.tell(act(2, Some(1))).await;
+    bench.tell(act(3, Some(600))).await;
+    let mut heard = bench.until(3, Applied).await;
+    if !heard.contains(&"expired 2".to_owned()) {
+        heard.extend(bench.until(2, Expired).await);
+    }
+    assert!(heard.contains(&"running 2".to_owned()), "{heard:?}");
+    assert_eq!(runs(home.path()), 2);
     bench.stop().await;
 }
 
@@ -98,6 +122,7 @@ async fn a_delete_that_others_wait_for_is_tried_until_it_is_started_or_unwanted(
             mode: Mode::Delete,
             message: Message::new("node", &exe, &[], b"{}").unwrap(),
             limits: Limits::standard(false),
+            pointless_at: None,
             alone: false,
         };
         let (progress, _told) = mpsc::channel(1);

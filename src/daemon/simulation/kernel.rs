@@ -185,6 +185,9 @@ async fn carry_out(
     if progress.send((run.id, started)).await.is_err() || gone.await.is_err() {
         return outcome(End::Cancelled, None);
     }
+    if run.is_pointless() {
+        return outcome(End::TooLate, None);
+    }
     let address = doing.address.clone();
     kernel.history.note(What::Begun(doing.clone()));
     let mut begun = Begun {

@@ -150,6 +150,19 @@ impl Entry {
         self.end.as_ref().or(self.begin_by.as_ref())
     }
 
+    /// From when on an action that has not begun is pointless.
+    pub fn begins_before(&self) -> Option<Boot> {
+        self.pointless_at().map(End::boot)
+    }
+
+    /// Why it was too late for an action to begin.
+    pub(super) fn too_late(&self) -> &'static str {
+        match self.end {
+            Some(_) => "its timeout was over before it could start",
+            None => "it waited longer than makes sense before it could start",
+        }
+    }
+
     /// The record of an action as it stands now.
     pub fn in_force_record(&self, now: Now, boot_id: &BootId) -> Record {
         let mut record = Record::new(&self.action, self.state(), now.wall);

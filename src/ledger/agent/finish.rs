@@ -18,6 +18,8 @@ pub enum Ending {
     Broke(String),
     /// It was not started, which another attempt may be; why.
     NotStarted(String),
+    /// When it could be spoken to, it was too late for its action to begin.
+    TooLate,
 }
 
 /// A run that has ended. `duration_ms` is in milliseconds.
@@ -34,7 +36,7 @@ impl Finished {
     fn status(&self) -> Option<Status> {
         match &self.ending {
             Ending::Reported(result) => Some(result.status),
-            Ending::Exited(_) | Ending::Broke(_) | Ending::NotStarted(_) => None,
+            Ending::Exited(_) | Ending::Broke(_) | Ending::NotStarted(_) | Ending::TooLate => None,
         }
     }
 
@@ -42,7 +44,7 @@ impl Finished {
     fn detail(&self) -> Option<String> {
         let ending = match &self.ending {
             Ending::Reported(result) => result.detail.clone(),
-            Ending::Exited(0) => None,
+            Ending::Exited(0) | Ending::TooLate => None,
             Ending::Exited(status) => Some(format!("ended with status {status}")),
             Ending::Broke(why) | Ending::NotStarted(why) => Some(why.clone()),
         };
@@ -93,6 +95,10 @@ impl Ledger {
             (Some(Status::Already), _) if bundled => self.end(id, run, ActionState::Already, now),
             (Some(Status::Refused), _) if bundled => self.end(id, run, ActionState::Refused, now),
             (_, Ending::Exited(0)) if !bundled => self.finish_applied(id, run, now),
+            (_, Ending::TooLate) => {
+                let why = entry.too_late().to_owned();
+                self.refuse(id, ActionState::Expired, why, now)
+            }
             _ => self.finish_failed(id, run, now),
         }
     }
@@ -134,7 +140,7 @@ impl Ledger {
     fn finish_failed(&mut self, id: ActionId, run: &Finished, now: Now) -> Changes {
         let entry = self.entries.get_mut(&id).expect("the caller looked it up");
         let did_nothing = match &run.ending {
-            Ending::Reported(_) => true,
+            Ending::Reported(_) | Ending::TooLate => true,
             Ending::NotStarted(_) => !entry.printed_keys,
             // A bundled one begins its work once it has named its keys, a script
             // whenever it likes.
@@ -270,7 +276,7 @@ impl Ledger {
             // other than this, actions with the same keys wait in the same lane,
             // so its owner does not give the lane up for another attempt.
             None => {
-                let is_started = !matches!(run.ending, Ending::NotStarted(_));
+                let is_started = !matches!(run.ending, Ending::NotStarted(_) | Ending::TooLate);
                 is_started || entry.step != Step::Reverting
             }
         };

@@ -148,11 +148,8 @@ impl Ledger {
         if entry.step != Step::Waiting || !over {
             return None;
         }
-        let detail = match entry.end {
-            Some(_) => "its timeout was over before it could start",
-            None => "it waited longer than makes sense before it could start",
-        };
-        Some(self.refuse(id, ActionState::Expired, detail.to_owned(), now))
+        let detail = entry.too_late().to_owned();
+        Some(self.refuse(id, ActionState::Expired, detail, now))
     }
 
     /// Ends an action that has not started, for a reason.
