@@ -84,6 +84,9 @@ pub struct Ledger {
     holders: HashMap<Place, ActionId>,
     /// When each entry that waits for a moment wakes up: its end or a retry.
     alarms: BTreeSet<(Boot, ActionId)>,
+    /// Loaded entries of another boot, whose ends are told in the clocks of this
+    /// one now.
+    told_anew: Vec<ActionId>,
 }
 
 impl Ledger {
@@ -93,6 +96,7 @@ impl Ledger {
             entries: HashMap::new(),
             holders: HashMap::new(),
             alarms: BTreeSet::new(),
+            told_anew: Vec::new(),
         }
     }
 

@@ -2,6 +2,8 @@
 //! interrupted action needs. What was left running of the predecessor has been
 //! ended before.
 
+use std::collections::HashSet;
+
 use crate::clock::Now;
 use crate::ledger::end::End;
 use crate::model::{ActionId, ActionState, Mode};
@@ -12,9 +14,14 @@ impl Ledger {
     /// Takes in an entry of the journal. Called for all of them before
     /// [`Ledger::recover`].
     pub fn load(&mut self, mut entry: Entry, now: Now) {
-        let told_anew = |end: End| end.in_this_boot(now, &self.boot_id);
-        entry.end = entry.end.map(told_anew);
-        entry.begin_by = entry.begin_by.map(told_anew);
+        let told_anew = |end: &End| end.in_this_boot(now, &self.boot_id);
+        let end = entry.end.as_ref().map(told_anew);
+        let begin_by = entry.begin_by.as_ref().map(told_anew);
+        if end != entry.end || begin_by != entry.begin_by {
+            self.told_anew.push(entry.action.id);
+        }
+        entry.end = end;
+        entry.begin_by = begin_by;
         self.entries.insert(entry.action.id, entry);
     }
 
@@ -31,6 +38,14 @@ impl Ledger {
         let mut changes = Changes::default();
         for (_, id) in ids {
             changes.merge(self.recover_one(id, now));
+        }
+        // The next start in this boot must not ask the wall clock again. What is
+        // run is written when its run starts.
+        let runs: HashSet<_> = changes.runs.iter().map(|(id, _)| *id).collect();
+        for id in std::mem::take(&mut self.told_anew) {
+            if !runs.contains(&id) {
+                changes.change(id);
+            }
         }
         changes
     }

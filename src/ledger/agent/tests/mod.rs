@@ -144,6 +144,50 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
 }
 
 #[test]
+fn the_wall_clock_is_asked_for_an_end_once_in_each_boot() {
+    // (executable, whether it has begun, timeout, patience)
+    for (executable, begins, timeout, patience) in [
+        ("block.sh", true, Some(60), None),
+        ("firewall-drop", true, Some(60), None),
+        ("block.sh", false, Some(60), None),
+        ("block.sh", false, None, Some(60)),
+    ] {
+        let mut host = Host::new();
+        let blocks = action(1, executable, timeout);
+        let id = blocks.id;
+        host.targets.insert(id, 9);
+        let (left, bundled) = (blocks.timeout, executable == "firewall-drop");
+        let changes = host.ledger.accept(blocks, bundled, left, host.now);
+        if let Some(patience) = patience {
+            let patience = Duration::from_secs(patience);
+            host.ledger.begin_within(id, patience, host.now);
+        }
+        host.take(changes);
+        if begins {
+            host.run(id, Mode::Add);
+        }
+        let start = |host: &mut Host, boot: &str| {
+            let text = serde_json::to_string(&host.stored[&id]).unwrap();
+            host.ledger = Ledger::new(BootId(boot.to_owned()));
+            let stored = serde_json::from_str(&text).unwrap();
+            host.ledger.load(stored, host.now);
+            let changes = host.ledger.recover(host.now);
+            host.take(changes);
+            host.work();
+        };
+        start(&mut host, "another");
+        // Somebody sets the clock, and the daemon is restarted.
+        host.now.wall = host.now.wall.plus(Duration::from_secs(86_400));
+        start(&mut host, "another");
+        let known = host.ledger.entry(id).unwrap();
+        assert_ne!(known.step, Step::Reverting, "{executable}");
+        let wakes = host.ledger.next_due().unwrap();
+        let left = host.now.boot.until(wakes);
+        assert_eq!(left, Duration::from_secs(60), "{executable} {begins}");
+    }
+}
+
+#[test]
 fn patience_ends_with_the_wait_and_not_what_is_in_force() {
     let mut host = Host::new();
     let waits = action(1, "firewall-drop", None);
