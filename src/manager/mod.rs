@@ -17,6 +17,8 @@ mod hosts;
 mod inbox;
 mod requests;
 mod results;
+mod reverts;
+mod revocation;
 mod sessions;
 mod sources;
 #[cfg(test)]
@@ -369,7 +371,7 @@ impl Manager {
         self.end_doubts().await;
         self.tell_offline_reverts();
         for (asker, outcomes) in self.reverts.answered(clock::boot()) {
-            requests::reply_reverted(asker, outcomes);
+            reverts::reply_reverted(asker, outcomes);
         }
         self.runs.answer(clock::boot());
     }

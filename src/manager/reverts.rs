@@ -1,0 +1,122 @@
+//! What people want taken back.
+
+use std::time::Duration;
+
+use crate::clock;
+use crate::journal::JournalError;
+use crate::journal::manager::Op;
+use crate::ledger::reverts::Reverted;
+use crate::model::{ActionState, Record};
+use crate::wire::control::{Answer, ErrorKind, RevertOutcome, Which};
+
+use super::{Asker, Chore, Manager, Unwritten};
+
+/// How long somebody who asked for a revert waits for its confirmation.
+const REVERT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it waits if the host is offline. One whose agent or manager was
+/// just started is back sooner.
+const OFFLINE_PATIENCE: Duration = Duration::from_secs(2);
+
+impl Manager {
+    /// Finds what a person wants reverted.
+    pub(super) fn choose(&mut self, which: Which, asker: Asker) {
+        let wanted = which.clone();
+        let reading = self.read(move |reader| reader.chosen(&wanted));
+        self.chores.spawn(async move {
+            Chore::Chosen {
+                records: reading.await,
+                which,
+                asker,
+            }
+        });
+    }
+
+    /// Takes back what a person wants reverted, on every host that has it.
+    pub(super) async fn revert_chosen(
+        &mut self,
+        which: &Which,
+        records: Result<Vec<Record>, JournalError>,
+        asker: Asker,
+    ) {
+        let problem = match &records {
+            Ok(records) if records.is_empty() => Some(which.nothing()),
+            Ok(_) => None,
+            Err(error) => Some(Answer::error(ErrorKind::Unavailable, error)),
+        };
+        if let Some(problem) = problem {
+            // An asker who has gone needs no answer.
+            let _ = asker.send(problem);
+            return;
+        }
+        let records = records.unwrap_or_default();
+        let ids: Vec<_> = records.iter().map(|record| record.action).collect();
+        let deadline = clock::boot().plus(REVERT_PATIENCE);
+        self.reverts.wait(asker, ids, deadline);
+        for record in records {
+            self.take_back(record).await;
+        }
+    }
+
+    async fn take_back(&mut self, mut record: Record) {
+        let agent = record.agent.id.clone();
+        let session = self.delivery.host(&agent).session.as_ref();
+        let under_way = session.is_some_and(|session| session.has_under_way(record.action));
+        if record.state == ActionState::Queued && !under_way {
+            // It was never sent, so its host would not know it.
+            record.state = ActionState::Suppressed;
+            record.time = clock::wall();
+            record.detail = Some("taken back by a person before it was sent".to_owned());
+            let taken = vec![Op::taken(&record)];
+            self.record(record, taken, None).await;
+            return;
+        }
+        let is_connected = session.is_some();
+        self.push(Unwritten {
+            ops: vec![Op::Revert {
+                agent: agent.clone(),
+                action: record.action,
+            }],
+            agents: vec![agent.clone()],
+            ..Unwritten::default()
+        });
+        self.write_unwritten().await;
+        self.ask_revert(&agent, record.action);
+        if !is_connected {
+            let patience = clock::boot().plus(OFFLINE_PATIENCE);
+            self.offline_reverts.push_back((patience, record));
+        }
+    }
+
+    /// Tells who asked for reverts on hosts that are still away.
+    pub(super) fn tell_offline_reverts(&mut self) {
+        let now = clock::boot();
+        while self
+            .offline_reverts
+            .front()
+            .is_some_and(|(at, _)| *at <= now)
+        {
+            let Some((_, record)) = self.offline_reverts.pop_front() else {
+                return;
+            };
+            if !self.delivery.is_connected(&record.agent.id) {
+                self.reverts.settled(&Reverted {
+                    action: record.action,
+                    state: record.state,
+                    keys: record.keys,
+                    detail: Some(
+                        "its host is offline; it is taken back there when it is connected again"
+                            .to_owned(),
+                    ),
+                });
+            }
+        }
+    }
+}
+
+/// Tells somebody what became of the reverts they asked for.
+pub(super) fn reply_reverted(asker: Asker, outcomes: Vec<Reverted>) {
+    let outcomes = outcomes.into_iter().map(RevertOutcome::from).collect();
+    // An asker who has gone needs no answer.
+    let _ = asker.send(Answer::Reverted { outcomes });
+}
