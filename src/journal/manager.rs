@@ -210,11 +210,18 @@ impl Schema for ManagerSchema {
                     json(dispatch),
                     json(record)
                 ]),
+            // What runs and has not named its keys yet keeps those that were
+            // foreseen, so that it is found by them.
             Op::Record { record, heard } => transaction
                 .prepare_cached(
                     "INSERT INTO actions VALUES (?1, ?2, 0, ?3, ?4, 0, 0, 0, NULL, NULL, ?5)
                      ON CONFLICT (id) DO UPDATE SET time_ms = ?3, live = ?4, queued = 0,
-                     revert = revert AND ?4, record = ?5 WHERE agent = ?2",
+                     revert = revert AND ?4,
+                     record = iif(json_extract(?5, '$.state') = 'running'
+                                  AND json_type(?5, '$.keys') IS NULL
+                                  AND json_type(record, '$.keys') IS NOT NULL,
+                                  json_set(?5, '$.keys', json_extract(record, '$.keys')), ?5)
+                     WHERE agent = ?2",
                 )?
                 .execute(params![
                     record.action.to_string(),
@@ -421,16 +428,17 @@ impl ManagerReader {
             .collect())
     }
 
-    /// What a person means who asks for a revert: what is in force, or any
-    /// action that is not over if it is named.
+    /// What a person means who asks for a revert, oldest first: whatever is not
+    /// over. A host may have in force what is only known here to be sent to it.
     pub fn chosen(&self, which: &Which) -> Result<Vec<Record>, JournalError> {
         let mut records = match which {
             Which::Id(id) => self.record(*id)?.into_iter().collect(),
-            Which::Target(_) | Which::All => self.in_force()?,
+            Which::Target(_) | Which::All => self.live()?,
         };
         records.retain(|record| {
             !record.state.is_final() && which.is(record.action, record.keys.as_ref())
         });
+        records.sort_by_key(|record| (record.since, record.action));
         Ok(records)
     }
 

@@ -15,7 +15,7 @@ use crate::journal::manager::{Dispatch, Op, Rank};
 use crate::ledger::end::End;
 use crate::model::position::Checkpoint;
 use crate::model::{
-    Action, ActionId, ActionState, AgentId, AgentRef, Location, Record, RuleRef, Target,
+    Action, ActionId, ActionState, AgentId, AgentRef, Keys, Location, Record, RuleRef, Target,
 };
 use crate::policy::{self, Verdict};
 use crate::roster::Member;
@@ -63,6 +63,9 @@ pub(super) struct Cause {
     /// The id of the alert.
     pub(super) alert: Option<String>,
     pub(super) target: Option<Target>,
+    /// What names the target, as far as that can be foreseen. The executable may
+    /// name something else.
+    pub(super) keys: Option<Keys>,
     /// Why it is too old to be acted upon.
     pub(super) stale: Option<String>,
     pub(super) now: Now,
@@ -178,6 +181,7 @@ impl Manager {
         }
         self.counts.matched += 1;
         let now = clock::now();
+        let target = target::address(alert.body).ok();
         let mut cause = Cause {
             body: alert.body.into(),
             rule: Some(RuleRef {
@@ -186,7 +190,8 @@ impl Manager {
                 groups: alert.rule.groups.clone(),
             }),
             alert: alert.id.clone(),
-            target: target::address(alert.body).ok(),
+            keys: target.as_ref().map(Target::keys),
+            target,
             stale: stale(&alert, max_age, now.wall),
             now,
             number: None,
@@ -304,7 +309,7 @@ impl Manager {
         });
         if let Some((state, detail)) = refusal {
             let mut record = Record::new(&dispatch.action, state, now.wall);
-            record.keys = cause.target.as_ref().map(Target::keys);
+            record.keys.clone_from(&cause.keys);
             record.detail = Some(detail);
             plan.ops.push(Op::Record {
                 record: Box::new(record.clone()),
@@ -319,7 +324,8 @@ impl Manager {
             self.delivery.may_expire = true;
             ActionState::Queued
         };
-        let record = Record::new(&dispatch.action, state, now.wall);
+        let mut record = Record::new(&dispatch.action, state, now.wall);
+        record.keys.clone_from(&cause.keys);
         let outgoing = Outgoing {
             dispatch: &dispatch,
             alert: &cause.body,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::clock::{self, Boot};
 use crate::config::Command;
 use crate::model::{
-    Action, ActionId, ActionState, AgentId, Location, Record, Selector, Target, bundled,
+    Action, ActionId, ActionState, AgentId, Keys, Location, Record, Selector, Target, bundled,
 };
 use crate::transport::random;
 use crate::wire::control::{Answer, ErrorKind, Run};
@@ -115,6 +115,7 @@ impl Manager {
             rule: None,
             alert: None,
             target: target.as_ref().ok().cloned(),
+            keys: keys(&target),
             stale: None,
             now,
             number: None,
@@ -190,6 +191,14 @@ fn target(command: &Command, text: Option<&str>) -> Result<Result<Target, Option
             found.as_deref().unwrap_or("nothing")
         )),
         parsed => Ok(parsed),
+    }
+}
+
+/// What names the target. A text may be longer than keys can be.
+fn keys(target: &Result<Target, Option<String>>) -> Option<Keys> {
+    match target {
+        Ok(target) => Some(target.keys()),
+        Err(text) => Keys::new(vec![text.clone()?]).ok(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What people want taken back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::clock;
 use crate::journal::JournalError;
-use crate::journal::manager::Op;
+use crate::journal::manager::{ManagerReader, Op};
 use crate::ledger::reverts::Reverted;
-use crate::model::{ActionState, Record};
+use crate::model::{ActionId, ActionState, Keys, Record};
 use crate::wire::control::{Answer, ErrorKind, RevertOutcome, Which};
 
 use super::{Asker, Chore, Manager, Unwritten};
@@ -22,7 +23,8 @@ impl Manager {
     /// Finds what a person wants reverted.
     pub(super) fn choose(&mut self, which: Which, asker: Asker) {
         let wanted = which.clone();
-        let reading = self.read(move |reader| reader.chosen(&wanted));
+        let later = Later::new(self.unwritten.iter());
+        let reading = self.read(move |reader| later.chosen(&wanted, reader));
         self.chores.spawn(async move {
             Chore::Chosen {
                 records: reading.await,
@@ -112,6 +114,56 @@ impl Manager {
             }
         }
     }
+}
+
+/// The last record of each action that waits for `responses.json`: the journal
+/// does not tell of it yet.
+#[derive(Debug, Default)]
+struct Later(HashMap<ActionId, Record>);
+
+impl Later {
+    fn new<'a>(unwritten: impl Iterator<Item = &'a Unwritten>) -> Self {
+        let mut later: HashMap<_, Record> = HashMap::new();
+        for record in unwritten.filter_map(|unwritten| unwritten.record.as_deref()) {
+            let known = later.remove(&record.action);
+            let record = with_keys(record.clone(), known.and_then(|known| known.keys));
+            later.insert(record.action, record);
+        }
+        Self(later)
+    }
+
+    /// What a person means who asks for a revert; see [`ManagerReader::chosen`].
+    fn chosen(
+        mut self,
+        which: &Which,
+        reader: &ManagerReader,
+    ) -> Result<Vec<Record>, JournalError> {
+        let mut records = Vec::new();
+        for record in reader.chosen(which)? {
+            records.push(match self.0.remove(&record.action) {
+                Some(later) => with_keys(later, record.keys),
+                None => record,
+            });
+        }
+        for (id, record) in self.0 {
+            // It may have been journalled since, and have ended.
+            let journalled = reader.record(id)?;
+            let is_over = journalled.is_some_and(|record| record.state.is_final());
+            if !is_over && which.is(id, record.keys.as_ref()) {
+                records.push(record);
+            }
+        }
+        records.retain(|record| !record.state.is_final());
+        Ok(records)
+    }
+}
+
+/// What runs and has not named its keys yet is found by those foreseen.
+fn with_keys(mut record: Record, foreseen: Option<Keys>) -> Record {
+    if record.state == ActionState::Running {
+        record.keys = record.keys.or(foreseen);
+    }
+    record
 }
 
 /// Tells somebody what became of the reverts they asked for.

@@ -94,6 +94,44 @@ fn a_revert_of_what_waits_for_a_host_keeps_it_from_running_there() {
     });
 }
 
+#[test]
+fn a_revert_by_target_reaches_what_no_host_has_told_of_yet() {
+    isolated(|| {
+        let mut fleet = fleet();
+        let attacker = "203.0.113.9";
+        fleet.hosts[WEB_2].stop();
+        fleet.wait_agent("002", "offline");
+        // The manager hands the action over and does not know that it is lost.
+        fleet.hosts[WEB_1].space.cut();
+        fleet.alert(&[Alert::web(attacker)]);
+        fleet.wait_states(attacker, &["000", "001", "003"], "sent");
+        fleet.wait_states(attacker, &["002"], "queued");
+        fleet.wait_states(attacker, &["000", "003"], "applied");
+        let output = fleet
+            .centre()
+            .ctl(&["revert", "--target", attacker, "-o", "json"]);
+        assert_eq!(output.status.code(), Some(1), "001 is not confirmed");
+        let outcomes: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let outcomes = outcomes.as_array().unwrap();
+        let count = |state: &str| outcomes.iter().filter(|row| row["state"] == state).count();
+        assert_eq!(outcomes.len(), 4, "{outcomes:?}");
+        assert_eq!((count("reverted"), count("suppressed")), (2, 1));
+
+        fleet.hosts[WEB_1].space.mend();
+        fleet.start_agentd(WEB_2);
+        fleet.wait_all_connected();
+        wait_for("001 is done with it", SOON, || {
+            let over = ["reverted", "suppressed"];
+            let last = fleet.states(attacker, "001").pop();
+            over.contains(&last?.as_str()).then_some(())
+        });
+        assert_eq!(fleet.states(attacker, "002"), ["queued", "suppressed"]);
+        holds_for("nobody blocks it", Duration::from_secs(1), || {
+            fleet.blocking(attacker).is_empty()
+        });
+    });
+}
+
 /// What a run by hand is refused for: the target, the hosts, whether it is the
 /// manager that refuses.
 const REFUSED: &[(&str, &str, &str)] = &[

@@ -208,7 +208,8 @@ async fn a_revert_reaches_a_host_that_was_away_and_what_was_never_sent_stays_so(
         .update(&mut agent, &action, ActionState::Applied)
         .await;
     scene.manager.gone(agent.session).await;
-    let answer = scene.ask(Request::Revert { which: Which::All }).await;
+    let which = Which::Id(action.id);
+    let answer = scene.ask(Request::Revert { which }).await;
     let deadline = clock::boot().plus(Duration::from_secs(20));
     while answer.is_empty() && clock::boot() < deadline {
         scene.settle().await;

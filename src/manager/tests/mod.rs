@@ -4,6 +4,7 @@ mod bulk;
 mod delivery;
 mod disk;
 mod enrollment;
+mod reverts;
 mod scene;
 mod sessions;
 mod tokens;

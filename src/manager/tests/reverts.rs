@@ -1,0 +1,139 @@
+//! What people take back.
+
+use std::time::Duration;
+
+use super::scene::{Coming, Played, Scene, answered};
+use crate::clock;
+use crate::model::{ActionId, ActionState, Record};
+use crate::wire::control::{Answer, Request, RevertOutcome, Which};
+use crate::wire::message::Reverted;
+use crate::wire::{ToAgent, ToManager};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The attacker of every alert here, in another spelling.
+const ATTACKER: &str = "::ffff:203.0.113.9";
+
+async fn revert(scene: &mut Scene, which: Which) -> Vec<RevertOutcome> {
+    let answer = scene.ask(Request::Revert { which }).await;
+    let deadline = clock::boot().plus(PATIENCE);
+    while answer.is_empty() && clock::boot() < deadline {
+        scene.settle().await;
+    }
+    let Answer::Reverted { outcomes } = answered(answer).await else {
+        panic!("nothing was found");
+    };
+    outcomes
+}
+
+/// The reverts that an agent is asked for.
+fn reverts(played: &mut Played) -> Vec<(u64, ActionId)> {
+    let asked = played.messages().into_iter();
+    let asked = asked.filter_map(|message| match message {
+        ToAgent::Revert { id, request } => Some((request, id)),
+        ToAgent::Act { .. } => panic!("an action that was taken back was sent"),
+        _ => None,
+    });
+    asked.collect()
+}
+
+/// The last record of each agent's only action, in the order of the agents.
+fn last(scene: &Scene) -> Vec<Record> {
+    let mut records = scene.manager.reader.history(99).unwrap();
+    records.sort_by(|a, b| a.agent.id.cmp(&b.agent.id));
+    records
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_or_waits_for_its_host_is_taken_back_by_its_target() {
+    for which in [Which::Target(ATTACKER.to_owned()), Which::All] {
+        let mut scene = Scene::with_agents(2);
+        let mut cut = scene.connect(Coming::agent(1)).await;
+        scene.alert(2, "000").await;
+        let action = cut.actions().remove(0);
+        // It has the action, and its cable is cut before it can say so.
+        scene.manager.gone(cut.session).await;
+        let outcomes = revert(&mut scene, which).await;
+        let mut states: Vec<_> = outcomes.iter().map(|outcome| outcome.state).collect();
+        states.sort_by_key(|state| state.as_str());
+        assert_eq!(
+            states,
+            [
+                ActionState::Sent,
+                ActionState::Suppressed,
+                ActionState::Suppressed
+            ]
+        );
+        assert!(outcomes.iter().all(|outcome| outcome.keys == "203.0.113.9"));
+
+        let mut back = scene.connect(Coming::agent(1)).await;
+        let asked: Vec<_> = reverts(&mut back).into_iter().map(|(_, id)| id).collect();
+        assert_eq!(asked, [action.id]);
+        for id in [0, 2] {
+            let mut never_there = scene.connect(Coming::agent(id)).await;
+            assert_eq!(reverts(&mut never_there), []);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_runs_is_taken_back_by_the_target_of_its_alert() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    scene.alert(1, "001").await;
+    let action = agent.actions().remove(0);
+    // It has not named its keys.
+    scene
+        .update(&mut agent, &action, ActionState::Running)
+        .await;
+    scene.settle().await;
+    let which = Which::Target(ATTACKER.to_owned());
+    let answer = scene.ask(Request::Revert { which }).await;
+    scene.settle().await;
+    assert_eq!(reverts(&mut agent).len(), 1);
+    scene
+        .update(&mut agent, &action, ActionState::Reverted)
+        .await;
+    scene.settle().await;
+    let answer = answered(answer).await;
+    assert!(matches!(answer, Answer::Reverted { .. }), "{answer:?}");
+    // Keys that were only foreseen are not told of what is over.
+    assert_eq!(last(&scene)[0].keys, None);
+}
+
+#[tokio::test]
+async fn what_is_not_in_the_journal_yet_is_taken_back_too() {
+    let mut scene = Scene::with_agents(2);
+    let mut there = scene.connect(Coming::agent(1)).await;
+    scene.hide_logs(true);
+    scene.alert(2, "000").await;
+    let action = there.actions().remove(0);
+    scene
+        .update(&mut there, &action, ActionState::Running)
+        .await;
+    let which = Which::Target(ATTACKER.to_owned());
+    let answer = scene.ask(Request::Revert { which }).await;
+    scene.settle().await;
+    let asked = reverts(&mut there);
+    assert_eq!(asked.len(), 1);
+    scene
+        .update(&mut there, &action, ActionState::Reverted)
+        .await;
+    scene.hide_logs(false);
+    scene.settle().await;
+    let answer = answered(answer).await;
+    assert!(matches!(answer, Answer::Reverted { .. }), "{answer:?}");
+    let mut late = scene.connect(Coming::agent(2)).await;
+    for (request, _) in reverts(&mut late) {
+        let outcome = Reverted::NotFound;
+        let unknown = ToManager::Reverted { request, outcome };
+        scene.tell(&mut late, unknown).await;
+        scene.settle().await;
+    }
+    let records = last(&scene);
+    let states: Vec<_> = records.iter().map(|record| record.state).collect();
+    assert_eq!(
+        states[1..],
+        [ActionState::Reverted, ActionState::Suppressed]
+    );
+}
