@@ -57,6 +57,7 @@ use fresh::Fresh;
 use hosts::{Delivery, Told};
 use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
+use reverts::Chosen;
 pub use sources::SourceError;
 use sources::Sources;
 
@@ -173,7 +174,7 @@ enum Chore {
     /// What a person wants reverted.
     Chosen {
         which: Which,
-        records: Result<Vec<Record>, JournalError>,
+        found: Result<Chosen, JournalError>,
         asker: Asker,
     },
 }
@@ -357,9 +358,9 @@ impl Manager {
             }
             Chore::Chosen {
                 which,
-                records,
+                found,
                 asker,
-            } => self.revert_chosen(&which, records, asker).await,
+            } => self.revert_chosen(&which, found, asker).await,
         }
     }
 

@@ -44,10 +44,23 @@ impl Manager {
 
     /// Reads the journal on a thread of its own: months of history would hold
     /// up everything else. What was decided before is in it by then.
-    pub(super) fn read<T: Send + 'static, F>(
+    fn read<T: Send + 'static, F>(
         &self,
         read: F,
     ) -> impl Future<Output = Result<T, JournalError>> + Send + use<T, F>
+    where
+        F: FnOnce(&ManagerReader) -> Result<T, JournalError> + Send + 'static,
+    {
+        let reading = self.read_at(read);
+        async move { reading.await.map(|(found, _)| found) }
+    }
+
+    /// As [`Manager::read`], with the number of the journal write up to which it
+    /// certainly was read.
+    pub(super) fn read_at<T: Send + 'static, F>(
+        &self,
+        read: F,
+    ) -> impl Future<Output = Result<(T, u64), JournalError>> + Send + use<T, F>
     where
         F: FnOnce(&ManagerReader) -> Result<T, JournalError> + Send + 'static,
     {
@@ -58,7 +71,9 @@ impl Manager {
             let wait = written.wait_for(|number| *number >= wanted);
             // Too late, or a journal that is closing: see READ_PATIENCE.
             let _ = tokio::time::timeout(READ_PATIENCE, wait).await;
-            journal::aside(move || ManagerReader::open(&path).and_then(|r| read(&r))).await
+            let at = *written.borrow();
+            let reading = move || ManagerReader::open(&path).and_then(|reader| read(&reader));
+            Ok((journal::aside(reading).await?, at))
         }
     }
 

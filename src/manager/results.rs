@@ -131,6 +131,12 @@ impl Manager {
     /// Ends an action that its agent has never had, or has lost with its
     /// journal: nobody else will.
     async fn unknown_to_agent(&mut self, agent: &AgentId, id: ActionId) {
+        if !self.delivery.is_current(agent) {
+            // Of what is on its way into the journal it is asked again.
+            self.delivery.host(agent).reverts_wait = true;
+            self.delivery.is_hungry(agent);
+            return;
+        }
         match self.reader.record(id) {
             Ok(Some(record)) if record.agent.id == *agent => self.lost(record).await,
             Ok(_) => {}

@@ -24,10 +24,12 @@ impl Manager {
     pub(super) fn choose(&mut self, which: Which, asker: Asker) {
         let wanted = which.clone();
         let later = Later::new(self.unwritten.iter());
-        let reading = self.read(move |reader| later.chosen(&wanted, reader));
+        let reading = self.read_at(move |reader| later.chosen(&wanted, reader));
         self.chores.spawn(async move {
             Chore::Chosen {
-                records: reading.await,
+                found: reading
+                    .await
+                    .map(|(records, written)| Chosen { records, written }),
                 which,
                 asker,
             }
@@ -38,33 +40,36 @@ impl Manager {
     pub(super) async fn revert_chosen(
         &mut self,
         which: &Which,
-        records: Result<Vec<Record>, JournalError>,
+        found: Result<Chosen, JournalError>,
         asker: Asker,
     ) {
-        let problem = match &records {
-            Ok(records) if records.is_empty() => Some(which.nothing()),
-            Ok(_) => None,
-            Err(error) => Some(Answer::error(ErrorKind::Unavailable, error)),
+        let problem = match found {
+            Ok(chosen) if !chosen.records.is_empty() => {
+                return self.take_back_all(chosen, asker).await;
+            }
+            Ok(_) => which.nothing(),
+            Err(error) => Answer::error(ErrorKind::Unavailable, error),
         };
-        if let Some(problem) = problem {
-            // An asker who has gone needs no answer.
-            let _ = asker.send(problem);
-            return;
-        }
-        let records = records.unwrap_or_default();
+        // An asker who has gone needs no answer.
+        let _ = asker.send(problem);
+    }
+
+    async fn take_back_all(&mut self, chosen: Chosen, asker: Asker) {
+        let Chosen { records, written } = chosen;
         let ids: Vec<_> = records.iter().map(|record| record.action).collect();
         let deadline = clock::boot().plus(REVERT_PATIENCE);
         self.reverts.wait(asker, ids, deadline);
         for record in records {
-            self.take_back(record).await;
+            self.take_back(record, written).await;
         }
     }
 
-    async fn take_back(&mut self, mut record: Record) {
+    /// Takes an action back whose record was read when the journal was `written`.
+    async fn take_back(&mut self, mut record: Record, written: u64) {
         let agent = record.agent.id.clone();
-        let session = self.delivery.host(&agent).session.as_ref();
-        let under_way = session.is_some_and(|session| session.has_under_way(record.action));
-        if record.state == ActionState::Queued && !under_way {
+        let host = self.delivery.host(&agent);
+        // What has happened since may be that it was sent.
+        if record.state == ActionState::Queued && host.is_current(written) {
             // It was never sent, so its host would not know it.
             record.state = ActionState::Suppressed;
             record.time = clock::wall();
@@ -73,7 +78,7 @@ impl Manager {
             self.record(record, taken, None).await;
             return;
         }
-        let is_connected = session.is_some();
+        let is_connected = host.is_connected();
         self.push(Unwritten {
             ops: vec![Op::Revert {
                 agent: agent.clone(),
@@ -114,6 +119,13 @@ impl Manager {
             }
         }
     }
+}
+
+/// What a person means who asks for a revert.
+pub(super) struct Chosen {
+    pub(super) records: Vec<Record>,
+    /// The journal write up to which they were read.
+    pub(super) written: u64,
 }
 
 /// The last record of each action that waits for `responses.json`: the journal

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use super::scene::{Coming, Played, Scene, answered};
 use crate::clock;
+use crate::manager::reverts::Chosen;
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{Answer, Request, RevertOutcome, Which};
 use crate::wire::message::Reverted;
@@ -16,6 +19,11 @@ const ATTACKER: &str = "::ffff:203.0.113.9";
 
 async fn revert(scene: &mut Scene, which: Which) -> Vec<RevertOutcome> {
     let answer = scene.ask(Request::Revert { which }).await;
+    outcomes(scene, answer).await
+}
+
+/// What a person is told, be it that some hosts are away.
+async fn outcomes(scene: &mut Scene, answer: oneshot::Receiver<Answer>) -> Vec<RevertOutcome> {
     let deadline = clock::boot().plus(PATIENCE);
     while answer.is_empty() && clock::boot() < deadline {
         scene.settle().await;
@@ -35,6 +43,16 @@ fn reverts(played: &mut Played) -> Vec<(u64, ActionId)> {
         _ => None,
     });
     asked.collect()
+}
+
+/// An agent says of everything that it is to take back that it does not know it.
+async fn unknown(scene: &mut Scene, played: &mut Played) {
+    for (request, _) in reverts(played) {
+        let outcome = Reverted::NotFound;
+        let unknown = ToManager::Reverted { request, outcome };
+        scene.tell(played, unknown).await;
+    }
+    scene.settle().await;
 }
 
 /// The last record of each agent's only action, in the order of the agents.
@@ -95,8 +113,7 @@ async fn what_runs_is_taken_back_by_the_target_of_its_alert() {
         .update(&mut agent, &action, ActionState::Reverted)
         .await;
     scene.settle().await;
-    let answer = answered(answer).await;
-    assert!(matches!(answer, Answer::Reverted { .. }), "{answer:?}");
+    assert_eq!(outcomes(&mut scene, answer).await.len(), 1);
     // Keys that were only foreseen are not told of what is over.
     assert_eq!(last(&scene)[0].keys, None);
 }
@@ -121,19 +138,54 @@ async fn what_is_not_in_the_journal_yet_is_taken_back_too() {
         .await;
     scene.hide_logs(false);
     scene.settle().await;
-    let answer = answered(answer).await;
-    assert!(matches!(answer, Answer::Reverted { .. }), "{answer:?}");
+    assert_eq!(outcomes(&mut scene, answer).await.len(), 3);
     let mut late = scene.connect(Coming::agent(2)).await;
-    for (request, _) in reverts(&mut late) {
-        let outcome = Reverted::NotFound;
-        let unknown = ToManager::Reverted { request, outcome };
-        scene.tell(&mut late, unknown).await;
-        scene.settle().await;
-    }
+    unknown(&mut scene, &mut late).await;
     let records = last(&scene);
     let states: Vec<_> = records.iter().map(|record| record.state).collect();
     assert_eq!(
         states[1..],
         [ActionState::Reverted, ActionState::Suppressed]
     );
+}
+
+#[tokio::test]
+async fn what_was_sent_since_it_was_looked_up_is_not_taken_for_what_waits() {
+    let mut scene = Scene::with_agents(1);
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    let written = *scene.manager.journal.written().borrow();
+    let records = last(&scene);
+    assert_eq!(records[0].state, ActionState::Queued);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let action = agent.actions().remove(0);
+    let actions = vec![action.id];
+    scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    let found = Ok(Chosen { records, written });
+    let (asker, answer) = oneshot::channel();
+    scene.manager.revert_chosen(&Which::All, found, asker).await;
+    assert_eq!(reverts(&mut agent).len(), 1);
+    scene
+        .update(&mut agent, &action, ActionState::Reverted)
+        .await;
+    scene.settle().await;
+    assert_eq!(outcomes(&mut scene, answer).await.len(), 1);
+    assert_eq!(scene.states(), ["001 queued", "001 sent", "001 reverted"]);
+}
+
+#[tokio::test]
+async fn what_a_host_does_not_know_is_ended_once_the_journal_knows_it() {
+    let mut scene = Scene::with_agents(1);
+    scene.hide_logs(true);
+    scene.alert(1, "001").await;
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let answer = scene.ask(Request::Revert { which: Which::All }).await;
+    scene.settle().await;
+    unknown(&mut scene, &mut agent).await;
+    assert!(answer.is_empty());
+    scene.hide_logs(false);
+    scene.settle().await;
+    unknown(&mut scene, &mut agent).await;
+    assert_eq!(outcomes(&mut scene, answer).await.len(), 1);
+    assert_eq!(scene.states(), ["001 queued", "001 suppressed"]);
 }
