@@ -12,8 +12,8 @@ use crate::daemon::options::Stop;
 use crate::model::ActionState;
 use crate::wire::control::{Answer, ErrorKind, Request, RevertOutcome, Which};
 
-/// Takes back `which`. Done when every one of them is confirmed to be taken
-/// back; failed when one is not (yet), or when none was found.
+/// Takes back `which`. Done when none of them stands or is still to come; failed
+/// when one is not confirmed (yet), or when none was found.
 pub(super) fn revert(home: &Path, output: Output, which: &Which, yes: bool) -> Result<u8, Error> {
     if *which == Which::All && !yes && !confirmed()? {
         say("nothing was changed");
@@ -59,7 +59,7 @@ fn judge(which: &Which, outcomes: &[RevertOutcome]) -> u8 {
     }
     let open = outcomes
         .iter()
-        .filter(|outcome| outcome.state != ActionState::Reverted)
+        .filter(|outcome| !is_settled(outcome.state))
         .count();
     if open == 0 {
         return exit::DONE;
@@ -69,6 +69,25 @@ fn judge(which: &Which, outcomes: &[RevertOutcome]) -> u8 {
         outcomes.len()
     ));
     exit::FAILED
+}
+
+/// Whether nothing of an action stands or is still to come: it was taken back,
+/// kept from running, or over already.
+fn is_settled(state: ActionState) -> bool {
+    match state {
+        ActionState::Reverted
+        | ActionState::Suppressed
+        | ActionState::Expired
+        | ActionState::Refused
+        | ActionState::Already
+        | ActionState::Done => true,
+        ActionState::Queued
+        | ActionState::Sent
+        | ActionState::Running
+        | ActionState::Applied
+        | ActionState::Reverting
+        | ActionState::Failed => false,
+    }
 }
 
 /// Asks the person at the terminal; an error where there is none.
@@ -148,7 +167,45 @@ impl Reloaded {
 
 #[cfg(test)]
 mod tests {
-    use super::is_yes;
+    use super::{is_yes, judge};
+    use crate::daemon::exit;
+    use crate::model::{ActionId, ActionState};
+    use crate::wire::control::{RevertOutcome, Which};
+
+    #[test]
+    fn a_revert_is_done_when_nothing_stands_or_is_still_to_come() {
+        for (states, code) in [
+            (vec![ActionState::Reverted], exit::DONE),
+            (
+                vec![ActionState::Suppressed, ActionState::Reverted],
+                exit::DONE,
+            ),
+            (
+                vec![
+                    ActionState::Done,
+                    ActionState::Already,
+                    ActionState::Expired,
+                ],
+                exit::DONE,
+            ),
+            (
+                vec![ActionState::Reverted, ActionState::Failed],
+                exit::FAILED,
+            ),
+            (vec![ActionState::Reverting], exit::FAILED),
+            (vec![ActionState::Queued], exit::FAILED),
+            (vec![ActionState::Sent], exit::FAILED),
+        ] {
+            let outcome = |state: &ActionState| RevertOutcome {
+                action: ActionId::from_bytes([1; 16]),
+                state: *state,
+                keys: String::new(),
+                detail: None,
+            };
+            let outcomes: Vec<_> = states.iter().map(outcome).collect();
+            assert_eq!(judge(&Which::All, &outcomes), code, "{states:?}");
+        }
+    }
 
     #[test]
     fn only_a_clear_yes_is_one() {

@@ -84,7 +84,7 @@ fn a_revert_of_what_waits_for_a_host_keeps_it_from_running_there() {
         fleet.alert(&[Alert::sshd(attacker).agent("001")]);
         let queued = fleet.wait_states(attacker, &["001"], "queued").remove(0);
         let output = fleet.centre().ctl(&["revert", &text(&queued, "action")]);
-        assert!(output.status.code().is_some(), "{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
         fleet.start_agentd(WEB_1);
         fleet.wait_all_connected();
         holds_for("it is not blocked", Duration::from_secs(1), || {
