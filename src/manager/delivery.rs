@@ -69,7 +69,7 @@ impl Manager {
 
     /// Sends an agent what it is to be sent, as far as there is room.
     pub(super) async fn pump(&mut self, agent: &AgentId) {
-        if !self.send_white_list(agent) {
+        if !self.send_white_list(agent) || !self.compare_journals(agent).await {
             self.delivery.is_hungry(agent);
             return;
         }

@@ -68,6 +68,9 @@ pub(super) struct Session {
     began: Boot,
     /// It has said what its host can do, so that it can be judged what to send.
     pub(super) ready: bool,
+    /// What the agent had taken into another journal than this one is still to be
+    /// ended.
+    pub(super) other_journal: bool,
     /// Frames of the white list that have been sent.
     pub(super) white_list: usize,
     /// Actions that it has not acknowledged, with the bytes of each.
@@ -203,6 +206,7 @@ impl Session {
             outgoing,
             began: clock::boot(),
             ready: false,
+            other_journal: false,
             white_list: 0,
             window: HashMap::new(),
             asked: HashMap::new(),

@@ -10,6 +10,18 @@ use crate::wire::message::Reverted as RevertedMessage;
 use super::hosts::Told;
 use super::{Chore, Manager, Unwritten};
 
+/// Actions that one journal write is about, at most.
+pub(super) const AT_ONCE: usize = 1_000;
+
+/// Why nobody will tell what becomes of an action.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Loss {
+    /// Its agent is to take it back and does not know it.
+    Unknown,
+    /// Its agent has another journal than when it took it.
+    Journal,
+}
+
 impl Manager {
     pub(super) async fn told(&mut self, session: u64, message: ToManager) {
         let Some(agent) = self.delivery.sessions.get(&session).cloned() else {
@@ -138,38 +150,13 @@ impl Manager {
             return;
         }
         match self.reader.record(id) {
-            Ok(Some(record)) if record.agent.id == *agent => self.lost(record).await,
+            Ok(Some(record)) if record.agent.id == *agent => {
+                let lost = lost(record, Loss::Unknown);
+                self.end_all(lost.into_iter().collect()).await;
+            }
             Ok(_) => {}
             Err(error) => log::error!(error:% = error; "cannot look an action up"),
         }
-    }
-
-    /// Ends an action that its agent does not know.
-    pub(super) async fn lost(&mut self, mut record: Record) {
-        let (state, detail) = match record.state {
-            ActionState::Queued | ActionState::Sent => (
-                ActionState::Suppressed,
-                "taken back by a person before it reached its host",
-            ),
-            ActionState::Running | ActionState::Applied | ActionState::Reverting => (
-                ActionState::Failed,
-                "its host does not know it any more (was queue/agentd.db removed?); look whether the effect is still there",
-            ),
-            ActionState::Already
-            | ActionState::Done
-            | ActionState::Reverted
-            | ActionState::Failed
-            | ActionState::Refused
-            | ActionState::Expired
-            | ActionState::Suppressed => return,
-        };
-        record.state = state;
-        record.time = clock::wall();
-        record.detail = Some(detail.to_owned());
-        record.verified = None;
-        record.until = None;
-        let taken = vec![Op::taken(&record)];
-        self.record(record, taken, None).await;
     }
 
     /// Writes a state to `responses.json` and to the journal, in this order:
@@ -190,6 +177,34 @@ impl Manager {
             update,
             stored: None,
         });
+        self.write_unwritten().await;
+    }
+
+    /// Writes down that actions are over and need not be sent any more, as
+    /// [`Manager::record`] does but with one journal write for many of them.
+    pub(super) async fn end_all(&mut self, records: Vec<Record>) {
+        let (mut ops, mut agents) = (Vec::new(), Vec::new());
+        let mut records = records.into_iter().peekable();
+        while let Some(record) = records.next() {
+            self.heard_of(&record);
+            self.fresh.insert(record.action, record.agent.id.clone());
+            ops.push(Op::taken(&record));
+            ops.push(Op::Record {
+                record: Box::new(record.clone()),
+                heard: clock::wall(),
+            });
+            agents.push(record.agent.id.clone());
+            let mut unwritten = Unwritten {
+                record: Some(Box::new(record)),
+                ..Unwritten::default()
+            };
+            // Nothing is journalled before the last line of those it is about.
+            if agents.len() == AT_ONCE || records.peek().is_none() {
+                unwritten.ops = std::mem::take(&mut ops);
+                unwritten.agents = std::mem::take(&mut agents);
+            }
+            self.push(unwritten);
+        }
         self.write_unwritten().await;
     }
 
@@ -258,4 +273,38 @@ impl Manager {
             self.delivery.confirm_after(&told, self.journal.next() - 1);
         }
     }
+}
+
+/// The last record of an action that its agent does not know; none if it is over.
+pub(super) fn lost(mut record: Record, loss: Loss) -> Option<Record> {
+    let (state, detail) = match (record.state, loss) {
+        (ActionState::Queued | ActionState::Sent, Loss::Unknown) => (
+            ActionState::Suppressed,
+            "taken back by a person before it reached its host",
+        ),
+        (ActionState::Queued | ActionState::Sent, Loss::Journal) => (
+            ActionState::Failed,
+            "its host had it and has lost its journal (was queue/agentd.db removed?), so that it is not known what became of it; look whether the effect is there",
+        ),
+        (ActionState::Running | ActionState::Applied | ActionState::Reverting, _) => (
+            ActionState::Failed,
+            "its host does not know it any more (was queue/agentd.db removed?); look whether the effect is still there",
+        ),
+        (
+            ActionState::Already
+            | ActionState::Done
+            | ActionState::Reverted
+            | ActionState::Failed
+            | ActionState::Refused
+            | ActionState::Expired
+            | ActionState::Suppressed,
+            _,
+        ) => return None,
+    };
+    record.state = state;
+    record.time = clock::wall();
+    record.detail = Some(detail.to_owned());
+    record.verified = None;
+    record.until = None;
+    Some(record)
 }

@@ -5,13 +5,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::clock;
+use crate::journal::manager::Op;
 use crate::model::{AgentId, Capabilities, JournalId};
 use crate::roster::{Sighting, shortened};
 use crate::transport::{Admission, Arrival, Origin};
 use crate::wire::{Denial, ToAgent};
 
-use super::Manager;
 use super::host::{Rival, Session};
+use super::results::{Loss, lost};
+use super::{Manager, Unwritten};
 
 /// How long the present session has to answer when another host comes with the
 /// same certificate. A live one answers within a round trip.
@@ -169,6 +171,8 @@ impl Manager {
             Session::new(number, hello.instance, hello.journal, generation);
         // What the agent of this host can do is not asked; see `gap`.
         session.ready = agent == AgentId::MANAGER;
+        let before = self.delivery.host(&agent).heard;
+        session.other_journal = before.is_some_and(|(before, _)| before != hello.journal);
         let admission = Admission::Welcome {
             session: number,
             journal: self.journal_id,
@@ -182,7 +186,6 @@ impl Manager {
         self.delivery.host(&agent).session = Some(session);
         self.delivery.sessions.insert(number, agent.clone());
         self.ask_for_life(&agent);
-        self.compare_journals(&agent, hello.journal).await;
         let address = match origin {
             Origin::Local => None,
             Origin::Remote { address, .. } => Some(address.ip().to_string()),
@@ -199,26 +202,57 @@ impl Manager {
     }
 
     /// An agent with another journal than before does not know any more what it
-    /// had taken.
-    async fn compare_journals(&mut self, agent: &AgentId, journal: JournalId) {
-        let before = self.delivery.host(agent).heard.map(|(before, _)| before);
-        if before.is_none_or(|before| before == journal) {
-            return;
+    /// had taken. `false` if that cannot be looked up yet.
+    pub(super) async fn compare_journals(&mut self, agent: &AgentId) -> bool {
+        let host = self.delivery.host(agent);
+        let session = host
+            .session
+            .as_ref()
+            .filter(|session| session.other_journal);
+        let Some(journal) = session.map(|session| session.journal) else {
+            return true;
+        };
+        if !self.delivery.is_current(agent) {
+            return false;
         }
         let taken = match self.reader.taken(agent) {
             Ok(taken) => taken,
             Err(error) => {
                 log::error!(agent:% = agent, error:% = error; "cannot look up what an agent had");
-                return;
+                return true;
             }
         };
-        if taken.is_empty() {
-            return;
+        if !taken.is_empty() {
+            log::error!(agent:% = agent, actions = taken.len(); "an agent has lost its journal, and with it the ends of what was in force there (look at that host: nft list table inet ripost)");
         }
-        log::error!(agent:% = agent, actions = taken.len(); "an agent has lost its journal, and with it the ends of what was in force there (look at that host: nft list table inet ripost)");
-        for record in taken {
-            self.lost(record).await;
+        let lost = taken
+            .into_iter()
+            .filter_map(|taken| lost(taken, Loss::Journal));
+        self.end_all(lost.collect()).await;
+        self.now_heard(agent, journal).await;
+        true
+    }
+
+    /// Notes which journal an agent has now: what it takes from here on is in it.
+    async fn now_heard(&mut self, agent: &AgentId, journal: JournalId) {
+        let host = self.delivery.host(agent);
+        if let Some(session) = host.session.as_mut() {
+            session.other_journal = false;
         }
+        let (_, seq) = *host.heard.insert(match host.heard {
+            Some((known, seq)) if known == journal => (known, seq),
+            Some(_) | None => (journal, 0),
+        });
+        self.push(Unwritten {
+            ops: vec![Op::Heard {
+                agent: agent.clone(),
+                journal,
+                seq,
+            }],
+            agents: vec![agent.clone()],
+            ..Unwritten::default()
+        });
+        self.write_unwritten().await;
     }
 
     /// Notes what was seen of an agent.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::scene::{Coming, Scene, checkpoint, update};
+use super::scene::{Coming, Played, Scene, checkpoint, update};
 use crate::clock::{self, Wall};
 use crate::journal::manager::{ManagerReader, Op, Position};
 use crate::model::action::sample;
@@ -93,6 +93,70 @@ async fn an_agent_that_has_lost_its_journal_has_lost_what_it_had_taken() {
         .await;
     scene.settle().await;
     assert_eq!(confirmed(&agent.messages()), [2]);
+}
+
+/// The agent comes back with this journal.
+async fn back_with(scene: &mut Scene, gone: &Played, journal: u8) -> Played {
+    scene.manager.gone(gone.session).await;
+    let coming = Coming {
+        journal,
+        ..Coming::agent(1)
+    };
+    scene.connect(coming).await
+}
+
+#[tokio::test]
+async fn what_was_taken_into_a_lost_journal_has_failed_and_nobody_took_it_back() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let heard = sample_of(&agent.id);
+    scene.update(&mut agent, &heard, ActionState::Done).await;
+    scene.alert(1, "001").await;
+    let actions = vec![agent.actions().remove(0).id];
+    scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    scene.settle().await;
+    let mut agent = back_with(&mut scene, &agent, 2).await;
+    let records = scene.manager.reader.history(1).unwrap();
+    assert_eq!(records[0].state, ActionState::Failed);
+    let detail = records[0].detail.as_deref().unwrap_or_default();
+    assert!(detail.contains("lost its journal"), "{detail}");
+
+    // What the new journal has is not lost when its agent comes again, though
+    // nothing was told of it yet; not to the next life of the manager either.
+    scene.alert(1, "001").await;
+    let actions = vec![agent.actions().remove(0).id];
+    scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    scene.settle().await;
+    let agent = back_with(&mut scene, &agent, 2).await;
+    drop(agent);
+    let mut scene = scene.restarted().await;
+    let coming = Coming {
+        journal: 2,
+        ..Coming::agent(1)
+    };
+    scene.connect(coming).await;
+    assert_eq!(
+        scene.states(),
+        ["001 done", "001 sent", "001 failed", "001 sent"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_known_too_late_to_be_taken_is_lost_with_the_journal_all_the_same() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let heard = sample_of(&agent.id);
+    scene.update(&mut agent, &heard, ActionState::Done).await;
+    scene.settle().await;
+    scene.hide_logs(true);
+    scene.alert(1, "001").await;
+    let actions = vec![agent.actions().remove(0).id];
+    scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    let mut agent = back_with(&mut scene, &agent, 2).await;
+    scene.hide_logs(false);
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 done", "001 sent", "001 failed"]);
+    assert_eq!(agent.actions(), []);
 }
 
 fn sample_of(agent: &AgentId) -> Action {
