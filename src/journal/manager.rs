@@ -398,6 +398,13 @@ impl ManagerReader {
         self.0.values(query, [agent.number()])
     }
 
+    /// The agents with something that waits for them or that they have not ended.
+    pub fn with_account(&self) -> Result<Vec<AgentId>, JournalError> {
+        let query = "SELECT DISTINCT CAST(agent AS TEXT), json_quote(CAST(agent AS TEXT))
+                     FROM actions WHERE live = 1";
+        self.0.values(query, [])
+    }
+
     /// The last record of everything that is in force, oldest first.
     pub fn in_force(&self) -> Result<Vec<Record>, JournalError> {
         let mut records = self.live()?;

@@ -298,29 +298,6 @@ impl Manager {
         let tokens = imported.tokens.iter().map(|token| token.reveal(pin));
         Ok((tokens.collect(), imported.notes))
     }
-
-    /// Shuts an agent out: its session ends, and what waits for it is given up.
-    pub(super) async fn revoke(&mut self, agent: &AgentId, asker: Asker) {
-        let answer = match self.roster.revoke(agent) {
-            Ok(changes) => {
-                let tokens = self.tokens_after(&changes);
-                self.enrolled.append(changes);
-                self.end_session(agent);
-                self.let_rival_in(agent).await;
-                let given_up = self.give_up(agent).await;
-                let left = self.write_off(agent).await;
-                self.look_for_nobody();
-                log::warn!(agent:% = agent, given_up = given_up, left = left; "an agent is revoked");
-                Answer::Done {
-                    text: format!(
-                        "agent {agent} is revoked; given up what waited for it: {given_up}; in force there, and not reported any more: {left}{tokens}"
-                    ),
-                }
-            }
-            Err(error) => Answer::error(ErrorKind::Invalid, error),
-        };
-        self.answer_once_stored(asker, answer).await;
-    }
 }
 
 /// What is said of a refusal.

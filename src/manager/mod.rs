@@ -58,6 +58,7 @@ use hosts::{Delivery, Told};
 use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
 use reverts::Chosen;
+use revocation::Closing;
 pub use sources::SourceError;
 use sources::Sources;
 
@@ -212,6 +213,7 @@ pub struct Manager {
     /// Reverts of hosts that were offline, and until when they may come back.
     offline_reverts: VecDeque<(Boot, Record)>,
     runs: Runs,
+    closing: Closing,
     chores: JoinSet<Chore>,
     ready: Option<oneshot::Sender<()>>,
     reloads: mpsc::Sender<Asker>,
@@ -278,6 +280,7 @@ impl Manager {
             reverts: Waiters::default(),
             offline_reverts: VecDeque::new(),
             runs: Runs::default(),
+            closing: Closing::of(reader.with_account()?),
             chores: JoinSet::new(),
             ready: Some(ready),
             reloads,
@@ -370,6 +373,7 @@ impl Manager {
         self.delivery.confirm();
         self.pump_hungry().await;
         self.end_doubts().await;
+        self.close_accounts().await;
         self.tell_offline_reverts();
         for (asker, outcomes) in self.reverts.answered(clock::boot()) {
             reverts::reply_reverted(asker, outcomes);
@@ -382,6 +386,7 @@ impl Manager {
         self.sources.has_unstored()
             || !self.unwritten.is_empty()
             || !self.doubtful.is_empty()
+            || !self.closing.is_empty()
             || self.delivery.is_waiting()
             || self.reverts.next_deadline().is_some()
             || self.runs.is_waiting()

@@ -19,7 +19,7 @@ use super::{Asker, Chore, Manager};
 /// How long a question waits for the journal to have what was decided before
 /// it. Only a disk that is full takes longer, and then the question is answered
 /// from what the journal has.
-pub(super) const READ_PATIENCE: Duration = Duration::from_secs(1);
+const READ_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Manager {
     pub(super) async fn answer(&mut self, asked: Asked) {

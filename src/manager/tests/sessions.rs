@@ -142,6 +142,46 @@ async fn a_revoked_agent_is_cut_off_and_what_waits_for_it_is_given_up() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_into_the_journal_is_written_off_with_its_agent() {
+    let mut scene = Scene::with_agents(1);
+    let mut first = scene.connect(Coming::agent(1)).await;
+    scene.hide_logs(true);
+    for _ in 0..2 {
+        scene.alert(1, "001").await;
+    }
+    let action = first.actions().remove(0);
+    scene
+        .update(&mut first, &action, ActionState::Applied)
+        .await;
+    let answer = scene.ask(Request::Revoke { agent: agent(1) }).await;
+    scene.settle().await;
+    scene.hide_logs(false);
+    scene.settle().await;
+    let Answer::Done { text } = answered(answer).await else {
+        panic!("it is not revoked");
+    };
+    let counted = "waited for it: 1; in force there, and not reported any more: 1";
+    assert!(text.contains(counted), "{text}");
+    let failed = scene.states();
+    let failed = failed.iter().filter(|state| *state == "001 failed");
+    assert_eq!(failed.count(), 2);
+    assert_eq!(scene.manager.reader.live().unwrap(), []);
+}
+
+#[tokio::test]
+async fn what_a_revoked_agent_had_is_written_off_at_the_next_start_if_need_be() {
+    let mut scene = Scene::with_agents(1);
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    // The manager is killed before it has done more than to shut it out.
+    scene.manager.roster.revoke(&agent(1)).unwrap();
+    let mut scene = scene.restarted().await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 queued", "001 failed"]);
+    assert!(!scene.manager.has_something_waiting());
+}
+
+#[tokio::test]
 async fn whoever_waits_for_the_place_of_a_revoked_agent_is_out_with_it() {
     let mut scene = Scene::with_agents(1);
     let mut first = scene.connect(Coming::agent(1)).await;
