@@ -332,9 +332,11 @@ impl ManagerReader {
         self.0.parse("journal", text.as_deref().unwrap_or("null"))
     }
 
-    /// The greatest number of a dispatch and of an alert, so far.
+    /// The greatest number of a dispatch and of an alert among what waits: later
+    /// ones have to be greater than these alone.
     pub fn numbers(&self) -> Result<(i64, i64), JournalError> {
-        let places = format!("SELECT MAX(place & {NUMBER}) FROM actions");
+        let places =
+            format!("SELECT MAX(place & {NUMBER}) FROM actions WHERE dispatch IS NOT NULL");
         let dispatch: Option<Option<i64>> = self.0.one(&places, [])?;
         let alert: Option<Option<i64>> = self.0.one("SELECT MAX(id) FROM alerts", [])?;
         Ok((

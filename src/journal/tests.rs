@@ -691,6 +691,9 @@ async fn what_a_person_waits_for_goes_first_and_what_goes_to_all_last() {
     let waiting: Vec<_> = waiting.iter().map(|row| row.record.action).collect();
     assert_eq!(waiting, [4, 2, 3, 1].map(|number| action(number).id));
     assert_eq!(reader.numbers().unwrap(), (4, 0));
+    // The history is not looked through at each start.
+    write(&mut journal, vec![taken(4), taken(3)]).await;
+    assert_eq!(reader.numbers().unwrap(), (2, 0));
 }
 
 #[tokio::test]

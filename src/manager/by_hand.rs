@@ -1,6 +1,6 @@
 //! Commands that a person starts.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,17 +27,18 @@ pub(super) struct Runs {
 #[derive(Debug)]
 struct Waiting {
     asker: Asker,
-    /// What is not known to have an outcome.
-    open: HashSet<ActionId>,
+    /// What is not known to have an outcome, with its place among the records.
+    open: HashMap<ActionId, usize>,
     records: Vec<Record>,
     deadline: Boot,
 }
 
 impl Runs {
     fn wait(&mut self, asker: Asker, records: Vec<Record>, deadline: Boot) {
-        let open = records.iter().filter(|record| !has_outcome(record.state));
+        let places = records.iter().enumerate();
+        let open = places.filter(|(_, record)| !has_outcome(record.state));
         self.waiting.push(Waiting {
-            open: open.map(|record| record.action).collect(),
+            open: open.map(|(place, record)| (record.action, place)).collect(),
             asker,
             records,
             deadline,
@@ -51,16 +52,13 @@ impl Runs {
     /// An action has a new state.
     pub(super) fn heard(&mut self, record: &Record) {
         for waiting in &mut self.waiting {
-            if !waiting.open.contains(&record.action) {
+            let Some(place) = waiting.open.get(&record.action).copied() else {
                 continue;
-            }
+            };
             if has_outcome(record.state) {
                 waiting.open.remove(&record.action);
             }
-            let mut records = waiting.records.iter_mut();
-            if let Some(known) = records.find(|known| known.action == record.action) {
-                *known = record.clone();
-            }
+            waiting.records[place] = record.clone();
         }
     }
 

@@ -10,6 +10,7 @@ use crate::ledger::reverts::Reverted;
 use crate::model::{ActionId, ActionState, Keys, Record};
 use crate::wire::control::{Answer, ErrorKind, RevertOutcome, Which};
 
+use super::results::AT_ONCE;
 use super::{Asker, Chore, Manager, Unwritten};
 
 /// How long somebody who asked for a revert waits for its confirmation.
@@ -59,39 +60,38 @@ impl Manager {
         let ids: Vec<_> = records.iter().map(|record| record.action).collect();
         let deadline = clock::boot().plus(REVERT_PATIENCE);
         self.reverts.wait(asker, ids, deadline);
-        for record in records {
-            self.take_back(record, written).await;
-        }
+        // A record says that an action was never sent only if nothing has
+        // happened since it was read.
+        let (waiting, sent): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| {
+            let host = self.delivery.host(&record.agent.id);
+            record.state == ActionState::Queued && host.is_current(written)
+        });
+        let waiting = waiting.into_iter().map(never_sent);
+        self.end_all(waiting.collect()).await;
+        self.ask_back(sent).await;
     }
 
-    /// Takes an action back whose record was read when the journal was `written`.
-    async fn take_back(&mut self, mut record: Record, written: u64) {
-        let agent = record.agent.id.clone();
-        let host = self.delivery.host(&agent);
-        // What has happened since may be that it was sent.
-        if record.state == ActionState::Queued && host.is_current(written) {
-            // It was never sent, so its host would not know it.
-            record.state = ActionState::Suppressed;
-            record.time = clock::wall();
-            record.detail = Some("taken back by a person before it was sent".to_owned());
-            let taken = vec![Op::taken(&record)];
-            self.record(record, taken, None).await;
-            return;
-        }
-        let is_connected = host.is_connected();
-        self.push(Unwritten {
-            ops: vec![Op::Revert {
-                agent: agent.clone(),
+    /// Asks the hosts that may have these actions to take them back.
+    async fn ask_back(&mut self, records: Vec<Record>) {
+        for part in records.chunks(AT_ONCE) {
+            let agents = part.iter().map(|record| record.agent.id.clone());
+            let reverts = part.iter().map(|record| Op::Revert {
+                agent: record.agent.id.clone(),
                 action: record.action,
-            }],
-            agents: vec![agent.clone()],
-            ..Unwritten::default()
-        });
+            });
+            self.push(Unwritten {
+                ops: reverts.collect(),
+                agents: agents.collect(),
+                ..Unwritten::default()
+            });
+        }
         self.write_unwritten().await;
-        self.ask_revert(&agent, record.action);
-        if !is_connected {
-            let patience = clock::boot().plus(OFFLINE_PATIENCE);
-            self.offline_reverts.push_back((patience, record));
+        let patience = clock::boot().plus(OFFLINE_PATIENCE);
+        for record in records {
+            self.ask_revert(&record.agent.id, record.action);
+            if !self.delivery.is_connected(&record.agent.id) {
+                self.offline_reverts.push_back((patience, record));
+            }
         }
     }
 
@@ -168,6 +168,14 @@ impl Later {
         records.retain(|record| !record.state.is_final());
         Ok(records)
     }
+}
+
+/// The last record of what its host does not know.
+fn never_sent(mut record: Record) -> Record {
+    record.state = ActionState::Suppressed;
+    record.time = clock::wall();
+    record.detail = Some("taken back by a person before it was sent".to_owned());
+    record
 }
 
 /// What runs and has not named its keys yet is found by those foreseen.

@@ -189,3 +189,25 @@ async fn what_a_host_does_not_know_is_ended_once_the_journal_knows_it() {
     assert_eq!(outcomes(&mut scene, answer).await.len(), 1);
     assert_eq!(scene.states(), ["001 queued", "001 suppressed"]);
 }
+
+#[tokio::test]
+async fn many_reverts_are_few_journal_writes() {
+    let mut scene = Scene::with_agents(2);
+    let mut there = scene.connect(Coming::agent(1)).await;
+    for _ in 0..100 {
+        for agent in ["001", "002"] {
+            scene.alert(1, agent).await;
+        }
+    }
+    scene.settle().await;
+    assert_eq!(there.actions().len(), 100);
+    let before = scene.manager.journal.next();
+    let answer = scene.ask(Request::Revert { which: Which::All }).await;
+    scene.settle().await;
+    assert_eq!(reverts(&mut there).len(), 100);
+    assert!(answer.is_empty());
+    let live = scene.manager.reader.live().unwrap();
+    assert_eq!(live.len(), 100, "those of 002 are over");
+    let writes = scene.manager.journal.next() - before;
+    assert!(writes <= 4, "{writes} writes");
+}
