@@ -2,11 +2,13 @@
 //! that are not over, and what became of the others.
 //!
 //! Tables of version 2:
-//! - `meta(name, value)`: `journal`, the id of this journal;
+//! - `meta(name, value)`: `journal`, the id of this journal; `pruned`, the moment
+//!   (wall time in milliseconds) before which nothing is kept that is over;
 //! - `sources(source, checkpoint)`: a position as JSON, `null` while the source
 //!   is not there; written together with the actions of the lines before it;
 //! - `actions(id, agent, place, time_ms, live, queued, until_ms, revert, alert,
-//!   dispatch, record)`: the last record as JSON. `dispatch` holds what is
+//!   dispatch, record)`: the last record as JSON, and when it was taken in, by
+//!   the clock of the manager's host. `dispatch` holds what is
 //!   needed to send it, until the agent has it; `alert` is its row in `alerts`,
 //!   and `place` its place among what waits for the same agent. `queued` is set
 //!   while it has never been sent, `until_ms` (boot time of the manager's
@@ -112,7 +114,7 @@ pub enum Op {
         journal: JournalId,
         seq: u64,
     },
-    /// Forgets what ended before this moment.
+    /// Forgets what was told to have ended before this moment.
     Prune { before: Wall },
 }
 
@@ -258,9 +260,17 @@ impl Schema for ManagerSchema {
                     journal.to_string(),
                     i64::try_from(*seq).unwrap_or(i64::MAX)
                 ]),
-            Op::Prune { before } => transaction
-                .prepare_cached("DELETE FROM actions WHERE live = 0 AND time_ms < ?1")?
-                .execute([before.millis()]),
+            Op::Prune { before } => {
+                transaction
+                    .prepare_cached(
+                        "INSERT INTO meta VALUES ('pruned', ?1) ON CONFLICT (name)
+                         DO UPDATE SET value = max(CAST(value AS INTEGER), ?1)",
+                    )?
+                    .execute([before.millis()])?;
+                transaction
+                    .prepare_cached("DELETE FROM actions WHERE live = 0 AND time_ms < ?1")?
+                    .execute([before.millis()])
+            }
         }
         .map(drop)
     }
@@ -480,6 +490,18 @@ impl ManagerReader {
         let query = "SELECT id, record FROM actions WHERE id = ?1";
         let records = self.0.values(query, [id.to_string()])?;
         Ok(records.into_iter().next())
+    }
+
+    /// Before which moment everything that is over was forgotten.
+    pub fn pruned(&self) -> Result<Option<Wall>, JournalError> {
+        let query = "SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'pruned'";
+        Ok(self.0.one(query, [])?.map(Wall::from_millis))
+    }
+
+    /// When the first state was taken in of those that are over.
+    pub fn oldest(&self) -> Result<Option<Wall>, JournalError> {
+        let query = "SELECT time_ms FROM actions WHERE live = 0 ORDER BY time_ms LIMIT 1";
+        Ok(self.0.one(query, [])?.map(Wall::from_millis))
     }
 
     /// The last record of each of the `limit` actions that changed last, newest first.

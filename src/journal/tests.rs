@@ -614,10 +614,17 @@ async fn a_manager_sends_again_only_what_its_agent_has_not_taken() {
     assert_eq!(reader.alert(2).unwrap(), None);
     assert!(reader.knows(action(3).id).unwrap());
 
+    assert_eq!(reader.oldest().unwrap(), Some(NOW.wall));
+    assert_eq!(reader.pruned().unwrap(), None);
     let before = NOW.wall.plus(Duration::from_secs(1));
     write(&mut journal, vec![ManagerOp::Prune { before }]).await;
     assert!(!reader.knows(action(3).id).unwrap());
     assert_eq!(reader.live().unwrap().len(), 3);
+    assert_eq!(reader.pruned().unwrap(), Some(before));
+    // A clock that is set back does not take that back.
+    let earlier = ManagerOp::Prune { before: NOW.wall };
+    write(&mut journal, vec![earlier]).await;
+    assert_eq!(reader.pruned().unwrap(), Some(before));
 }
 
 #[tokio::test]

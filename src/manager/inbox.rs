@@ -4,7 +4,7 @@ use std::future::ready;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::config::ManagerConfig;
 use crate::source;
@@ -103,7 +103,8 @@ impl Inbox {
         let (enrollments_sender, enrollments) = mpsc::channel(8);
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut prune = tokio::time::interval(PRUNE_EVERY);
+        // Not right at the start, when the clock may still be wrong.
+        let mut prune = tokio::time::interval_at(Instant::now() + PRUNE_EVERY, PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let inbox = Self {
             steer,

@@ -12,6 +12,7 @@ mod by_hand;
 mod delivery;
 mod enrollment;
 mod fresh;
+mod history;
 mod host;
 mod hosts;
 mod inbox;
@@ -27,7 +28,6 @@ mod tokens;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,6 +54,7 @@ use by_hand::Runs;
 pub use enrollment::Fleet;
 use enrollment::Registry;
 use fresh::Fresh;
+use history::History;
 use hosts::{Delivery, Told};
 use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
@@ -70,9 +71,6 @@ const MAX_UNWRITTEN: usize = 10_000;
 /// to write.
 const MAX_FRESH: usize = 50_000;
 const MAX_JOBS: u64 = 10_000;
-
-/// How long what became of an action is kept.
-const HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
 /// What a manager is made of.
 #[derive(Debug)]
@@ -214,6 +212,7 @@ pub struct Manager {
     offline_reverts: VecDeque<(Boot, Record)>,
     runs: Runs,
     closing: Closing,
+    history: History,
     chores: JoinSet<Chore>,
     ready: Option<oneshot::Sender<()>>,
     reloads: mpsc::Sender<Asker>,
@@ -281,6 +280,7 @@ impl Manager {
             offline_reverts: VecDeque::new(),
             runs: Runs::default(),
             closing: Closing::of(reader.with_account()?),
+            history: History::new(reader.pruned()?, clock::now()),
             chores: JoinSet::new(),
             ready: Some(ready),
             reloads,
@@ -339,10 +339,8 @@ impl Manager {
             Event::Tick => self.tick().await,
             Event::Sweep => self.expire_overdue().await,
             Event::Prune => {
-                let now = clock::wall();
-                let before = now.minus(HISTORY);
-                self.journal.write(vec![Op::Prune { before }]).await;
-                let expired = self.roster.prune(now);
+                self.prune().await;
+                let expired = self.roster.prune(clock::wall());
                 self.enrolled.append(expired);
                 self.see_connected();
             }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::scene::{Coming, Played, Scene, checkpoint, update};
+use crate::clock::simulated::Clock;
 use crate::clock::{self, Wall};
 use crate::journal::manager::{ManagerReader, Op, Position};
 use crate::model::action::sample;
@@ -328,4 +329,22 @@ async fn whatever_a_hosts_clock_shows_history_goes_by_when_it_was_heard_of() {
         scene.settle().await;
         assert_eq!(newest(&mut scene, 9).await.len(), left);
     }
+}
+
+#[tokio::test]
+async fn a_start_with_a_clock_that_is_years_ahead_forgets_nothing() {
+    let clock = Clock::new(Wall::from_millis(1_795_514_400_000), || Duration::ZERO);
+    let _entered = clock.enter();
+    let mut scene = Scene::new();
+    let mut agent = scene.connect(Coming::agent(0)).await;
+    scene.update(&mut agent, &action(), ActionState::Done).await;
+    scene.settle().await;
+    clock.step(4_000 * 86_400_000);
+    let mut scene = scene.restarted().await;
+    scene.settle().await;
+    assert_eq!(scene.manager.reader.pruned().unwrap(), None);
+    scene.manager.prune().await;
+    scene.journal_is_synced().await;
+    assert!(scene.manager.reader.pruned().unwrap().is_some());
+    assert!(scene.manager.reader.knows(action().id).unwrap());
 }
