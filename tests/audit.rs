@@ -64,7 +64,7 @@ fn each_record_is_one_line_that_reads_back_as_it_was() {
     let mut log = ResponsesLog::open(&path).unwrap();
     log.append(&[record(1), record(2)]).unwrap();
     log.append(&[]).unwrap();
-    log.sync().unwrap();
+    log.syncer()().unwrap();
     drop(log);
     ResponsesLog::open(&path)
         .unwrap()

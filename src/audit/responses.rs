@@ -4,6 +4,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use crate::model::Record;
 
@@ -15,7 +16,9 @@ use crate::model::Record;
 #[derive(Debug)]
 pub struct ResponsesLog {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
+    /// Where whoever syncs finds the file that is written to.
+    shared: Arc<Mutex<Arc<File>>>,
     /// Whether the file ends in the middle of a line.
     torn: bool,
 }
@@ -32,9 +35,11 @@ impl ResponsesLog {
             .create(true)
             .mode(0o640)
             .open(path)?;
+        let file = Arc::new(file);
         let mut log = Self {
             torn: ends_torn(&file)?,
             path: path.to_owned(),
+            shared: Arc::new(Mutex::new(Arc::clone(&file))),
             file,
         };
         log.end_torn_line()?;
@@ -49,7 +54,7 @@ impl ResponsesLog {
     /// repeated line by `action` and `state`.
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
         if self.moved() {
-            *self = Self::open(&self.path)?;
+            self.reopen()?;
         }
         for record in records {
             let mut line = serde_json::to_vec(record)?;
@@ -60,12 +65,31 @@ impl ResponsesLog {
         Ok(())
     }
 
-    /// Waits until what was appended is on disk.
-    ///
-    /// # Errors
-    /// As fdatasync(2).
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    /// What waits, on whichever thread, until all that was appended is on the
+    /// disk. Fails as fdatasync(2) does.
+    pub fn syncer(&self) -> impl Fn() -> io::Result<()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let file = Arc::clone(&shared.lock().expect("no holder of this lock panics"));
+            match file.sync_data() {
+                // No file on a disk, such as /dev/null (fsync(2)).
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+                done => done,
+            }
+        }
+    }
+
+    /// Goes on in a new file.
+    fn reopen(&mut self) -> io::Result<()> {
+        // Nobody syncs this one any more.
+        self.syncer()()?;
+        let Self {
+            file, torn, shared, ..
+        } = Self::open(&self.path)?;
+        drop(shared);
+        *self.shared.lock().expect("no holder of this lock panics") = Arc::clone(&file);
+        (self.file, self.torn) = (file, torn);
+        Ok(())
     }
 
     fn end_torn_line(&mut self) -> io::Result<()> {
@@ -78,7 +102,7 @@ impl ResponsesLog {
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         let written = loop {
-            match self.file.write(bytes) {
+            match (&*self.file).write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
                 Ok(written) => break written,
@@ -114,4 +138,29 @@ fn ends_torn(file: &File) -> io::Result<bool> {
         file.read_exact_at(&mut last, size - 1)?;
     }
     Ok(last != *b"\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+
+    use super::ResponsesLog;
+
+    #[test]
+    fn what_is_synced_is_the_file_that_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("responses.json");
+        let mut log = ResponsesLog::open(&path).unwrap();
+        let syncer = log.syncer();
+        let is_shared = |log: &ResponsesLog| Arc::ptr_eq(&log.file, &log.shared.lock().unwrap());
+        assert!(is_shared(&log));
+        syncer().unwrap();
+        std::fs::rename(&path, folder.path().join("old")).unwrap();
+        symlink("/dev/null", &path).unwrap();
+        log.append(&[]).unwrap();
+        assert!(is_shared(&log));
+        assert!(Arc::strong_count(&log.shared) > 1);
+        syncer().unwrap();
+    }
 }

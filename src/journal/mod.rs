@@ -36,7 +36,7 @@ use rusqlite::{Connection, OpenFlags, Transaction};
 
 use crate::model::ActionId;
 
-pub use writer::{FOUND, Health, Journal, Ticket};
+pub use writer::{Beside, FOUND, Health, Journal, Ticket};
 
 /// What a journal holds: its tables, and how one operation changes them.
 pub trait Schema: Send + 'static {

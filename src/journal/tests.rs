@@ -138,6 +138,23 @@ fn what_is_written_survives_the_death_of_the_process() {
 }
 
 #[tokio::test]
+async fn a_write_is_synced_once_the_file_beside_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.db");
+    let (release, held) = std::sync::mpsc::sync_channel(2);
+    let beside = Box::new(move || held.recv().map_err(std::io::Error::other));
+    let mut journal = Journal::<Numbers>::open_beside(&path, beside).unwrap();
+    release.send(()).unwrap();
+    let mut ticket = journal.write(vec![1]).await;
+    assert!(ticket.written().await);
+    let early = tokio::time::timeout(Duration::from_millis(100), ticket.synced()).await;
+    assert!(early.is_err());
+    release.send(()).unwrap();
+    assert!(ticket.synced().await);
+    journal.close();
+}
+
+#[tokio::test]
 async fn writes_keep_their_order_and_are_committed_in_groups() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.db");

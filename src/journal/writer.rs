@@ -1,4 +1,5 @@
 use std::fs::File;
+use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// opened. It is written, but a predecessor that was killed may not have synced
 /// it: that is the first thing the writer does.
 pub const FOUND: u64 = 1;
+
+/// Syncs another file, on the thread of the writer.
+pub type Beside = Box<dyn Fn() -> io::Result<()> + Send>;
 
 /// The two moments of one write.
 #[derive(Clone, Debug)]
@@ -99,6 +103,12 @@ pub struct Journal<S: Schema> {
 impl<S: Schema> Journal<S> {
     /// Opens or creates the database at `path` and starts its writer.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        Self::open_beside(path, Box::new(|| Ok(())))
+    }
+
+    /// The same where another file is to be on the disk no later than what is
+    /// journalled after it.
+    pub fn open_beside(path: &Path, beside: Beside) -> Result<Self, JournalError> {
         #[cfg(test)]
         if let Some(disk) = simulated::at(path) {
             return Self::open_simulated(path, &disk);
@@ -111,6 +121,7 @@ impl<S: Schema> Journal<S> {
         let writer = Writer::<S> {
             connection,
             log,
+            beside,
             written,
             synced,
             health: health.clone(),
@@ -215,6 +226,7 @@ impl<S: Schema> Journal<S> {
 struct Writer<S: Schema> {
     connection: Connection,
     log: File,
+    beside: Beside,
     written: watch::Sender<u64>,
     synced: watch::Sender<u64>,
     health: Health,
@@ -253,12 +265,12 @@ impl<S: Schema> Writer<S> {
         apply().map_err(|error: rusqlite::Error| error.to_string())
     }
 
-    /// Syncs the log. After a failed sync the kernel may call the next one a
+    /// Syncs what is beside, and the log. After a failed sync the kernel may call the next one a
     /// success although the pages are lost (fsync(2), Linux), so there is no
     /// second attempt: the daemon ends, and its next start reads what the disk
     /// really holds.
     fn sync(&self) {
-        if let Err(error) = self.log.sync_data() {
+        if let Err(error) = (self.beside)().and_then(|()| self.log.sync_data()) {
             log::error!(error:% = error; "the journal cannot be synced; ending, so that the next start reads what is on the disk (look at the disk and its file system)");
             std::process::abort();
         }

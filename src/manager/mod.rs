@@ -245,15 +245,18 @@ impl Manager {
         reloads: mpsc::Sender<Asker>,
     ) -> Result<Self, OpenError> {
         let home = parts.home.path();
+        let path = home.join("logs/responses.json");
+        let responses =
+            ResponsesLog::open(&path).map_err(|source| OpenError::Responses { path, source })?;
         let path = home.join("queue/manager.db");
-        let journal = Journal::<ManagerSchema>::open(&path)?;
+        // A result is confirmed, and then forgotten by its host, once it is
+        // synced; so its line must be by then.
+        let syncer = Box::new(responses.syncer());
+        let journal = Journal::<ManagerSchema>::open_beside(&path, syncer)?;
         let reader = ManagerReader::open(&path)?;
         let path = home.join("queue/agents.db");
         let enrolled = Registry::open(&path)?;
         let roster = Roster::load(&parts.host, RosterReader::open(&path)?.rows()?)?;
-        let path = home.join("logs/responses.json");
-        let responses =
-            ResponsesLog::open(&path).map_err(|source| OpenError::Responses { path, source })?;
         let (last_dispatch, last_alert) = reader.numbers()?;
         let mut manager = Self {
             since_start: clock::wall(),
