@@ -20,6 +20,25 @@ pub struct Home {
     folder: TempDir,
 }
 
+/// Says what became of each action, where a test has failed.
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        let lines = fs::read_to_string(self.file("logs/responses.json")).unwrap_or_default();
+        let lines: Vec<_> = lines.lines().collect();
+        let last = lines.len().saturating_sub(LAST);
+        eprintln!(
+            "--- the last lines of {}:\n{}",
+            self.file("logs/responses.json").display(),
+            lines[last..].join("\n")
+        );
+    }
+}
+
+const LAST: usize = 20;
+
 impl Home {
     pub fn new() -> Self {
         Self::inside(folder())
