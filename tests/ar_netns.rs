@@ -308,6 +308,31 @@ fn a_block_is_prolonged_and_never_shortened_whatever_the_kernel() {
 }
 
 #[test]
+fn a_block_of_the_same_length_is_renewed_whatever_the_kernel() {
+    reexec_in_namespace(|| {
+        for kernel in kernels() {
+            tool("nft", &["flush", "ruleset"]);
+            let element = Element {
+                address: ATTACKER.parse().unwrap(),
+                lasts: Some(Duration::from_secs(600)),
+            };
+            let mut lists = Lists::open("firewall-drop", kernel).unwrap();
+            lists.add(&[element]).unwrap();
+            let spent = Duration::from_millis(200);
+            wait_for("some of it is over", || {
+                let left = lists.look_up(&[element.address]).unwrap()[0];
+                matches!(left, Found::Until(left) if left < Duration::from_secs(600) - spent)
+            });
+            let change = lists.add(&[element]).unwrap()[0];
+            let (Found::Until(before), Found::Until(after)) = (change.before, change.after) else {
+                panic!("{kernel:?}: {change:?}");
+            };
+            assert!(after > before + spent / 2, "{kernel:?}: {change:?}");
+        }
+    });
+}
+
+#[test]
 fn ten_thousand_addresses_are_one_transaction() {
     reexec_in_namespace(|| {
         for kernel in kernels() {

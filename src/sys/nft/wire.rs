@@ -15,6 +15,7 @@ pub(super) const NFTA_LIST_ELEM: u16 = 1;
 const NFTA_DATA_VALUE: u16 = 1;
 const NFTA_SET_ELEM_KEY: u16 = 1;
 const NFTA_SET_ELEM_TIMEOUT: u16 = 4;
+const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
@@ -211,6 +212,10 @@ fn element(bytes: &mut Vec<u8>, key: Key) {
                 .unwrap_or(u64::MAX)
                 .max(1);
             attribute(bytes, NFTA_SET_ELEM_TIMEOUT, &millis.to_be_bytes());
+            // Without it a kernel that renews elements leaves one alone whose
+            // timeout was the same before, however little of it is left
+            // (nf_tables_api.c nft_add_set_elem, Linux 6.12).
+            attribute(bytes, NFTA_SET_ELEM_EXPIRATION, &millis.to_be_bytes());
         }
     });
 }
