@@ -25,7 +25,7 @@ pub mod roster;
 #[cfg(test)]
 pub(crate) mod simulated;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod writer;
 
 use std::fs::File;

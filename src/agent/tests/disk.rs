@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use super::{Bench, PATIENCE, SCRIPT, act, action, home, manager, white_list};
 use crate::agent::{Agent, Inbox};
 use crate::journal::agent::{AgentReader, Op};
 use crate::journal::simulated::Disk;
+use crate::journal::tests::Full;
 use crate::model::ActionState;
 use crate::wire::message::Reverted;
 use crate::wire::{ToAgent, ToManager};
@@ -30,11 +30,7 @@ async fn a_full_disk_holds_up_no_end_no_answer_and_no_stop() {
     bench.until(1, ActionState::Applied).await;
     bench.stop().await;
 
-    let full = Connection::open(home.path().join("queue/agentd.db")).unwrap();
-    full.execute_batch(
-        "CREATE TRIGGER full BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'disk is full'); END;",
-    )
-    .unwrap();
+    let _full = Full::of(&home.path().join("queue/agentd.db"), "meta");
     let (inbox, steer, asked) = Inbox::new().unwrap();
     let (reloads, _) = mpsc::channel(1);
     let mut agent = Agent::open(super::parts(home.path(), reloads), &inbox).unwrap();

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use rusqlite::Connection;
-
 use super::scene::{Coming, Scene, update};
 use crate::journal::manager::Op;
 use crate::journal::simulated::Disk;
+use crate::journal::tests::Full;
 use crate::model::action::sample;
 use crate::model::{Action, ActionState};
 use crate::wire::ToAgent;
@@ -28,11 +27,7 @@ async fn a_full_disk_holds_up_alerts_alone() {
     let applied = ActionState::Applied;
     scene.update(&mut agent, &action(), applied).await;
     scene.settle().await;
-    let full = Connection::open(scene.manager.journal.path()).unwrap();
-    full.execute_batch(
-        "CREATE TRIGGER full BEFORE INSERT ON sources BEGIN SELECT RAISE(ABORT, 'disk is full'); END;",
-    )
-    .unwrap();
+    let _full = Full::of(scene.manager.journal.path(), "sources");
     let filled = tokio::time::timeout(PATIENCE, async {
         for _ in 0..MANY {
             let source = "x".to_owned();
