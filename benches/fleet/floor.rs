@@ -60,7 +60,11 @@ pub fn main(tls: &Path, action: &Path) {
         welcome: Frame::new(&greeting).unwrap().encode(),
         action: RefCell::new(action),
         id: at..at + id.len(),
-        pong: ToAgent::Pong.into_frame().unwrap().encode().into(),
+        pong: ToAgent::Pong { session_ms: 0 }
+            .into_frame()
+            .unwrap()
+            .encode()
+            .into(),
         connections: RefCell::default(),
         open: Cell::new(0),
     });

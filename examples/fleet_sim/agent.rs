@@ -219,9 +219,10 @@ impl Agent {
                 self.stored(up_to);
                 Vec::new()
             }
-            ToAgent::WhiteList { .. } | ToAgent::Renewed { .. } | ToAgent::Ping | ToAgent::Pong => {
-                Vec::new()
-            }
+            ToAgent::WhiteList { .. }
+            | ToAgent::Renewed { .. }
+            | ToAgent::Ping
+            | ToAgent::Pong { .. } => Vec::new(),
         }
     }
 

@@ -113,7 +113,7 @@ impl Liar<'_> {
                 | ToAgent::Revert { .. }
                 | ToAgent::Stored { .. }
                 | ToAgent::Renewed { .. }
-                | ToAgent::Pong => {}
+                | ToAgent::Pong { .. } => {}
             }
         }
     }

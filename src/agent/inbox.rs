@@ -208,7 +208,7 @@ impl Inbox {
             | ToAgent::Revert { .. }
             | ToAgent::Stored { .. }
             | ToAgent::Renewed { .. }
-            | ToAgent::Pong
+            | ToAgent::Pong { .. }
             | ToAgent::Ping => false,
         };
         let at = self.held.iter().position(|(_, held)| is_wanted(held))?;

@@ -112,7 +112,7 @@ impl Agent {
                 self.journal.write(vec![Op::Confirmed { up_to }]).await;
             }
             // The session answers pings, and the link takes certificates.
-            ToAgent::Ping | ToAgent::Pong | ToAgent::Renewed { .. } => {}
+            ToAgent::Ping | ToAgent::Pong { .. } | ToAgent::Renewed { .. } => {}
         }
     }
 
@@ -132,7 +132,7 @@ impl Agent {
             alert,
             remaining_ms,
             age_ms,
-            // The link has taken its time on the way off.
+            // The session has taken its time on the way off.
             session_ms: _,
         } = message
         else {

@@ -65,7 +65,7 @@ pub(super) struct Session {
     /// Of the certificate that it came with; 0 for agent 000.
     pub(super) generation: u32,
     outgoing: mpsc::Sender<Frame>,
-    began: Boot,
+    pub(super) began: Boot,
     /// It has said what its host can do, so that it can be judged what to send.
     pub(super) ready: bool,
     /// What the agent had taken into another journal than this one is still to be

@@ -175,6 +175,7 @@ impl Manager {
         session.other_journal = before.is_some_and(|(before, _)| before != hello.journal);
         let admission = Admission::Welcome {
             session: number,
+            began: session.began,
             journal: self.journal_id,
             outgoing,
         };

@@ -13,6 +13,7 @@ pub mod random;
 pub mod seldom;
 pub mod session;
 pub mod tls;
+mod way;
 
 #[cfg(test)]
 mod tests;

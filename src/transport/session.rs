@@ -6,14 +6,17 @@
 //! thousand idle agents cost the manager nothing.
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
+use crate::clock::{self, Boot};
 use crate::model::{Fingerprint, JournalId};
 use crate::transport::random;
+use crate::transport::way::Way;
 use crate::wire::{
     AgentHello, Daemon, Denial, Frame, FrameError, FrameReader, Greeting, ToAgent, ToManager,
     stream,
@@ -88,6 +91,8 @@ pub enum Admission {
     Welcome {
         /// The number of the session, with which it reports.
         session: u64,
+        /// When it began: what is written into it tells the time since.
+        began: Boot,
         /// The manager's journal.
         journal: JournalId,
         /// What the agent is to be sent. Closing it ends the session.
@@ -146,12 +151,19 @@ impl Reception {
             }
             Ok(Admission::Welcome {
                 session,
+                began,
                 journal,
                 outgoing,
             }) => {
                 let greeting = Greeting::welcome(Daemon::Manager, Some(journal));
+                let pong = || ToAgent::Pong {
+                    session_ms: millis(began.until(clock::boot())),
+                };
                 let ended = match connection.send(&greeting).await {
-                    Ok(()) => self.exchange(&mut connection, session, outgoing).await,
+                    Ok(()) => {
+                        let connection = &mut connection;
+                        self.exchange(connection, session, outgoing, pong).await
+                    }
                     Err(error) => Err(error),
                 };
                 let _ = self.reports.send(Report::Gone(session)).await;
@@ -166,19 +178,24 @@ impl Reception {
         connection: &mut Connection<R, W>,
         session: u64,
         mut outgoing: mpsc::Receiver<Frame>,
+        pong: impl Fn() -> ToAgent,
     ) -> Result<(), FrameError>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         let Connection { reader, writer } = connection;
-        let pinged = Notify::new();
+        // As many as there are pings that are not answered.
+        let pinged = Semaphore::new(0);
         let write = async {
             loop {
                 // An answer is not held up by a queue; pings are rare.
                 let frame = tokio::select! {
                     biased;
-                    () = pinged.notified() => ToAgent::Pong.into_frame()?,
+                    Ok(ping) = pinged.acquire() => {
+                        ping.forget();
+                        pong().into_frame()?
+                    }
                     frame = outgoing.recv() => match frame {
                         Some(frame) => frame,
                         None => return Ok(()),
@@ -195,7 +212,7 @@ impl Reception {
                 };
                 let message = match ToManager::from_frame(&frame)? {
                     ToManager::Ping => {
-                        pinged.notify_one();
+                        pinged.add_permits(1);
                         continue;
                     }
                     message => message,
@@ -214,6 +231,10 @@ impl Reception {
     }
 }
 
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// How often an agent pings, give or take a fifth: often enough for the NAT
 /// tables on the way, and not in step with the others.
 fn until_ping() -> Duration {
@@ -224,9 +245,10 @@ fn until_ping() -> Duration {
 const NO_ANSWER: Duration = Duration::from_secs(75);
 
 /// The agent's side of a session: moves messages both ways until either side
-/// is done. What comes out of `outgoing` is written, what is read goes through
-/// `take` into `incoming`, whose capacity is the back-pressure. Returns why it
-/// ended, if it was not that the other side or the owner had finished.
+/// is done. What comes out of `outgoing` is written, what is read goes, as it is
+/// after its time on the way, through `take` into `incoming`, whose capacity is
+/// the back-pressure. Returns why it ended, if it was not that the other side or
+/// the owner had finished.
 pub async fn attend<R, W, T>(
     mut connection: Connection<R, W>,
     mut outgoing: mpsc::Receiver<Frame>,
@@ -239,6 +261,8 @@ where
 {
     let Connection { reader, writer } = &mut connection;
     let pinged = Notify::new();
+    let way = Mutex::new(Way::new());
+    let way = || way.lock().unwrap_or_else(PoisonError::into_inner);
     let write = async {
         // What is written meanwhile does not put it off: the answer is what
         // tells that the manager is there.
@@ -250,6 +274,7 @@ where
                 () = pinged.notified() => ToManager::Pong.to_frame()?,
                 () = &mut ping => {
                     ping.set(tokio::time::sleep(until_ping()));
+                    way().ask();
                     ToManager::Ping.to_frame()?
                 }
                 frame = outgoing.recv() => match frame {
@@ -268,8 +293,9 @@ where
             };
             match ToAgent::from_frame(frame)? {
                 ToAgent::Ping => pinged.notify_one(),
-                ToAgent::Pong => {}
+                ToAgent::Pong { session_ms } => way().answered(session_ms),
                 message => {
+                    let message = way().arrived(message);
                     if incoming.send(take(message)).await.is_err() {
                         return Ok(());
                     }

@@ -34,10 +34,10 @@ pub enum ToAgent {
         remaining_ms: Option<u64>,
         /// How long ago the manager read the alert, in milliseconds.
         age_ms: u64,
-        /// How long ago the session began when this was written, in
-        /// milliseconds. By how much more that is for the agent, so long it was
-        /// on the way: a cable that is mended after a minute gives what was
-        /// sent before. No clock of one host is compared with that of another.
+        /// How long ago the session began when this was written, by the
+        /// manager's clock, in milliseconds. With what [`ToAgent::Pong`] tells of
+        /// that clock the agent knows how long it was on the way: a cable that
+        /// is mended after a minute gives what was sent before.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         session_ms: Option<u64>,
     },
@@ -48,9 +48,12 @@ pub enum ToAgent {
     Stored { up_to: u64 },
     /// The answer to [`ToManager::Renew`]: a new certificate, and the CA, as PEM.
     Renewed { certificate: String, ca: String },
-    /// The answer to [`ToManager::Ping`]. Sent by the session, not by the
-    /// manager's own task.
-    Pong,
+    /// The answer to [`ToManager::Ping`], one for each in their order. Sent by the
+    /// session, not by the manager's own task.
+    Pong {
+        /// How long ago the session began when this was written, as above.
+        session_ms: u64,
+    },
     /// Answered with [`ToManager::Pong`]: asked before another connection with
     /// the same certificate is let in.
     Ping,
@@ -73,22 +76,17 @@ impl ToAgent {
         self
     }
 
-    /// How long it was on the way, if the session began here so long ago.
-    pub fn on_the_way(&self, began: Duration) -> Duration {
+    /// How long the session had lasted for the manager when it wrote this, in
+    /// milliseconds, if that matters.
+    pub fn session_ms(&self) -> Option<u64> {
         match self {
-            Self::Act {
-                session_ms: Some(session),
-                ..
-            } => began.saturating_sub(Duration::from_millis(*session)),
-            Self::Act {
-                session_ms: None, ..
-            }
-            | Self::WhiteList { .. }
+            Self::Act { session_ms, .. } => *session_ms,
+            Self::WhiteList { .. }
             | Self::Revert { .. }
             | Self::Stored { .. }
             | Self::Renewed { .. }
-            | Self::Pong
-            | Self::Ping => Duration::ZERO,
+            | Self::Pong { .. }
+            | Self::Ping => None,
         }
     }
 
@@ -99,7 +97,7 @@ impl ToAgent {
             | Self::Revert { .. }
             | Self::Stored { .. }
             | Self::Renewed { .. }
-            | Self::Pong
+            | Self::Pong { .. }
             | Self::Ping => Arc::default(),
         };
         Frame::with_body(&self, body)
@@ -113,7 +111,7 @@ impl ToAgent {
             | Self::Revert { .. }
             | Self::Stored { .. }
             | Self::Renewed { .. }
-            | Self::Pong
+            | Self::Pong { .. }
             | Self::Ping => {
                 if !body.is_empty() {
                     return Err(FrameError::UnexpectedBody(body.len()));
@@ -308,7 +306,7 @@ mod tests {
             any::<(String, String)>()
                 .prop_map(|(certificate, ca)| ToAgent::Renewed { certificate, ca }),
             Just(ToAgent::Ping),
-            Just(ToAgent::Pong),
+            any::<u64>().prop_map(|session_ms| ToAgent::Pong { session_ms }),
         ]
     }
 
@@ -375,33 +373,28 @@ mod tests {
 
     #[test]
     fn what_was_on_the_way_for_long_has_less_of_its_time_left() {
-        let sent = |session_ms| ToAgent::Act {
-            action: action([1; 16], Some(60), Vec::new()),
-            alert: Default::default(),
-            remaining_ms: Some(50_000),
-            age_ms: 10_000,
-            session_ms,
-        };
-        let here = Duration::from_secs(100);
-        for (session_ms, left, age) in [
-            (Some(100_000), 50_000, 10_000),
-            (Some(70_000), 20_000, 40_000),
-            (Some(0), 0, 110_000),
-            // A manager's clock that runs a little faster, and none at all.
-            (Some(100_001), 50_000, 10_000),
-            (None, 50_000, 10_000),
+        for (way, remaining, left, age) in [
+            (0, Some(50_000), Some(50_000), 10_000),
+            (30_000, Some(50_000), Some(20_000), 40_000),
+            (100_000, Some(50_000), Some(0), 110_000),
+            (30_000, None, None, 40_000),
         ] {
-            let message = sent(session_ms);
-            let way = message.on_the_way(here);
+            let message = ToAgent::Act {
+                action: action([1; 16], remaining.map(|_| 60), Vec::new()),
+                alert: Default::default(),
+                remaining_ms: remaining,
+                age_ms: 10_000,
+                session_ms: Some(1),
+            };
             let ToAgent::Act {
                 remaining_ms,
                 age_ms,
                 ..
-            } = message.delayed(way)
+            } = message.delayed(Duration::from_millis(way))
             else {
                 panic!("it is another message");
             };
-            assert_eq!((remaining_ms, age_ms), (Some(left), age), "{session_ms:?}");
+            assert_eq!((remaining_ms, age_ms), (left, age), "{way}");
         }
     }
 

@@ -228,11 +228,6 @@ impl Link {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        let began = clock::boot();
-        let take = |message: ToAgent| {
-            let way = message.on_the_way(began.until(clock::boot()));
-            take(message.delayed(way))
-        };
         let ended = session::attend(connection, queue, &self.reports.events, take);
         let problem = ended.await.err().map(|error| error.to_string());
         log::warn!(problem = problem.as_deref().unwrap_or("it was closed"); "lost the connection to the manager; responses in force stay and end in time");

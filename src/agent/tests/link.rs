@@ -98,6 +98,7 @@ impl Hub {
         let (sender, outgoing) = mpsc::channel(8);
         let welcome = Admission::Welcome {
             session: self.sessions,
+            began: clock::boot(),
             journal: manager(),
             outgoing,
         };

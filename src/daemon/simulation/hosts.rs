@@ -250,6 +250,7 @@ impl Dialling {
 pub(super) struct Door(Arc<Mutex<Option<Open>>>);
 
 struct Open {
+    clock: Clock,
     senders: Senders,
     sessions: Vec<AbortHandle>,
 }
@@ -262,7 +263,7 @@ impl Door {
             return false;
         };
         let reception = open.senders.reception.clone();
-        let session = tokio::spawn(async move {
+        let session = async move {
             let (reader, writer) = tokio::io::split(stream);
             let mut connection = Connection::new(reader, writer);
             let Ok(Some(frame)) = connection.reader.next().await else {
@@ -277,7 +278,8 @@ impl Door {
             };
             // Why it ended does not matter; the agent notes it.
             let _ = reception.serve(connection, origin, hello).await;
-        });
+        };
+        let session = tokio::spawn(inside(&open.clock, session));
         open.sessions.push(session.abort_handle());
         true
     }
@@ -360,6 +362,7 @@ impl ManagerHost {
         };
         let manager = Manager::open(parts, &inbox, ready, reloads).unwrap();
         let open = Open {
+            clock: self.clock.clone(),
             senders,
             sessions: Vec::new(),
         };

@@ -19,7 +19,7 @@ use super::listener::{Counts, Desk, Enrollment, Limits, Listener, Running};
 use super::pki::{AgentKey, Authority, Credentials};
 use super::session::{Admission, Arrival, Origin, Reception, Report};
 use crate::clock::simulated::Clock;
-use crate::clock::{self, Wall};
+use crate::clock::{self, Boot, Wall};
 use crate::model::{AgentId, Instance, JournalId, ServerAddress};
 use crate::wire::{AgentHello, Frame, PROTOCOL};
 
@@ -167,6 +167,8 @@ impl Manager {
         let (outgoing, receiver) = mpsc::channel(4);
         let welcome = Admission::Welcome {
             session,
+            // As if it had begun with this machine.
+            began: Boot::from_millis(0),
             journal: journal(),
             outgoing: receiver,
         };

@@ -2,7 +2,8 @@
 
 use tokio::io::{DuplexStream, ReadHalf, WriteHalf, duplex, split};
 
-use super::{Admission, Duration, Origin, Reception, Report, hello, journal, mpsc};
+use super::{Admission, Duration, Origin, Reception, Report, clock, hello, journal, mpsc};
+use crate::model::action::sample;
 use crate::transport::session::{Connection, SILENCE, attend};
 use crate::wire::{Frame, FrameError, ToAgent, ToManager};
 
@@ -36,6 +37,7 @@ async fn serve(
         let arrival = arriving.recv().await.unwrap();
         let welcome = Admission::Welcome {
             session: 3,
+            began: clock::boot(),
             journal: journal(),
             outgoing,
         };
@@ -136,7 +138,7 @@ async fn an_agent_that_is_busy_sending_still_asks_whether_anybody_is_there() {
         while let Some(frame) = far.reader.next().await.unwrap() {
             if ToManager::from_frame(&frame).unwrap() == ToManager::Ping {
                 pings += 1;
-                let pong = ToAgent::Pong.into_frame().unwrap();
+                let pong = ToAgent::Pong { session_ms: 0 }.into_frame().unwrap();
                 crate::wire::stream::write(&mut far.writer, &pong)
                     .await
                     .unwrap();
@@ -150,4 +152,42 @@ async fn an_agent_that_is_busy_sending_still_asks_whether_anybody_is_there() {
     assert!(ended.is_ok(), "{ended:?}");
     // Five minutes of one ping in 20 to 30 s.
     assert!((10..=15).contains(&pings), "{pings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_pong_tells_of_the_managers_clock_tells_how_long_an_action_took() {
+    let (near, mut far) = pipe(4096);
+    let (_outgoing, receiver) = mpsc::channel(1);
+    let (incoming, mut told) = mpsc::channel::<ToAgent>(1);
+    let manager = async {
+        far.reader.next().await.unwrap().unwrap();
+        // Its session began a minute before the agent heard of it.
+        let pong = ToAgent::Pong { session_ms: 60_000 };
+        let act = ToAgent::Act {
+            action: Box::new(sample::action(1, "firewall-drop", Some(600))),
+            alert: Default::default(),
+            remaining_ms: Some(600_000),
+            age_ms: 0,
+            session_ms: Some(50_000),
+        };
+        for message in [pong, act] {
+            let frame = message.into_frame().unwrap();
+            let written = crate::wire::stream::write(&mut far.writer, &frame);
+            written.await.unwrap();
+        }
+        told.recv().await.unwrap()
+    };
+    let attended = attend(near, receiver, &incoming, |told| told);
+    let told = tokio::select! {
+        told = within_an_hour(manager) => told,
+        ended = attended => panic!("{ended:?}"),
+    };
+    let ToAgent::Act { remaining_ms, .. } = told else {
+        panic!("it is another message");
+    };
+    // The test itself takes no 10 s.
+    assert!(
+        (580_000..=590_000).contains(&remaining_ms.unwrap()),
+        "{remaining_ms:?}"
+    );
 }
