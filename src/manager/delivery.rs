@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::{self, Now};
+use crate::journal::JournalError;
 use crate::journal::manager::{Dispatch, Op, Rank, Waiting};
 use crate::model::{ActionId, ActionState, AgentId, Record};
 use crate::policy;
@@ -50,6 +51,8 @@ enum Attempt {
     /// Nothing more is to be done about it for now.
     Settled,
     NoRoom,
+    /// The journal does not answer.
+    Unread,
 }
 
 impl Manager {
@@ -175,6 +178,7 @@ impl Manager {
         for row in rows {
             match self.send_row(agent, row, &mut alerts).await {
                 Attempt::Settled => {}
+                Attempt::Unread => return,
                 Attempt::NoRoom => {
                     let session = self.delivery.host(agent).session.as_ref();
                     // Else its acknowledgements bring it back here.
@@ -208,19 +212,26 @@ impl Manager {
         let never_sent = record.state == ActionState::Queued;
         let left = dispatch.end.left(now, &self.boot_id);
         // One that was sent before goes out again, because only the agent can
-        // tell whether it had arrived.
+        // tell whether it had arrived, and what its host could do then.
         if never_sent && left.is_zero() {
             self.expire(record, now).await;
             return Attempt::Settled;
         }
-        if let Some(gap) = self.gap(agent, &dispatch) {
+        if let Some(gap) = self.gap(agent, &dispatch).filter(|_| never_sent) {
             self.cannot(record, gap, now).await;
             return Attempt::Settled;
         }
-        let Some(alert) = self.body(number, alerts) else {
-            let gap = "its alert is not in the journal any more".to_owned();
-            self.cannot(record, gap, now).await;
-            return Attempt::Settled;
+        let alert = match self.body(number, alerts) {
+            Ok(Some(alert)) => alert,
+            Ok(None) => {
+                let gap = "its alert is not in the journal any more".to_owned();
+                self.cannot(record, gap, now).await;
+                return Attempt::Settled;
+            }
+            Err(error) => {
+                log::error!(error:% = error; "cannot read the alert of an action");
+                return Attempt::Unread;
+            }
         };
         let outgoing = Outgoing {
             dispatch: &dispatch,
@@ -246,21 +257,20 @@ impl Manager {
         Attempt::Settled
     }
 
-    fn body(&self, number: i64, alerts: &mut HashMap<i64, Arc<[u8]>>) -> Option<Arc<[u8]>> {
+    fn body(
+        &self,
+        number: i64,
+        alerts: &mut HashMap<i64, Arc<[u8]>>,
+    ) -> Result<Option<Arc<[u8]>>, JournalError> {
         if let Some(alert) = alerts.get(&number) {
-            return Some(Arc::clone(alert));
+            return Ok(Some(Arc::clone(alert)));
         }
-        match self.reader.alert(number) {
-            Ok(alert) => {
-                let alert: Arc<[u8]> = alert?.into();
-                alerts.insert(number, Arc::clone(&alert));
-                Some(alert)
-            }
-            Err(error) => {
-                log::error!(error:% = error; "cannot read the alert of an action");
-                None
-            }
-        }
+        let Some(alert) = self.reader.alert(number)? else {
+            return Ok(None);
+        };
+        let alert: Arc<[u8]> = alert.into();
+        alerts.insert(number, Arc::clone(&alert));
+        Ok(Some(alert))
     }
 
     /// Why a host cannot carry an action out, as far as its agent has said. The

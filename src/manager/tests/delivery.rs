@@ -313,3 +313,24 @@ async fn what_a_host_lacked_before_it_came_back_is_not_held_against_it() {
     assert_eq!(agent.actions().len(), 1);
     assert_eq!(scene.states(), ["001 failed", "001 queued", "001 sent"]);
 }
+
+#[tokio::test]
+async fn what_was_sent_is_not_ended_for_what_its_host_lacks_now() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    scene.alert(1, "001").await;
+    scene.settle().await;
+    let action = agent.actions().remove(0);
+    // The host has it in force; the cable was cut before it could say so, and an
+    // upgrade is under way there.
+    scene.manager.gone(agent.session).await;
+    let mut agent = scene.connect_unready(Coming::agent(1)).await;
+    scene.tell(&mut agent, able(&[])).await;
+    scene.settle().await;
+    assert_eq!(agent.actions(), std::slice::from_ref(&action));
+    scene
+        .update(&mut agent, &action, ActionState::Applied)
+        .await;
+    scene.settle().await;
+    assert_eq!(scene.states(), ["001 sent", "001 applied"]);
+}
