@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ripost::model::{ActionId, JournalId};
-use ripost::wire::{Daemon, Frame, Greeting, ToAgent};
+use ripost::wire::{Daemon, Frame, Greeting, ManagerJournal, ToAgent};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -51,7 +51,11 @@ pub fn main(tls: &Path, action: &Path) {
         .enable_all()
         .build()
         .unwrap();
-    let greeting = Greeting::welcome(Daemon::Manager, Some(JournalId::from_bytes([7; 16])));
+    let journal = ManagerJournal {
+        id: JournalId::from_bytes([7; 16]),
+        heard: 0,
+    };
+    let greeting = Greeting::welcome(Daemon::Manager, Some(journal));
     let action = std::fs::read(action).unwrap();
     let id = action_id().to_string();
     let at = memchr::memmem::find(&action, id.as_bytes()).unwrap();

@@ -8,11 +8,11 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::{self, Boot};
 use crate::executor::{Outcome, Progress, RunId};
-use crate::model::{ActionId, Capabilities, JournalId};
+use crate::model::{ActionId, Capabilities};
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
 use crate::wire::enroll::PublicKey;
-use crate::wire::{Frame, ToAgent};
+use crate::wire::{Frame, ManagerJournal, ToAgent};
 
 use super::link::{LinkEvent, LinkState, Reports};
 use super::{Agent, Settings};
@@ -37,8 +37,8 @@ pub enum Steer {
 pub(super) enum Event {
     Steer(Steer),
     Asked(Asked),
-    /// A session has begun, with a manager whose journal has this id.
-    Linked(mpsc::Sender<Frame>, Option<JournalId>),
+    /// A session has begun, with a manager that remembers this.
+    Linked(mpsc::Sender<Frame>, Option<ManagerJournal>),
     Unlinked,
     Renew(PublicKey),
     /// What this host can do has been looked up.

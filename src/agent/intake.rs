@@ -13,7 +13,8 @@ use crate::journal::agent::Op;
 use crate::ledger::agent::{Entry, Step};
 use crate::model::{Action, ActionId, ActionState, JournalId, Mode, Target};
 use crate::policy::{self, Verdict};
-use crate::wire::{Frame, ToAgent};
+use crate::transport::random;
+use crate::wire::{Frame, ManagerJournal, ToAgent};
 
 use super::Agent;
 use super::guards::Listed;
@@ -45,12 +46,68 @@ impl Left {
 
 impl Agent {
     /// A session with the manager begins.
-    pub(super) async fn linked(&mut self, link: mpsc::Sender<Frame>, manager: Option<JournalId>) {
+    pub(super) async fn linked(
+        &mut self,
+        link: mpsc::Sender<Frame>,
+        manager: Option<ManagerJournal>,
+    ) {
         self.outbox.connect(link);
         self.guards.begin();
         self.look_again.notify_one();
-        if let Some(manager) = manager.filter(|journal| self.manager != Some(*journal)) {
-            self.tell_everything(manager).await;
+        let Some(ManagerJournal { id, heard }) = manager else {
+            return;
+        };
+        if self.outbox.has_forgotten(heard) {
+            self.become_another().await;
+        } else if self.manager != Some(id) {
+            self.tell_everything(id).await;
+        } else if self.outbox.is_forgotten(heard) {
+            log::error!(heard = heard; "the manager has forgotten what it had confirmed: its journal was put back from a copy; telling it everything since then");
+            self.tell_what_is_over(heard).await;
+            self.tell_everything(id).await;
+        }
+    }
+
+    /// The manager has heard more than this journal tells of: it was put back
+    /// from a copy, as with its whole machine. What this host did since then
+    /// nobody knows here, and the numbers of it are used up. So it goes on as
+    /// another journal, and comes back with that.
+    async fn become_another(&mut self) {
+        let Ok(id) = random::bytes().map(JournalId::from_bytes) else {
+            // The next session tries again.
+            self.outbox.disconnect();
+            return;
+        };
+        log::error!(
+            "queue/agentd.db was put back from a copy: the manager has heard of more than it holds; what was in force here and is not in it has to be looked for (nft list table inet ripost)"
+        );
+        self.journal_id.send_replace(id);
+        self.manager = None;
+        self.outbox.is_promised_nothing();
+        self.outbox.disconnect();
+        self.journal.write(vec![Op::Journal(id)]).await;
+    }
+
+    /// Tells a manager whose journal was put back, and knows updates up to
+    /// `heard`, what has ended since then.
+    async fn tell_what_is_over(&mut self, heard: u64) {
+        let over = match self.reader.over_since(heard) {
+            Ok(over) => over,
+            Err(error) => {
+                log::error!(error:% = error; "cannot tell the manager what has ended here");
+                return;
+            }
+        };
+        let over: Vec<_> = over
+            .into_iter()
+            .filter(|(action, _)| !self.outbox.mentions(action.id))
+            .collect();
+        for part in over.chunks(TOLD_AT_ONCE) {
+            let write = self.journal.next();
+            let told = part.iter().cloned();
+            let ops = told.map(|(action, record)| self.outbox.push(action, record, write));
+            let ops = ops.collect();
+            self.journal.write(ops).await;
         }
     }
 
@@ -82,6 +139,7 @@ impl Agent {
         ops.push(Op::Manager(manager));
         self.journal.write(ops).await;
         self.manager = Some(manager);
+        self.outbox.is_promised_nothing();
     }
 
     pub(super) async fn told(&mut self, message: ToAgent) {

@@ -144,7 +144,7 @@ pub struct Agent {
     /// The manager's journal that was last told everything.
     manager: Option<JournalId>,
     /// Names this journal to the manager.
-    journal_id: JournalId,
+    journal_id: watch::Sender<JournalId>,
     instance: Instance,
     /// Has what this host can do looked up again.
     look_again: Arc<Notify>,
@@ -178,13 +178,13 @@ impl Agent {
             held_keys: Vec::new(),
             unguarded: VecDeque::new(),
             alerts: HashMap::new(),
-            outbox: Outbox::new(loaded.updates, loaded.next_seq, journal.synced()),
+            outbox: Outbox::new(loaded.updates, loaded.numbers, journal.synced()),
             progress: inbox.progress(),
             reverts: Waiters::default(),
             reloads: parts.reloads,
             link: inbox.link_state(),
             manager: loaded.manager,
-            journal_id: loaded.journal,
+            journal_id: watch::Sender::new(loaded.journal),
             instance: parts.instance,
             look_again: Arc::default(),
             stopping: false,
@@ -203,7 +203,7 @@ impl Agent {
     pub fn caller(&self) -> Caller {
         Caller {
             boot_id: self.boot_id.clone(),
-            journal: self.journal_id,
+            journal: self.journal_id.subscribe(),
             instance: self.instance,
         }
     }

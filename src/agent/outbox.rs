@@ -8,7 +8,10 @@ use std::collections::{HashMap, VecDeque};
 
 use tokio::sync::{mpsc, watch};
 
-use crate::journal::{self, agent::Op};
+use crate::journal::{
+    self,
+    agent::{Numbers, Op},
+};
 use crate::model::{Action, ActionId, Capabilities, Record};
 use crate::wire::{Frame, ToManager};
 
@@ -33,6 +36,10 @@ pub(super) struct Outbox {
     next_seq: u64,
     /// Updates up to this one have left on the present link.
     sent: u64,
+    /// No update beyond this one has ever left this host, as far as it knows.
+    reached: u64,
+    /// The manager that was last told everything has confirmed up to this one.
+    promised: u64,
     answers: VecDeque<ToManager>,
     link: Option<mpsc::Sender<Frame>>,
     synced: watch::Receiver<u64>,
@@ -49,11 +56,10 @@ struct Update {
 
 impl Outbox {
     /// `synced` is the number up to which journal writes are on the disk;
-    /// `updates` are what the journal held at start, and `next_seq` is the
-    /// number of the next one.
+    /// `updates` and `numbers` are what the journal held at start.
     pub(super) fn new(
         updates: Vec<(u64, Action, Record)>,
-        next_seq: u64,
+        numbers: Numbers,
         synced: watch::Receiver<u64>,
     ) -> Self {
         let mut outbox = Self {
@@ -62,8 +68,10 @@ impl Outbox {
             taken: VecDeque::new(),
             updates: VecDeque::new(),
             mentioned: HashMap::new(),
-            next_seq,
+            next_seq: numbers.next,
             sent: 0,
+            reached: numbers.next - 1,
+            promised: numbers.promised,
             answers: VecDeque::new(),
             link: None,
             synced,
@@ -170,7 +178,24 @@ impl Outbox {
                 }
             }
         }
+        self.promised = self.promised.max(up_to);
         up_to
+    }
+
+    /// Whether a manager that has heard updates up to `heard` has heard more than
+    /// this journal has ever told.
+    pub(super) fn has_forgotten(&self, heard: u64) -> bool {
+        heard > self.reached
+    }
+
+    /// Whether a manager that has heard updates up to `heard` has confirmed more.
+    pub(super) fn is_forgotten(&self, heard: u64) -> bool {
+        heard < self.promised
+    }
+
+    /// What was confirmed was so by another manager, or of another journal.
+    pub(super) fn is_promised_nothing(&mut self) {
+        self.promised = 0;
     }
 
     /// Sends the next message that may leave. Never returns while there is none,
@@ -218,6 +243,7 @@ impl Outbox {
             Place::Update(at) => {
                 let update = &self.updates[at];
                 self.sent = update.seq;
+                self.reached = self.reached.max(update.seq);
                 Some(ToManager::Update {
                     seq: update.seq,
                     action: update.action.clone(),
@@ -265,7 +291,7 @@ mod tests {
 
     use tokio::sync::{mpsc, watch};
 
-    use super::Outbox;
+    use super::{Numbers, Outbox};
     use crate::clock::Wall;
     use crate::journal;
     use crate::model::action::sample;
@@ -278,8 +304,9 @@ mod tests {
 
     /// An outbox of a host that knows what it can do.
     fn outbox(updates: Vec<(u64, Action, Record)>, synced: watch::Receiver<u64>) -> Outbox {
-        let next_seq = updates.last().map_or(1, |(seq, ..)| seq + 1);
-        let mut outbox = Outbox::new(updates, next_seq, synced);
+        let next = updates.last().map_or(1, |(seq, ..)| seq + 1);
+        let numbers = Numbers { next, promised: 0 };
+        let mut outbox = Outbox::new(updates, numbers, synced);
         outbox.describe(Capabilities::default());
         outbox
     }
@@ -463,7 +490,11 @@ mod tests {
     #[tokio::test]
     async fn what_the_host_can_do_is_told_first_on_each_link_and_again_when_it_changes() {
         let (_synced, on_synced) = watch::channel(9);
-        let mut outbox = Outbox::new(Vec::new(), 1, on_synced);
+        let numbers = Numbers {
+            next: 1,
+            promised: 0,
+        };
+        let mut outbox = Outbox::new(Vec::new(), numbers, on_synced);
         let told = |ipv6| ToManager::Capabilities {
             capabilities: Box::new(Capabilities {
                 ipv6,

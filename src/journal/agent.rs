@@ -6,13 +6,14 @@
 //!   time) is null while it lives, and then only the `action` of it is kept, for
 //!   a week after its end: its id must be known for so long;
 //! - `alerts(id, body)`: the alert's bytes, apart so that a start does not read them;
-//! - `records(id, time_ms, record)`: the last record of each action, for history,
-//!   90 days;
+//! - `records(id, time_ms, record, seq)`: the last record of each action and the
+//!   number of its update, for history, 90 days;
 //! - `updates(seq, action, record)`: what the manager has not confirmed;
 //! - `meta(name, value)`, values as JSON: `white_list`; `journal`, the id of this
 //!   journal; `manager`, that of the manager's; `confirmed`, the last update
-//!   that the manager has stored; `looked`, the wall time in milliseconds up to
-//!   which was looked for what is to be forgotten.
+//!   that the manager has stored; `promised`, the same of the manager that was last
+//!   told everything; `looked`, the wall time in milliseconds up to which was
+//!   looked for what is to be forgotten.
 //!
 //! Of both tables the newest rows are kept, [`IDS`] and [`HISTORY`] many at most;
 //! what the manager has not confirmed stays in any case.
@@ -60,6 +61,8 @@ pub enum Op {
     WhiteList(String),
     /// The manager with this journal has been told everything.
     Manager(JournalId),
+    /// This journal has another id, and no manager has been told of it.
+    Journal(JournalId),
     /// Forgets what is over, confirmed, and too old or too much.
     Prune {
         now: Wall,
@@ -75,14 +78,19 @@ impl Schema for AgentSchema {
         CREATE TABLE actions (id TEXT PRIMARY KEY, ended_ms INTEGER, entry TEXT NOT NULL) STRICT, WITHOUT ROWID;
         CREATE INDEX actions_ended ON actions (ended_ms);
         CREATE TABLE alerts (id TEXT PRIMARY KEY, body BLOB NOT NULL) STRICT;
-        CREATE TABLE records (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, record TEXT NOT NULL) STRICT;
+        CREATE TABLE records (id TEXT PRIMARY KEY, time_ms INTEGER NOT NULL, record TEXT NOT NULL,
+                              seq INTEGER NOT NULL DEFAULT 0) STRICT;
         CREATE INDEX records_time ON records (time_ms);
+        CREATE INDEX records_seq ON records (seq);
         CREATE TABLE updates (seq INTEGER PRIMARY KEY, action TEXT NOT NULL, record TEXT NOT NULL) STRICT;
         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
         INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));";
 
-    const MIGRATE: &'static [&'static str] =
-        &["INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));"];
+    const MIGRATE: &'static [&'static str] = &[
+        "INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));
+           ALTER TABLE records ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;
+           CREATE INDEX records_seq ON records (seq);",
+    ];
 
     fn apply(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
         match op {
@@ -113,11 +121,12 @@ impl Schema for AgentSchema {
             } => {
                 let text = json(record);
                 transaction
-                    .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)")?
+                    .prepare_cached("INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3, ?4)")?
                     .execute(params![
                         record.action.to_string(),
                         record.time.millis(),
-                        text
+                        text,
+                        i64_of(*seq)
                     ])?;
                 transaction
                     .prepare_cached("INSERT OR REPLACE INTO updates VALUES (?1, ?2, ?3)")?
@@ -128,10 +137,19 @@ impl Schema for AgentSchema {
                     .prepare_cached("DELETE FROM updates WHERE seq <= ?1")?
                     .execute([i64_of(*up_to)])?;
                 // Their numbers are not given again, also when none is left.
-                set_meta(transaction, "confirmed", &up_to.to_string())
+                set_meta(transaction, "confirmed", &up_to.to_string())?;
+                set_meta(transaction, "promised", &up_to.to_string())
             }
             Op::WhiteList(text) => set_meta(transaction, "white_list", text),
-            Op::Manager(journal) => set_meta(transaction, "manager", &json(journal)),
+            Op::Manager(journal) => {
+                set_meta(transaction, "promised", "0")?;
+                set_meta(transaction, "manager", &json(journal))
+            }
+            Op::Journal(journal) => {
+                transaction
+                    .execute("DELETE FROM meta WHERE name IN ('manager', 'promised')", [])?;
+                set_meta(transaction, "journal", &json(journal))
+            }
             Op::Prune { now } => prune(transaction, *now),
         }
         .map(drop)
@@ -145,6 +163,7 @@ impl Schema for AgentSchema {
             | Op::Confirmed { .. }
             | Op::WhiteList(_)
             | Op::Manager(_)
+            | Op::Journal(_)
             | Op::Prune { .. } => None,
         }
     }
@@ -256,8 +275,16 @@ pub struct Loaded {
     pub journal: JournalId,
     /// That of the manager which was last told everything.
     pub manager: Option<JournalId>,
-    /// The number of the next update.
-    pub next_seq: u64,
+    pub numbers: Numbers,
+}
+
+/// The numbers of updates.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers {
+    /// That of the next one.
+    pub next: u64,
+    /// Up to which the manager that was last told everything has confirmed them.
+    pub promised: u64,
 }
 
 const META: &str = "SELECT value FROM meta WHERE name = ?1";
@@ -285,7 +312,10 @@ impl AgentReader {
             white_list: self.0.one(META, ["white_list"])?,
             journal: self.id()?,
             manager: self.meta("manager")?,
-            next_seq: told.max(confirmed).unwrap_or(0) + 1,
+            numbers: Numbers {
+                next: told.max(confirmed).unwrap_or(0) + 1,
+                promised: self.meta("promised")?.unwrap_or(0),
+            },
         })
     }
 
@@ -332,6 +362,18 @@ impl AgentReader {
             .values("SELECT id, record FROM records WHERE id = ?1", [&id])?;
         let action = ended.into_iter().map(|ended| ended.action).next();
         Ok(action.zip(records.into_iter().next()))
+    }
+
+    /// What has ended with an update beyond this number, with its last record, in
+    /// their order; of very many the first.
+    pub fn over_since(&self, seq: u64) -> Result<Vec<(Action, Record)>, JournalError> {
+        let query = "SELECT CAST(seq AS TEXT),
+                            json_object('seq', seq, 'action', json_extract(entry, '$.action'), 'record', json(record))
+                     FROM records JOIN actions USING (id)
+                     WHERE seq > ?1 AND ended_ms IS NOT NULL ORDER BY seq LIMIT 20000";
+        let over: Vec<StoredUpdate> = self.0.values(query, [i64_of(seq)])?;
+        let over = over.into_iter();
+        Ok(over.map(|over| (over.action, over.record)).collect())
     }
 
     /// The last record of each of the `limit` actions that changed last, newest first.

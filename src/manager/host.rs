@@ -171,6 +171,12 @@ impl Host {
         !self.behind && session.is_some_and(|s| s.ready && s.window.len() < WINDOW)
     }
 
+    /// Up to which number the updates of this journal are taken in.
+    pub(super) fn heard_of(&self, journal: JournalId) -> u64 {
+        let heard = self.heard.filter(|(known, _)| *known == journal);
+        heard.map_or(0, |(_, up_to)| up_to)
+    }
+
     /// Whether an update was taken in before. Notes it if it was not.
     pub(super) fn has_heard(&mut self, seq: u64) -> bool {
         let Some(session) = &self.session else {
@@ -345,6 +351,11 @@ mod tests {
         assert!(host.has_heard(2) && !host.has_heard(3));
         let (mut host, _queue) = connected(2);
         host.heard = heard;
+        let journal = |number| JournalId::from_bytes([number; 16]);
+        assert_eq!(
+            (host.heard_of(journal(1)), host.heard_of(journal(2))),
+            (2, 0)
+        );
         assert!(!host.has_heard(1) && host.has_heard(1));
     }
 

@@ -9,7 +9,7 @@ use crate::journal::manager::Op;
 use crate::model::{AgentId, Capabilities, JournalId};
 use crate::roster::{Sighting, shortened};
 use crate::transport::{Admission, Arrival, Origin};
-use crate::wire::{Denial, ToAgent};
+use crate::wire::{Denial, ManagerJournal, ToAgent};
 
 use super::host::{Rival, Session};
 use super::results::{Loss, lost};
@@ -171,12 +171,18 @@ impl Manager {
             Session::new(number, hello.instance, hello.journal, generation);
         // What the agent of this host can do is not asked; see `gap`.
         session.ready = agent == AgentId::MANAGER;
-        let before = self.delivery.host(&agent).heard;
-        session.other_journal = before.is_some_and(|(before, _)| before != hello.journal);
+        let host = self.delivery.host(&agent);
+        session.other_journal = host
+            .heard
+            .is_some_and(|(before, _)| before != hello.journal);
+        let heard = host.heard_of(hello.journal);
         let admission = Admission::Welcome {
             session: number,
             began: session.began,
-            journal: self.journal_id,
+            journal: ManagerJournal {
+                id: self.journal_id,
+                heard,
+            },
             outgoing,
         };
         if admit.send(admission).is_err() {

@@ -9,10 +9,10 @@ use std::time::Duration;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 
-use crate::model::{AgentId, JournalId};
+use crate::model::AgentId;
 use crate::transport::session::Connection;
 use crate::wire::FrameError;
-use crate::wire::hello::{AgentHello, Daemon, Denial, Greeting, Hello};
+use crate::wire::hello::{AgentHello, Daemon, Denial, Greeting, Hello, ManagerJournal};
 
 /// How long a peer may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,7 +133,7 @@ async fn deny(connection: &mut LocalConnection, denial: Denial, text: String) {
 pub async fn dial(
     path: &Path,
     hello: &Hello,
-) -> Result<(LocalConnection, Option<JournalId>), LocalError> {
+) -> Result<(LocalConnection, Option<ManagerJournal>), LocalError> {
     let stream = UnixStream::connect(path)
         .await
         .map_err(|source| LocalError::Dial {

@@ -14,12 +14,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 
 use crate::clock::{self, Boot};
-use crate::model::{Fingerprint, JournalId};
+use crate::model::Fingerprint;
 use crate::transport::random;
 use crate::transport::way::Way;
 use crate::wire::{
-    AgentHello, Daemon, Denial, Frame, FrameError, FrameReader, Greeting, ToAgent, ToManager,
-    stream,
+    AgentHello, Daemon, Denial, Frame, FrameError, FrameReader, Greeting, ManagerJournal, ToAgent,
+    ToManager, stream,
 };
 
 /// A connection whose peer has said nothing for so long is dead. Agents ping
@@ -93,8 +93,7 @@ pub enum Admission {
         session: u64,
         /// When it began: what is written into it tells the time since.
         began: Boot,
-        /// The manager's journal.
-        journal: JournalId,
+        journal: ManagerJournal,
         /// What the agent is to be sent. Closing it ends the session.
         outgoing: mpsc::Receiver<Frame>,
     },

@@ -63,6 +63,18 @@ impl Hello {
     }
 }
 
+/// What a manager remembers of an agent.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ManagerJournal {
+    /// Another one than before means that the manager has lost what it knew of
+    /// this agent.
+    pub id: JournalId,
+    /// Up to which number the updates of the agent's journal are taken in. More
+    /// than the agent has told: its journal was put back from a copy. Less than
+    /// the manager has confirmed: that of the manager was.
+    pub heard: u64,
+}
+
 /// What the side that was dialled answers.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -71,10 +83,9 @@ pub enum Greeting {
         daemon: Daemon,
         protocol: u32,
         version: String,
-        /// The manager's journal. Another one than before means that the
-        /// manager has lost what it knew of this agent.
+        /// Of a manager that greets an agent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        journal: Option<JournalId>,
+        journal: Option<ManagerJournal>,
     },
     Denied {
         denial: Denial,
@@ -85,7 +96,7 @@ pub enum Greeting {
 
 impl Greeting {
     /// What this daemon answers to a peer that it accepts.
-    pub fn welcome(daemon: Daemon, journal: Option<JournalId>) -> Self {
+    pub fn welcome(daemon: Daemon, journal: Option<ManagerJournal>) -> Self {
         Self::Welcome {
             daemon,
             protocol: PROTOCOL,

@@ -34,7 +34,7 @@ pub mod parts;
 pub mod stream;
 
 pub use frame::{Frame, FrameError};
-pub use hello::{AgentHello, Daemon, Denial, Greeting, Hello};
+pub use hello::{AgentHello, Daemon, Denial, Greeting, Hello, ManagerJournal};
 pub use message::{Reverted, ToAgent, ToManager};
 pub use stream::FrameReader;
 

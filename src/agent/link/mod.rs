@@ -17,7 +17,7 @@ use crate::model::{AgentId, Instance, JournalId, ServerAddress};
 use crate::sys::host;
 use crate::transport::{Connection, local, session};
 use crate::wire::enroll::PublicKey;
-use crate::wire::{AgentHello, Frame, Hello, PROTOCOL, ToAgent};
+use crate::wire::{AgentHello, Frame, Hello, ManagerJournal, PROTOCOL, ToAgent};
 
 pub(super) use renewal::Pace;
 
@@ -32,8 +32,7 @@ const REDIAL: Duration = Duration::from_millis(100);
 pub(super) enum LinkEvent {
     Up {
         outgoing: mpsc::Sender<Frame>,
-        /// The manager's journal.
-        manager: Option<JournalId>,
+        manager: Option<ManagerJournal>,
     },
     Told(ToAgent),
     /// A certificate for this key is wanted.
@@ -67,7 +66,7 @@ pub struct Reports {
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(super) boot_id: BootId,
-    pub(super) journal: JournalId,
+    pub(super) journal: watch::Receiver<JournalId>,
     pub(super) instance: Instance,
 }
 
@@ -78,7 +77,7 @@ impl Caller {
             id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             boot_id: self.boot_id.0.clone(),
-            journal: self.journal,
+            journal: *self.journal.borrow(),
             instance: self.instance,
             host: host::name(),
         }
@@ -204,7 +203,12 @@ impl Link {
         Ok(())
     }
 
-    async fn up(&self, name: String, outgoing: mpsc::Sender<Frame>, manager: Option<JournalId>) {
+    async fn up(
+        &self,
+        name: String,
+        outgoing: mpsc::Sender<Frame>,
+        manager: Option<ManagerJournal>,
+    ) {
         log::info!(manager = name.as_str(); "connected to the manager");
         self.change(|state| {
             state.connected = Some((name, clock::wall()));

@@ -16,7 +16,7 @@ use crate::transport::listener::{Desk, Listener, Running};
 use crate::transport::pki::{AgentKey, Authority, Credentials};
 use crate::transport::{Admission, Arrival, Origin, Reception, Report};
 use crate::wire::control::Status;
-use crate::wire::{Denial, Frame, ToAgent, ToManager};
+use crate::wire::{Denial, Frame, ManagerJournal, ToAgent, ToManager};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -99,7 +99,10 @@ impl Hub {
         let welcome = Admission::Welcome {
             session: self.sessions,
             began: clock::boot(),
-            journal: manager(),
+            journal: ManagerJournal {
+                id: manager(),
+                heard: 0,
+            },
             outgoing,
         };
         arrival.admit.send(welcome).unwrap();

@@ -1,6 +1,7 @@
 //! An agent with real scripts, and a test that plays its manager.
 
 mod backlog;
+mod copies;
 mod disk;
 mod intake;
 mod link;
@@ -8,7 +9,7 @@ mod runs;
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,11 +20,12 @@ use tokio::task::JoinHandle;
 use super::link::LinkEvent;
 use super::{Agent, Inbox, Parts, Reports, Settings, Steer};
 use crate::clock::BootId;
+use crate::journal::agent::AgentReader;
 use crate::model::action::sample;
 use crate::model::{Action, ActionId, ActionState, Instance, JournalId};
 use crate::sys::exe::Home;
 use crate::wire::control::{Answer, Asked, Request, Status};
-use crate::wire::{Frame, ToAgent, ToManager};
+use crate::wire::{Frame, ManagerJournal, ToAgent, ToManager};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -95,6 +97,9 @@ struct Bench {
     asked: mpsc::Sender<Asked>,
     running: JoinHandle<()>,
     frames: Option<mpsc::Receiver<Frame>>,
+    home: PathBuf,
+    /// Up to which number its updates have come here.
+    heard: u64,
     caller: super::Caller,
 }
 
@@ -112,7 +117,7 @@ impl Bench {
         steer: mpsc::Sender<Steer>,
         asked: mpsc::Sender<Asked>,
     ) -> Self {
-        let caller = agent.caller();
+        let (caller, home) = (agent.caller(), agent.home.path().to_owned());
         Self {
             reports: inbox.reports(),
             steer,
@@ -120,6 +125,8 @@ impl Bench {
             caller,
             running: tokio::spawn(agent.run(inbox)),
             frames: None,
+            home,
+            heard: 0,
         }
     }
 
@@ -129,6 +136,18 @@ impl Bench {
 
     /// A session begins with a manager that has this journal.
     async fn connect(&mut self, manager: JournalId) {
+        let heard = self.heard.max(self.confirmed());
+        self.connect_to(ManagerJournal { id: manager, heard }).await;
+    }
+
+    /// What was confirmed by whoever was played before.
+    fn confirmed(&self) -> u64 {
+        let journal = AgentReader::open(&self.home.join("queue/agentd.db")).unwrap();
+        journal.load().unwrap().numbers.promised
+    }
+
+    /// A session begins with a manager that remembers this.
+    async fn connect_to(&mut self, manager: ManagerJournal) {
         let (outgoing, frames) = mpsc::channel(64);
         self.frames = Some(frames);
         let manager = Some(manager);
@@ -147,7 +166,11 @@ impl Bench {
     async fn next(&mut self) -> ToManager {
         let frames = self.frames.as_mut().unwrap();
         let frame = tokio::time::timeout(PATIENCE, frames.recv()).await;
-        ToManager::from_frame(&frame.unwrap().unwrap()).unwrap()
+        let message = ToManager::from_frame(&frame.unwrap().unwrap()).unwrap();
+        if let ToManager::Update { seq, .. } = message {
+            self.heard = seq;
+        }
+        message
     }
 
     async fn next_but_capabilities(&mut self) -> ToManager {

@@ -100,15 +100,15 @@ async fn numbers_of_updates_are_not_given_again_and_the_manager_is_remembered() 
     let folder = tempfile::tempdir().unwrap();
     let (mut journal, reader) = agent_journal(&folder).await;
     let told = JournalId::from_bytes([9; 16]);
-    assert_eq!(reader.load().unwrap().next_seq, 1);
+    assert_eq!(reader.load().unwrap().numbers.next, 1);
     assert_eq!(reader.load().unwrap().manager, None);
     let ops = (1..=3).map(|seq| update(seq, 1, ActionState::Running, 5));
     write(&mut journal, ops.collect()).await;
-    assert_eq!(reader.load().unwrap().next_seq, 4);
+    assert_eq!(reader.load().unwrap().numbers.next, 4);
     let ops = vec![Op::Confirmed { up_to: 3 }, Op::Manager(told)];
     write(&mut journal, ops).await;
     let loaded = reader.load().unwrap();
-    assert_eq!((loaded.next_seq, loaded.manager), (4, Some(told)));
+    assert_eq!((loaded.numbers.next, loaded.manager), (4, Some(told)));
     assert!(loaded.updates.is_empty());
 }
 
@@ -179,7 +179,10 @@ async fn an_agent_keeps_no_more_than_so_many_of_what_is_over() {
     ];
     write(&mut journal, live).await;
     let connection = Connection::open(journal.path()).unwrap();
-    for (table, most) in [("actions", 500_000), ("records", 200_000)] {
+    for (table, most) in [
+        ("actions (id, ended_ms, entry)", 500_000),
+        ("records (id, time_ms, record)", 200_000),
+    ] {
         let newer = format!(
             "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {most})
              INSERT INTO {table} SELECT 'x' || i, {} + i, '{{}}' FROM n",

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::scene::{Coming, Played, Scene, checkpoint, update};
+use super::scene::{Coming, Played, Scene, admitted, checkpoint, played, update};
 use crate::clock::simulated::Clock;
 use crate::clock::{self, Wall};
 use crate::journal::manager::{ManagerReader, Op, Position};
 use crate::model::action::sample;
 use crate::model::{Action, ActionId, ActionState, AgentId, Record};
+use crate::transport::Admission;
 use crate::wire::control::{Answer, Request, Which};
 use crate::wire::message::Reverted;
 use crate::wire::{ToAgent, ToManager};
@@ -58,6 +59,13 @@ async fn what_was_heard_is_known_after_a_restart() {
         .await;
     scene.settle().await;
     let mut scene = scene.restarted().await;
+    // Its agent is told, which knows whether it has ever told so much.
+    let admission = admitted(scene.arrive(Coming::agent(0)).await).await;
+    let Admission::Welcome { journal, .. } = &admission else {
+        panic!("{admission:?}");
+    };
+    assert_eq!(journal.heard, 1);
+    scene.manager.gone(played(0, admission).session).await;
     let mut agent = scene.connect(Coming::agent(0)).await;
     let again = update(1, &action(), ActionState::Applied);
     scene.tell(&mut agent, again).await;

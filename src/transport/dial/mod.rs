@@ -14,12 +14,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::model::JournalId;
 use crate::model::ServerAddress;
 use crate::transport::pki::{Credentials, PkiError};
 use crate::transport::session::Connection;
 use crate::transport::tls;
-use crate::wire::{AgentHello, Greeting, Hello};
+use crate::wire::{AgentHello, Greeting, Hello, ManagerJournal};
 
 /// For connecting, handshake and greeting together, at each address.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
@@ -35,8 +34,7 @@ pub type RemoteConnection =
 #[derive(Debug)]
 pub struct Dialled {
     pub connection: RemoteConnection,
-    /// The manager's journal.
-    pub journal: Option<JournalId>,
+    pub journal: Option<ManagerJournal>,
     /// Of the manager: what the host must never block.
     pub address: SocketAddr,
 }

@@ -21,7 +21,7 @@ use super::session::{Admission, Arrival, Origin, Reception, Report};
 use crate::clock::simulated::Clock;
 use crate::clock::{self, Boot, Wall};
 use crate::model::{AgentId, Instance, JournalId, ServerAddress};
-use crate::wire::{AgentHello, Frame, PROTOCOL};
+use crate::wire::{AgentHello, Frame, ManagerJournal, PROTOCOL};
 
 /// Longer than anything here may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,8 +34,11 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn journal() -> JournalId {
-    JournalId::from_bytes([7; 16])
+fn journal() -> ManagerJournal {
+    ManagerJournal {
+        id: JournalId::from_bytes([7; 16]),
+        heard: 7,
+    }
 }
 
 /// Whatever is made meanwhile is made by a clock that shows `wall`.
