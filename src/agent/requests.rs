@@ -241,9 +241,7 @@ impl Agent {
             });
         }
         if let Some(why) = &self.link.borrow().renewal {
-            problems.push(format!(
-                "the certificate of this host could not be renewed and is tried again: {why}"
-            ));
+            problems.push(why.clone());
         }
         problems
     }

@@ -51,7 +51,7 @@ pub(super) struct LinkState {
     pub(super) certificate_until: Option<Wall>,
     /// Why there is no connection.
     pub(super) problem: Option<String>,
-    /// Why the certificate could not be renewed although it is time.
+    /// What is wrong about the renewal of the certificate.
     pub(super) renewal: Option<String>,
 }
 

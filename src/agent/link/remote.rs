@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::clock;
+use crate::clock::{self, Boot};
 use crate::model::{Fingerprint, ServerAddress};
 use crate::transport::backoff::Backoff;
 use crate::transport::dial::{DialError, Dialled, Dialler, Trouble};
@@ -43,6 +43,7 @@ pub(super) async fn dial(link: &Link, servers: &[ServerAddress]) {
         found: HashMap::new(),
         dialler: None,
         told: None,
+        renewed: None,
     };
     let mut backoff = Backoff::default();
     while !link.reports.events.is_closed() {
@@ -54,7 +55,7 @@ pub(super) async fn dial(link: &Link, servers: &[ServerAddress]) {
                 let began = clock::boot();
                 match remote.attend(dialled, &credentials).await {
                     Over::Lost => backoff.ended(began.until(clock::boot())),
-                    Over::OtherIdentity => backoff = Backoff::default(),
+                    Over::Renewed | Over::OtherIdentity => backoff = Backoff::default(),
                 }
             }
             Err(error) => {
@@ -71,7 +72,9 @@ pub(super) async fn dial(link: &Link, servers: &[ServerAddress]) {
 /// How a session ended.
 enum Over {
     Lost,
-    /// This host has another certificate now.
+    /// This host has been given another certificate.
+    Renewed,
+    /// Somebody has enrolled it anew.
     OtherIdentity,
 }
 
@@ -106,6 +109,8 @@ struct Remote<'a> {
     dialler: Option<(Fingerprint, Dialler)>,
     /// The problem that was logged last.
     told: Option<Told>,
+    /// When this host was given a certificate the last time.
+    renewed: Option<Boot>,
 }
 
 impl Remote<'_> {
@@ -221,12 +226,16 @@ impl Remote<'_> {
             directory: &self.directory,
             reports: &link.reports,
             pace: link.pace,
+            last: self.renewed,
         };
         let over = tokio::select! {
             () = link.attend(dialled.connection, queue, take) => Over::Lost,
-            () = renewal.done(answers) => Over::OtherIdentity,
+            () = renewal.done(answers) => Over::Renewed,
             () = replaced(credentials, &self.directory) => Over::OtherIdentity,
         };
+        if let Over::Renewed = over {
+            self.renewed = Some(clock::boot());
+        }
         link.down().await;
         over
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::clock;
+use crate::clock::{self, Boot};
 use crate::transport::pki::{AgentKey, Credentials, PkiError};
 use crate::transport::random;
 
@@ -48,6 +48,8 @@ pub(super) struct Renewal<'a> {
     pub(super) directory: &'a Path,
     pub(super) reports: &'a Reports,
     pub(super) pace: Pace,
+    /// When this agentd was given a certificate the last time.
+    pub(super) last: Option<Boot>,
 }
 
 /// Why there is no new certificate.
@@ -70,7 +72,7 @@ impl Renewal<'_> {
         loop {
             match self.renew(&mut answers).await {
                 Ok(()) => {
-                    self.reports.state.send_modify(|state| state.renewal = None);
+                    self.tell(None);
                     log::info!("this host has a new certificate; connecting with it");
                     return;
                 }
@@ -78,24 +80,44 @@ impl Renewal<'_> {
                     let why = with_causes(&error);
                     log::warn!(problem = why.as_str(), until:% = self.present.not_after(); "the certificate of this host could not be renewed; trying again later");
                     let why = in_one_line(&why);
-                    self.reports
-                        .state
-                        .send_modify(|state| state.renewal = Some(why));
+                    self.tell(Some(format!(
+                        "the certificate of this host could not be renewed and is tried again: {why}"
+                    )));
                 }
             }
             tokio::time::sleep(self.pace.again + up_to(self.pace.again)).await;
         }
     }
 
-    /// Two thirds into the lifetime, by the wall clock.
+    /// Two thirds into the lifetime, by the wall clock. That may be ahead, so that
+    /// a new certificate is due at once; by boot time it is given a sixth of its
+    /// lifetime, half of what it is valid for after that moment.
     async fn moment(&self) {
+        let renew_at = self.present.renew_at();
+        let least = renew_at.until(self.present.not_after()) / 2;
+        let mut is_logged = false;
         loop {
-            let left = clock::wall().until(self.present.renew_at());
-            if left.is_zero() {
+            let left = clock::wall().until(renew_at);
+            let rest = self.last.map(|last| clock::boot().until(last.plus(least)));
+            let rest = rest.unwrap_or_default();
+            if left.is_zero() && rest.is_zero() {
                 return;
             }
-            tokio::time::sleep(left.min(STEP)).await;
+            self.tell(left.is_zero().then(|| {
+                let hours = rest.as_secs() / 3_600;
+                format!("the clock of this host is ahead: by it the certificate of this host is due again, which is new; it is renewed in {hours} h (set the clock)")
+            }));
+            if left.is_zero() && !is_logged {
+                is_logged = true;
+                log::warn!(until:% = self.present.not_after(); "the new certificate of this host is due again by its clock, which is ahead (set the clock)");
+            }
+            tokio::time::sleep(left.max(rest).min(STEP)).await;
         }
+    }
+
+    /// Has whoever asks for the status told what is wrong.
+    fn tell(&self, why: Option<String>) {
+        self.reports.state.send_modify(|state| state.renewal = why);
     }
 
     async fn renew(&self, answers: &mut watch::Receiver<Renewed>) -> Result<(), Failed> {
@@ -131,12 +153,15 @@ fn up_to(span: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::time::Duration;
 
     use tokio::sync::{mpsc, watch};
 
     use super::{Pace, Renewal};
     use crate::agent::link::{LinkEvent, LinkState, Reports};
+    use crate::clock;
+    use crate::clock::simulated::Clock;
     use crate::model::AgentId;
     use crate::transport::pki::{AgentKey, Authority, Credentials};
     use crate::wire::enroll::PublicKey;
@@ -184,6 +209,7 @@ mod tests {
                 answer: Duration::from_millis(200),
                 again: Duration::from_millis(1),
             },
+            last: None,
         };
         let manager = async {
             let mut state = reports.state.subscribe();
@@ -232,9 +258,64 @@ mod tests {
                 spread: Duration::ZERO,
                 ..Pace::default()
             },
+            last: None,
         };
         let done = renewal.done(on_answers);
         let early = tokio::time::timeout(Duration::from_millis(300), done).await;
         assert!(early.is_err() && asked.try_recv().is_err());
+    }
+
+    static ELAPSED: AtomicU64 = AtomicU64::new(0);
+
+    #[tokio::test]
+    async fn a_clock_that_is_ahead_does_not_have_every_new_certificate_renewed_at_once() {
+        let elapsed = || Duration::from_secs(ELAPSED.load(Ordering::Relaxed));
+        let clock = Clock::new(clock::wall(), elapsed);
+        let _entered = clock.enter();
+        let folder = tempfile::tempdir().unwrap();
+        let authority = authority(folder.path());
+        let present = credentials(&authority, 90 * DAY);
+        let given = clock::boot();
+        clock.step(70 * 86_400_000);
+        let (reports, mut asked) = reports();
+        let (_answers, on_answers) = watch::channel(None);
+        // One that is old is renewed; one that is new is not; nor is it forgotten.
+        for (last, days, is_asked) in [
+            (None, 0, true),
+            (Some(given), 0, false),
+            (Some(given), 14, false),
+            (Some(given), 16, true),
+        ] {
+            ELAPSED.store(days * 86_400, Ordering::Relaxed);
+            let renewal = Renewal {
+                present: &present,
+                directory: folder.path(),
+                reports: &reports,
+                pace: Pace {
+                    spread: Duration::ZERO,
+                    ..Pace::default()
+                },
+                last,
+            };
+            let done = renewal.done(on_answers.clone());
+            let patience = if is_asked {
+                PATIENCE
+            } else {
+                Duration::from_millis(300)
+            };
+            let told = tokio::select! {
+                () = done => panic!("nobody has answered"),
+                told = tokio::time::timeout(patience, asked.recv()) => told,
+            };
+            assert_eq!(told.is_ok(), is_asked, "{last:?}, {days} days");
+            let why = reports.state.borrow().renewal.clone();
+            let is_told = why.is_some_and(|why| why.contains("clock of this host is ahead"));
+            assert_eq!(
+                is_told,
+                days < 16 && last.is_some(),
+                "{last:?}, {days} days"
+            );
+            reports.state.send_modify(|state| state.renewal = None);
+        }
     }
 }
