@@ -1,4 +1,5 @@
-//! Connections that are slow, stall, break at any byte, or fall silent.
+//! Connections that are slow, stall, break at any byte, or fall silent; and what
+//! the checker is told of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use super::history::Random;
+use super::history::{History, Random, What};
 
 /// Bytes that one end may write before the other has read.
 const BUFFER: usize = 16 * 1024;
@@ -25,26 +26,23 @@ pub(super) enum Line {
 /// The way between one agent and the manager.
 #[derive(Clone, Debug)]
 pub(super) struct Way {
+    agent: u32,
+    history: History,
     /// That of the present connection.
     line: Arc<Mutex<watch::Sender<Line>>>,
-    /// The longest that something was under way.
-    longest: Arc<Mutex<Duration>>,
     laid: Arc<Mutex<Option<AbortHandle>>>,
     faulty: watch::Sender<bool>,
 }
 
 impl Way {
-    pub(super) fn new(faulty: bool) -> Self {
+    pub(super) fn new(agent: u32, history: History, faulty: bool) -> Self {
         Self {
+            agent,
+            history,
             line: Arc::new(Mutex::new(watch::Sender::new(Line::Open))),
-            longest: Arc::default(),
             laid: Arc::default(),
             faulty: watch::Sender::new(faulty),
         }
-    }
-
-    pub(super) fn longest(&self) -> Duration {
-        *self.longest.lock().unwrap()
     }
 
     pub(super) fn is_held(&self) -> bool {
@@ -77,8 +75,9 @@ impl Way {
         let (far, far_near) = tokio::io::duplex(BUFFER);
         let (near_in, near_out) = tokio::io::split(near_far);
         let (far_in, far_out) = tokio::io::split(far_near);
-        let there = self.strand(random);
-        let back = self.strand(random);
+        let there = self.strand(random, None);
+        let tap = Tap::new(self.agent, self.history.clone());
+        let back = self.strand(random, Some(tap));
         let task = tokio::spawn(async move {
             tokio::select! {
                 biased;
@@ -90,13 +89,13 @@ impl Way {
         (near, far)
     }
 
-    fn strand(&self, random: &mut Random) -> Strand {
+    fn strand(&self, random: &mut Random, tap: Option<Tap>) -> Strand {
         let faulty = *self.faulty.borrow();
         let cut = faulty && random.percent(30);
         let stall = faulty && random.percent(20);
         Strand {
             line: self.line.lock().unwrap().subscribe(),
-            longest: Arc::clone(&self.longest),
+            tap,
             breaks_after: cut.then(|| random.below(6_000)),
             dies: random.percent(40),
             stalls_after: stall.then(|| random.below(6_000)),
@@ -110,7 +109,8 @@ impl Way {
 /// One direction of a connection.
 struct Strand {
     line: watch::Receiver<Line>,
-    longest: Arc<Mutex<Duration>>,
+    /// On the way to the agent.
+    tap: Option<Tap>,
     /// Bytes.
     breaks_after: Option<u64>,
     /// It breaks by falling silent.
@@ -137,10 +137,11 @@ impl Strand {
                 self.closed().await;
                 return;
             };
-            let began = tokio::time::Instant::now();
+            self.tap.iter_mut().for_each(Tap::entered);
             tokio::time::sleep(self.random.millis(0, self.delay)).await;
             if self.stalls_after.is_some_and(|at| at < carried) {
                 self.stalls_after = None;
+                self.tap.iter_mut().for_each(Tap::stuck);
                 tokio::time::sleep(self.stall).await;
             }
             self.open().await;
@@ -151,17 +152,12 @@ impl Strand {
             if to.write_all(bytes).await.is_err() {
                 return;
             }
-            self.took(began.elapsed());
+            self.tap.iter_mut().for_each(|tap| tap.left(bytes));
             if left < read {
                 self.broken().await;
                 return;
             }
         }
-    }
-
-    fn took(&self, span: Duration) {
-        let mut longest = self.longest.lock().unwrap();
-        *longest = span.max(*longest);
     }
 
     /// One side is gone. The other hears of it if the line is there.
@@ -170,6 +166,9 @@ impl Strand {
     }
 
     async fn open(&mut self) {
+        if *self.line.borrow() != Line::Open {
+            self.tap.iter_mut().for_each(Tap::stuck);
+        }
         let opened = self
             .line
             .wait_for(|line| *line == Line::Open)
@@ -181,9 +180,89 @@ impl Strand {
         }
     }
 
-    async fn broken(&self) {
+    async fn broken(&mut self) {
         if self.dies {
+            self.tap.iter_mut().for_each(Tap::stuck);
             std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Tells what comes out at the agent's end, and when nothing does.
+struct Tap {
+    agent: u32,
+    history: History,
+    /// Of the frame that is not whole.
+    bytes: Vec<u8>,
+    /// When the first byte was sent.
+    entered: Option<Duration>,
+    /// How long the greeting, which is the first frame, took.
+    greeting: Option<u64>,
+    stuck: bool,
+}
+
+impl Tap {
+    fn new(agent: u32, history: History) -> Self {
+        Self {
+            agent,
+            history,
+            bytes: Vec::new(),
+            entered: None,
+            greeting: None,
+            stuck: false,
+        }
+    }
+
+    fn entered(&mut self) {
+        self.entered.get_or_insert_with(super::elapsed);
+    }
+
+    fn stuck(&mut self) {
+        if !std::mem::replace(&mut self.stuck, true) {
+            self.history.note(What::Stuck { agent: self.agent });
+        }
+    }
+
+    fn left(&mut self, bytes: &[u8]) {
+        if std::mem::take(&mut self.stuck) {
+            self.history.note(What::Freed { agent: self.agent });
+        }
+        self.bytes.extend_from_slice(bytes);
+        while let Some(body) = self.frame() {
+            self.arrived(&body);
+        }
+    }
+
+    /// The body of the next frame that is whole; see `wire`.
+    fn frame(&mut self) -> Option<Vec<u8>> {
+        let number = |at: usize| {
+            let bytes = self.bytes.get(at..at + 4)?;
+            let number = u32::from_be_bytes(bytes.try_into().unwrap());
+            Some(usize::try_from(number).unwrap())
+        };
+        let (end, header) = (4 + number(0)?, number(4)?);
+        let body = self.bytes.get(8 + header..end)?.to_vec();
+        self.bytes.drain(..end);
+        Some(body)
+    }
+
+    fn arrived(&mut self, body: &[u8]) {
+        let agent = self.agent;
+        let Some(greeting) = self.greeting else {
+            let way = super::elapsed() - self.entered.unwrap();
+            let way = u64::try_from(way.as_millis()).unwrap();
+            self.greeting = Some(way);
+            self.history.note(What::Welcomed { agent, way });
+            return;
+        };
+        // Only actions have a body: their alert.
+        if !body.is_empty() {
+            let alert: serde_json::Value = serde_json::from_slice(body).unwrap();
+            self.history.note(What::Arrived {
+                alert: alert["id"].as_str().unwrap().parse().unwrap(),
+                agent,
+                greeting,
+            });
         }
     }
 }

@@ -98,10 +98,30 @@ pub(super) enum What {
         host: u32,
         millis: i64,
     },
-    /// The connection of an agent.
+    /// The greeting of a session has reached its agent after `way` milliseconds.
+    Welcomed {
+        agent: u32,
+        way: u64,
+    },
+    /// The session of an agent is over.
     Line {
         agent: u32,
         how: String,
+    },
+    /// Something that has left the manager comes no further.
+    Stuck {
+        agent: u32,
+    },
+    /// It goes on.
+    Freed {
+        agent: u32,
+    },
+    /// An action has reached its agent, in a session whose greeting had taken
+    /// `greeting` milliseconds.
+    Arrived {
+        alert: u32,
+        agent: u32,
+        greeting: u64,
     },
     /// A person wants an action taken back.
     Asked {

@@ -110,7 +110,7 @@ impl AgentHost {
             number,
             disk: Disk::put(home.join("queue/agentd.db"), u64::from(number), pace),
             kernel: Kernel::new(number, setting.history.clone(), random.fork(1), faulty),
-            way: Way::new(setting.faulty_lines),
+            way: Way::new(number, setting.history.clone(), setting.faulty_lines),
             history: setting.history.clone(),
             random,
             life: 0,

@@ -1,7 +1,6 @@
 //! A run as the checker looks at it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::super::history::{Doing, Event, Took, What};
 use super::super::kernel::LOCK;
@@ -30,6 +29,18 @@ pub(super) struct Alert {
     pub(super) agent: u32,
     /// When the manager got its line.
     pub(super) read: Vec<u64>,
+    /// When its action reached each agent.
+    pub(super) arrived: Vec<Arrival>,
+}
+
+/// An action that has come to its agent. Times are in milliseconds.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) agent: u32,
+    pub(super) at: u64,
+    /// What the greeting of its session had taken, which is what the agent
+    /// cannot know of the way of anything that follows.
+    pub(super) greeting: u64,
 }
 
 /// A run of an executable. Times are in milliseconds.
@@ -56,8 +67,6 @@ pub(super) struct View<'a> {
     pub(super) alerts: BTreeMap<u32, Alert>,
     pub(super) runs: Vec<Run>,
     pub(super) lives: Vec<Life>,
-    /// The longest that something was on its way to each agent.
-    longest: Vec<Duration>,
     /// When everything was mended.
     pub(super) healed: u64,
     pub(super) end: u64,
@@ -65,14 +74,12 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(outcome: &Outcome<'a>) -> Self {
-        let ways = outcome.agents.iter().map(|agent| agent.way.longest());
         let mut view = Self {
             records: outcome.records,
             events: outcome.events,
             alerts: BTreeMap::new(),
             runs: Vec::new(),
             lives: Vec::new(),
-            longest: ways.collect(),
             healed: 0,
             end: outcome.events.last().map_or(0, |event| event.at),
         };
@@ -90,10 +97,20 @@ impl<'a> View<'a> {
                     rule: *rule,
                     agent: *agent,
                     read: Vec::new(),
+                    arrived: Vec::new(),
                 };
                 self.alerts.insert(*alert, new);
             }
             What::Read { alert } => self.alerts.get_mut(alert).unwrap().read.push(at),
+            What::Arrived {
+                alert,
+                agent,
+                greeting,
+            } => self.alerts.get_mut(alert).unwrap().arrived.push(Arrival {
+                agent: *agent,
+                at,
+                greeting: *greeting,
+            }),
             What::Begun(doing) => self.runs.push(Run {
                 doing: doing.clone(),
                 began: at,
@@ -119,7 +136,10 @@ impl<'a> View<'a> {
             }
             What::Healed => self.healed = at,
             What::Stepped { .. }
+            | What::Welcomed { .. }
             | What::Line { .. }
+            | What::Stuck { .. }
+            | What::Freed { .. }
             | What::Asked { .. }
             | What::Answered { .. }
             | What::Seen { .. } => {}
@@ -170,9 +190,11 @@ impl<'a> View<'a> {
         Some(seconds * 1_000)
     }
 
-    pub(super) fn longest(&self, agent: u32) -> u64 {
-        let longest = self.longest[usize::try_from(agent - 1).unwrap()];
-        u64::try_from(longest.as_millis()).unwrap()
+    /// By how much an agent may be late about an action that it has by then.
+    pub(super) fn greeting(&self, deed: Deed, by: u64) -> u64 {
+        let arrived = self.alerts[&deed.alert].arrived.iter();
+        let here = arrived.filter(|arrival| arrival.agent == deed.agent && arrival.at <= by);
+        here.map(|arrival| arrival.greeting).max().unwrap_or(0)
     }
 
     /// Whether the daemon of a host went down in this stretch of time, before

@@ -24,8 +24,13 @@ pub(super) const UNSAID: u64 = 5_000;
 
 /// The latest moment at which what an alert leads to may be over, as the agent
 /// can know at this time: counted from the last time its line was read, and
-/// later by what it was on its way. None if it has no end.
+/// later by what the greeting of its session had taken. The way of the action
+/// itself counts as time that has passed.
 fn latest(view: &View<'_>, run: &Run, whole: u64) -> u64 {
+    let deed = Deed {
+        alert: run.doing.alert,
+        agent: run.doing.agent,
+    };
     let read = &view.alerts[&run.doing.alert].read;
     let first = read[0];
     let last = read.iter().copied().filter(|at| *at <= run.began).max();
@@ -38,7 +43,7 @@ fn latest(view: &View<'_>, run: &Run, whole: u64) -> u64 {
             from = from.max(started.max().unwrap_or(0));
         }
     }
-    from + whole + view.longest(run.doing.agent)
+    from + whole + view.greeting(deed, run.began)
 }
 
 /// Nothing begins that is pointless by then.
