@@ -83,6 +83,13 @@ pub(super) enum What {
     },
     Begun(Doing),
     Ended(Doing, Took),
+    /// A kernel has forgotten an effect by itself, at `when`.
+    Forgot {
+        agent: u32,
+        exe: String,
+        address: String,
+        when: u64,
+    },
     /// A daemon runs; manager and its host are number 0.
     Up {
         host: u32,

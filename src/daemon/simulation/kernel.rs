@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -74,17 +74,33 @@ impl Kernel {
 
     /// Kernel state does not survive a power cut; files do.
     pub(super) fn lose_power(&self) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state();
         state.effects.retain(|(exe, _), _| exe != FIREWALL);
     }
 
     /// What is in force: executable and address.
     pub(super) fn in_force(&self) -> Vec<(String, String)> {
+        self.state().effects.keys().cloned().collect()
+    }
+
+    /// The state without what the kernel has forgotten by now.
+    fn state(&self) -> MutexGuard<'_, State> {
         let now = super::elapsed();
-        let state = self.state.lock().unwrap();
-        let effects = state.effects.iter();
-        let held = effects.filter(|(_, until)| until.is_none_or(|until| until > now));
-        held.map(|(what, _)| what.clone()).collect()
+        let mut state = self.state.lock().unwrap();
+        let over = |_: &(String, String), until: &mut Option<Duration>| {
+            until.is_some_and(|until| until <= now)
+        };
+        let forgotten: Vec<_> = state.effects.extract_if(.., over).collect();
+        for ((exe, address), until) in forgotten {
+            let when = until.unwrap_or_default().as_millis();
+            self.history.note(What::Forgot {
+                agent: self.agent,
+                exe,
+                address,
+                when: u64::try_from(when).unwrap(),
+            });
+        }
+        state
     }
 
     fn random<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
@@ -95,14 +111,14 @@ impl Kernel {
     fn work(&self, doing: &Doing, expires: Option<Duration>) -> bool {
         let now = super::elapsed();
         let what = (doing.exe.clone(), doing.address.clone());
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.state();
         let until = expires.map(|span| now + span);
         let before = match doing.mode {
             Mode::Add if doing.exe == NOTE => None,
             Mode::Add => state.effects.insert(what, until),
             Mode::Delete => state.effects.remove(&what),
         };
-        before.is_some_and(|until| until.is_none_or(|until| until > now))
+        before.is_some()
     }
 }
 

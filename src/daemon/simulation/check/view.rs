@@ -52,6 +52,15 @@ pub(super) struct Run {
     pub(super) took: Option<Took>,
 }
 
+/// An effect that was gone at this moment without a delete.
+#[derive(Debug)]
+pub(super) struct Forgotten {
+    pub(super) agent: u32,
+    pub(super) exe: String,
+    pub(super) address: String,
+    pub(super) at: u64,
+}
+
 /// A stretch of time in which a daemon ran.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -66,6 +75,8 @@ pub(super) struct View<'a> {
     pub(super) events: &'a [Event],
     pub(super) alerts: BTreeMap<u32, Alert>,
     pub(super) runs: Vec<Run>,
+    /// What kernels have forgotten by themselves.
+    pub(super) forgotten: Vec<Forgotten>,
     pub(super) lives: Vec<Life>,
     /// When everything was mended.
     pub(super) healed: u64,
@@ -79,6 +90,7 @@ impl<'a> View<'a> {
             events: outcome.events,
             alerts: BTreeMap::new(),
             runs: Vec::new(),
+            forgotten: Vec::new(),
             lives: Vec::new(),
             healed: 0,
             end: outcome.events.last().map_or(0, |event| event.at),
@@ -123,6 +135,17 @@ impl<'a> View<'a> {
                 let run = run.unwrap();
                 (run.ended, run.took) = (at, Some(*took));
             }
+            What::Forgot {
+                agent,
+                exe,
+                address,
+                when,
+            } => self.forgotten.push(Forgotten {
+                agent: *agent,
+                exe: exe.clone(),
+                address: address.clone(),
+                at: *when,
+            }),
             What::Up { host, .. } => self.lives.push(Life {
                 host: *host,
                 from: at,
@@ -177,6 +200,17 @@ impl<'a> View<'a> {
             places.entry(place).or_default().push(run);
         }
         places
+    }
+
+    /// What the kernel has forgotten of an executable for a target on an agent.
+    pub(super) fn forgotten_at(
+        &self,
+        (agent, exe, address): &(u32, String, String),
+    ) -> impl Iterator<Item = &Forgotten> {
+        let is = move |gone: &&Forgotten| {
+            gone.agent == *agent && gone.exe == *exe && gone.address == *address
+        };
+        self.forgotten.iter().filter(is)
     }
 
     /// The states that an action has been in, as `responses.json` says.

@@ -71,8 +71,17 @@ pub(super) fn ends_in_time(
     problems: &mut Vec<String>,
 ) {
     let (agent, exe, _) = place;
+    if exe == NOTE {
+        return;
+    }
+    for delete in runs.iter().filter(|run| run.doing.mode == Mode::Delete) {
+        not_early(view, *agent, delete.began, runs, problems);
+    }
+    for forgotten in view.forgotten_at(place) {
+        not_early(view, *agent, forgotten.at, runs, problems);
+    }
     let timed = |run: &&Run| view.timeout(run.doing.alert).is_some();
-    if exe == NOTE || !runs.iter().all(timed) {
+    if !runs.iter().all(timed) {
         return;
     }
     let whole = |run: &Run| view.timeout(run.doing.alert).unwrap_or(0);
@@ -101,13 +110,11 @@ pub(super) fn ends_in_time(
             ));
         }
     }
-    for delete in runs.iter().filter(|run| run.doing.mode == Mode::Delete) {
-        not_early(view, delete, runs, problems);
-    }
 }
 
-fn not_early(view: &View<'_>, delete: &Run, runs: &[&Run], problems: &mut Vec<String>) {
-    let (agent, at) = (delete.doing.agent, delete.began);
+/// What is in force for a target is not taken back at this moment, nor forgotten
+/// by the kernel, before its end.
+fn not_early(view: &View<'_>, agent: u32, at: u64, runs: &[&Run], problems: &mut Vec<String>) {
     let earlier = |run: &&&Run| run.ended < at && run.took == Some(Took::Whole);
     let deletes = runs.iter().filter(|run| run.doing.mode == Mode::Delete);
     let since = deletes
@@ -115,7 +122,7 @@ fn not_early(view: &View<'_>, delete: &Run, runs: &[&Run], problems: &mut Vec<St
         .map(|run| run.ended)
         .max()
         .unwrap_or(0);
-    let present = |run: &&Run| run.ended >= since && run.began < at;
+    let present = |run: &&Run| run.ended >= since && run.ended <= at;
     let adds: Vec<_> = View::adds(runs).filter(present).collect();
     let unsure = adds.iter().any(|run| {
         let deed = Deed {
@@ -134,10 +141,11 @@ fn not_early(view: &View<'_>, delete: &Run, runs: &[&Run], problems: &mut Vec<St
     for add in adds.iter().filter(|run| run.took == Some(Took::Whole)) {
         let sure = !view.goes_down(agent, add.ended, (add.ended + UNSAID).min(at));
         let first = view.alerts[&add.doing.alert].read[0];
-        let end = first + view.timeout(add.doing.alert).unwrap_or(0);
+        let whole = view.timeout(add.doing.alert);
+        let end = whole.map_or(u64::MAX, |whole| first + whole);
         if sure && at + ROUNDING < end {
             problems.push(format!(
-                "alert {} on agent {agent}: taken back at {at}, before its end at {end}",
+                "alert {} on agent {agent}: gone at {at}, before its end at {end}",
                 add.doing.alert
             ));
         }
