@@ -63,8 +63,7 @@ fn nothing_is_left_there(view: &View<'_>, agent: &AgentHost, problems: &mut Vec<
     let mut found = agent.kernel.in_force();
     // The delete of a script runs once, whatever becomes of it.
     found.retain(|(exe, address)| exe != LOCK || !view.has_failed_delete(number, address));
-    // What the power took and nobody had stored is not there, and not wanted.
-    if found != wanted && !view.loses_power(number, 0, view.healed) {
+    if found != wanted {
         problems.push(format!(
             "agent {number}: {found:?} is in force instead of {wanted:?}"
         ));

@@ -2,6 +2,7 @@
 //! that is tested, but for what its journals still hold at the end.
 
 mod delivered;
+mod kept;
 mod told;
 mod view;
 mod when;
@@ -39,6 +40,7 @@ pub(super) fn check(outcome: &Outcome<'_>) -> Vec<String> {
     for (place, runs) in view.places() {
         in_order(&view, &runs, &mut problems);
         when::ends_in_time(&view, &place, &runs, &mut problems);
+        kept::is_put_back(&view, &place, &runs, &mut problems);
     }
     told::nothing_is_told_twice(&view, &mut problems);
     delivered::nothing_is_left(&view, outcome, &mut problems);
