@@ -54,6 +54,8 @@ pub(super) enum Took {
     Broke,
     /// The same because its host broke down.
     CutOff,
+    /// That came before it was told to go on, so it did nothing.
+    Unheard,
 }
 
 /// A run of an executable.

@@ -134,6 +134,8 @@ struct Begun {
     kernel: Arc<Kernel>,
     doing: Doing,
     expires: Option<Duration>,
+    /// Whether it waits for the answer to its keys.
+    asks: bool,
     over: bool,
 }
 
@@ -142,7 +144,7 @@ impl Begun {
         self.over = true;
         let works = match took {
             Took::Whole => true,
-            Took::Failed | Took::Aborted => false,
+            Took::Failed | Took::Aborted | Took::Unheard => false,
             Took::Broke | Took::CutOff => self.kernel.random(|random| random.percent(50)),
         };
         let was = works && self.kernel.work(&self.doing, self.expires);
@@ -155,7 +157,10 @@ impl Begun {
 impl Drop for Begun {
     fn drop(&mut self) {
         if !self.over {
-            self.end(Took::CutOff);
+            self.end(match self.asks {
+                true => Took::Unheard,
+                false => Took::CutOff,
+            });
         }
     }
 }
@@ -210,11 +215,13 @@ async fn carry_out(
         kernel: Arc::clone(&kernel),
         doing,
         expires: None,
+        asks: false,
         over: false,
     };
     let keys = (run.mode == Mode::Add && begun.doing.exe != NOTE)
         .then(|| Keys::new(vec![address]).unwrap());
     if let Some(keys) = keys.clone() {
+        begun.asks = true;
         tokio::time::sleep(kernel.random(|random| random.millis(0, 2))).await;
         let (decide, decision) = oneshot::channel();
         let asked = Progress::Keys {
@@ -225,6 +232,7 @@ async fn carry_out(
         match (asked, decision.await) {
             (Ok(()), Ok(Decision::Continue { expires })) => {
                 begun.expires = expires.filter(|_| begun.doing.exe == FIREWALL);
+                begun.asks = false;
             }
             (Ok(()), Ok(Decision::Abort)) => {
                 begun.end(Took::Aborted);

@@ -85,8 +85,12 @@ pub(super) fn ends_in_time(
         return;
     }
     let whole = |run: &Run| view.timeout(run.doing.alert).unwrap_or(0);
-    for add in View::adds(runs).filter(|run| run.took == Some(Took::Whole)) {
-        let mut end = latest(view, add, whole(add)).max(add.ended);
+    let may_work = |run: &&Run| matches!(run.took, Some(Took::Whole | Took::Broke | Took::CutOff));
+    for add in View::adds(runs).filter(may_work) {
+        let mut end = match is_undone(view, add, runs) {
+            true => add.ended,
+            false => latest(view, add, whole(add)).max(add.ended),
+        };
         if view.is_lost(*agent, add.began, view.end) {
             // Counted anew from each start.
             let lives = view.lives.iter().filter(|life| life.host == *agent);
@@ -110,6 +114,19 @@ pub(super) fn ends_in_time(
             ));
         }
     }
+}
+
+/// Whether an add that broke off is taken back at once. One that was to put back
+/// what is in force is tried again, and so is one whose agentd died too early to
+/// tell.
+fn is_undone(view: &View<'_>, add: &Run, runs: &[&Run]) -> bool {
+    let (agent, alert) = (add.doing.agent, add.doing.alert);
+    let was_in_force = View::adds(runs).any(|run| {
+        run.doing.alert == alert && run.ended < add.began && run.took == Some(Took::Whole)
+    });
+    add.took == Some(Took::Broke)
+        && !was_in_force
+        && !view.goes_down(agent, add.ended, add.ended + UNSAID)
 }
 
 /// What is in force for a target is not taken back at this moment, nor forgotten
