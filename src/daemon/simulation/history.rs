@@ -139,7 +139,8 @@ pub(super) enum What {
     /// And is told what became of it, if the manager lives so long.
     Answered {
         action: ActionId,
-        text: String,
+        /// None if there was nothing to take back.
+        state: Option<ActionState>,
     },
     /// A line of `responses.json`.
     Seen {

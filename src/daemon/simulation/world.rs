@@ -187,11 +187,12 @@ impl World {
         tokio::spawn(async move {
             let which = Which::Id(action);
             if let Some(answer) = door.ask(Request::Revert { which }).await {
-                let text = match answer {
-                    Answer::Reverted { outcomes } => format!("{:?}", outcomes[0]),
-                    other => format!("{other:?}"),
+                let state = match answer {
+                    Answer::Reverted { outcomes } => Some(outcomes[0].state),
+                    Answer::Error { .. } => None,
+                    other => panic!("asked for a revert, answered {other:?}"),
                 };
-                history.note(What::Answered { action, text });
+                history.note(What::Answered { action, state });
             }
         });
     }

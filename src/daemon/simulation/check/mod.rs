@@ -1,6 +1,7 @@
 //! What must hold of a run, whatever broke in it. Nothing here asks the code
 //! that is tested, but for what its journals still hold at the end.
 
+mod asked;
 mod delivered;
 mod kept;
 mod told;
@@ -41,6 +42,9 @@ pub(super) fn check(outcome: &Outcome<'_>) -> Vec<String> {
         in_order(&view, &runs, &mut problems);
         when::ends_in_time(&view, &place, &runs, &mut problems);
         kept::is_put_back(&view, &place, &runs, &mut problems);
+    }
+    for ask in &view.asks {
+        asked::is_heeded(&view, ask, &mut problems);
     }
     told::nothing_is_told_twice(&view, &mut problems);
     delivered::nothing_is_left(&view, outcome, &mut problems);

@@ -6,7 +6,10 @@ use super::super::history::{Doing, Event, Took, What};
 use super::super::kernel::LOCK;
 use super::super::plan;
 use super::Outcome;
-use crate::model::{ActionState, Mode, Record};
+use crate::model::{ActionId, ActionState, Mode, Record};
+
+/// How long a line of `responses.json` may go unseen, in milliseconds.
+const UNSEEN: u64 = 1_500;
 
 /// One response to one alert on one agent.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -61,6 +64,31 @@ pub(super) struct Forgotten {
     pub(super) at: u64,
 }
 
+/// Something that a person wants taken back. Times are in milliseconds.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) deed: Deed,
+    pub(super) at: u64,
+    pub(super) reply: Option<Reply>,
+}
+
+/// What they were told, and when.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) at: u64,
+    /// None if there was nothing to take back.
+    pub(super) state: Option<ActionState>,
+}
+
+/// A stretch of time in which an agent had a session, or in which nothing that
+/// the manager had sent came through.
+#[derive(Debug)]
+struct Stretch {
+    agent: u32,
+    from: u64,
+    to: u64,
+}
+
 /// A stretch of time in which a daemon ran.
 #[derive(Debug)]
 pub(super) struct Life {
@@ -78,6 +106,9 @@ pub(super) struct View<'a> {
     /// What kernels have forgotten by themselves.
     pub(super) forgotten: Vec<Forgotten>,
     pub(super) lives: Vec<Life>,
+    pub(super) asks: Vec<Ask>,
+    sessions: Vec<Stretch>,
+    stuck: Vec<Stretch>,
     /// When everything was mended.
     pub(super) healed: u64,
     pub(super) end: u64,
@@ -92,6 +123,9 @@ impl<'a> View<'a> {
             runs: Vec::new(),
             forgotten: Vec::new(),
             lives: Vec::new(),
+            asks: Vec::new(),
+            sessions: Vec::new(),
+            stuck: Vec::new(),
             healed: 0,
             end: outcome.events.last().map_or(0, |event| event.at),
         };
@@ -156,17 +190,49 @@ impl<'a> View<'a> {
                 let mut lives = self.lives.iter_mut().rev();
                 let life = lives.find(|life| life.host == *host).unwrap();
                 (life.to, life.power) = (at, *power);
+                match host {
+                    0 => (1..=plan::AGENTS).for_each(|agent| self.disconnect(agent, at)),
+                    host => self.disconnect(*host, at),
+                }
+            }
+            What::Welcomed { agent, .. } => self.sessions.push(Stretch {
+                agent: *agent,
+                from: at,
+                to: u64::MAX,
+            }),
+            What::Line { agent, .. } => self.disconnect(*agent, at),
+            What::Stuck { agent } => self.stuck.push(Stretch {
+                agent: *agent,
+                from: at,
+                to: u64::MAX,
+            }),
+            What::Freed { agent } => end(&mut self.stuck, *agent, at),
+            What::Asked { action } => self.asks.push(Ask {
+                deed: self.deed(*action),
+                at,
+                reply: None,
+            }),
+            What::Answered { action, state } => {
+                let deed = self.deed(*action);
+                let mut asks = self.asks.iter_mut();
+                let ask = asks.find(|ask| ask.deed == deed && ask.reply.is_none());
+                ask.unwrap().reply = Some(Reply { at, state: *state });
             }
             What::Healed => self.healed = at,
-            What::Stepped { .. }
-            | What::Welcomed { .. }
-            | What::Line { .. }
-            | What::Stuck { .. }
-            | What::Freed { .. }
-            | What::Asked { .. }
-            | What::Answered { .. }
-            | What::Seen { .. } => {}
+            What::Stepped { .. } | What::Seen { .. } => {}
         }
+    }
+
+    /// The session of an agent is over, and so is whatever was stuck in it.
+    fn disconnect(&mut self, agent: u32, at: u64) {
+        end(&mut self.sessions, agent, at);
+        end(&mut self.stuck, agent, at);
+    }
+
+    fn deed(&self, action: ActionId) -> Deed {
+        let mut records = self.records.iter();
+        let record = records.find(|record| record.action == action);
+        deed_of(record.unwrap())
     }
 
     /// Everything that is meant to be done.
@@ -251,6 +317,37 @@ impl<'a> View<'a> {
         self.loses_power(host, from, to) && self.events.iter().any(stepped)
     }
 
+    pub(super) fn is_up(&self, host: u32, at: u64) -> bool {
+        let mut lives = self.lives.iter().filter(|life| life.host == host);
+        lives.any(|life| (life.from..life.to).contains(&at))
+    }
+
+    /// The end of the first stretch of so many milliseconds, from then on, in
+    /// which whatever the manager sent an agent reached it.
+    pub(super) fn within_reach(&self, agent: u32, from: u64, span: u64) -> Option<u64> {
+        let mine = |stretch: &&Stretch| stretch.agent == agent;
+        let stuck: Vec<_> = self.stuck.iter().filter(mine).collect();
+        self.sessions.iter().filter(mine).find_map(|session| {
+            let mut start = session.from.max(from);
+            for stuck in &stuck {
+                if stuck.to >= start && stuck.from <= start + span {
+                    start = stuck.to;
+                }
+            }
+            let by = start.checked_add(span)?;
+            (by <= session.to.min(self.end)).then_some(by)
+        })
+    }
+
+    /// Whether `responses.json` says by then that an action is over.
+    pub(super) fn is_over(&self, deed: Deed, by: u64) -> bool {
+        self.events.iter().any(|event| {
+            matches!(event.what, What::Seen { alert, agent, state, .. }
+                if alert == deed.alert && agent == deed.agent && state.is_final())
+                && event.at <= by + UNSEEN
+        })
+    }
+
     /// Whether somebody wanted something taken back by then.
     pub(super) fn is_asked(&self, deed: Deed, by: u64) -> bool {
         let mut ids = self.records.iter().filter(|record| deed_of(record) == deed);
@@ -292,5 +389,13 @@ impl<'a> View<'a> {
     pub(super) fn adds<'b>(runs: &[&'b Run]) -> impl Iterator<Item = &'b Run> {
         let adds = runs.iter().filter(|run| run.doing.mode == Mode::Add);
         adds.copied().collect::<Vec<_>>().into_iter()
+    }
+}
+
+/// Ends what is open of an agent.
+fn end(stretches: &mut [Stretch], agent: u32, at: u64) {
+    let open = |stretch: &&mut Stretch| stretch.agent == agent && stretch.to == u64::MAX;
+    for stretch in stretches.iter_mut().filter(open) {
+        stretch.to = at;
     }
 }
