@@ -46,6 +46,12 @@ impl Clock {
         self.0.ahead.fetch_add(millis, Ordering::Relaxed);
     }
 
+    /// What the wall clock would have shown when the test began, set as it is
+    /// now, in milliseconds.
+    pub(crate) fn began(&self) -> i64 {
+        self.0.ahead.load(Ordering::Relaxed)
+    }
+
     /// Boot time begins anew.
     pub(crate) fn reboot(&self) {
         self.0.booted.store(self.millis(), Ordering::Relaxed);

@@ -275,11 +275,15 @@ fn ended(run: &Run, fate: Took, was: bool, keys: Option<Keys>) -> Outcome {
         (_, Mode::Delete, true) => Status::Reverted,
         (_, Mode::Delete, false) => Status::Absent,
     };
-    let in_place = run.mode == Mode::Add && was;
+    let detail = match (fate, run.mode, was) {
+        (Took::Failed, ..) => Some("it does not work today"),
+        (_, Mode::Add, true) => Some(IN_PLACE),
+        _ => None,
+    };
     Outcome {
         result: Some(RunResult {
             status,
-            detail: in_place.then(|| IN_PLACE.to_owned()),
+            detail: detail.map(str::to_owned),
             backend: None,
         }),
         ..outcome(End::Exited(0), keys)

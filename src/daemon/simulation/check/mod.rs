@@ -2,6 +2,7 @@
 //! that is tested, but for what its journals still hold at the end.
 
 mod asked;
+mod content;
 mod delivered;
 mod kept;
 mod told;
@@ -37,6 +38,9 @@ pub(super) fn check(outcome: &Outcome<'_>) -> Vec<String> {
         begins_once(&view, deed, &mut problems);
         when::begins_in_time(&view, deed, &mut problems);
         told::is_told(&view, deed, &mut problems);
+    }
+    for record in view.records {
+        content::is_right(&view, record, &mut problems);
     }
     for (place, runs) in view.places() {
         in_order(&view, &runs, &mut problems);

@@ -30,6 +30,7 @@ pub(super) fn deed_of(record: &Record) -> Deed {
 pub(super) struct Alert {
     pub(super) rule: u32,
     pub(super) agent: u32,
+    pub(super) address: String,
     /// When the manager got its line.
     pub(super) read: Vec<u64>,
     /// When its action reached each agent.
@@ -109,6 +110,8 @@ pub(super) struct View<'a> {
     pub(super) asks: Vec<Ask>,
     sessions: Vec<Stretch>,
     stuck: Vec<Stretch>,
+    /// What each agent's wall clock showed when the run began, in milliseconds.
+    offsets: Vec<i64>,
     /// When everything was mended.
     pub(super) healed: u64,
     pub(super) end: u64,
@@ -116,6 +119,7 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     pub(super) fn new(outcome: &Outcome<'a>) -> Self {
+        let offsets = outcome.agents.iter().map(|agent| agent.clock.began());
         let mut view = Self {
             records: outcome.records,
             events: outcome.events,
@@ -126,6 +130,7 @@ impl<'a> View<'a> {
             asks: Vec::new(),
             sessions: Vec::new(),
             stuck: Vec::new(),
+            offsets: offsets.collect(),
             healed: 0,
             end: outcome.events.last().map_or(0, |event| event.at),
         };
@@ -137,11 +142,15 @@ impl<'a> View<'a> {
         let at = event.at;
         match &event.what {
             What::Alert {
-                alert, rule, agent, ..
+                alert,
+                rule,
+                agent,
+                address,
             } => {
                 let new = Alert {
                     rule: *rule,
                     agent: *agent,
+                    address: address.clone(),
                     read: Vec::new(),
                     arrived: Vec::new(),
                 };
@@ -312,9 +321,20 @@ impl<'a> View<'a> {
     /// Whether the clocks of a host tell nothing of this stretch of time: it
     /// lost its power, and its wall clock was set at some time.
     pub(super) fn is_lost(&self, host: u32, from: u64, to: u64) -> bool {
+        self.loses_power(host, from, to) && self.is_stepped(host)
+    }
+
+    fn is_stepped(&self, host: u32) -> bool {
         let stepped =
             |event: &Event| matches!(event.what, What::Stepped { host: at, .. } if at == host);
-        self.loses_power(host, from, to) && self.events.iter().any(stepped)
+        self.events.iter().any(stepped)
+    }
+
+    /// What the wall clock of an agent showed when the run began, in
+    /// milliseconds, if it was never set.
+    pub(super) fn offset(&self, agent: u32) -> Option<i64> {
+        let offset = self.offsets[usize::try_from(agent - 1).unwrap()];
+        (!self.is_stepped(agent)).then_some(offset)
     }
 
     pub(super) fn is_up(&self, host: u32, at: u64) -> bool {

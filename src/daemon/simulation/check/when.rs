@@ -17,7 +17,7 @@ const HESITATION: u64 = 1_500;
 const REVERT: u64 = 1_000 + 1_200;
 
 /// Clocks count whole milliseconds.
-const ROUNDING: u64 = 5;
+pub(super) const ROUNDING: u64 = 5;
 
 /// How long something may stay unsaid that has happened, in milliseconds.
 pub(super) const UNSAID: u64 = 5_000;
@@ -26,7 +26,7 @@ pub(super) const UNSAID: u64 = 5_000;
 /// can know at this time: counted from the last time its line was read, and
 /// later by what the greeting of its session had taken. The way of the action
 /// itself counts as time that has passed.
-fn latest(view: &View<'_>, run: &Run, whole: u64) -> u64 {
+pub(super) fn latest(view: &View<'_>, run: &Run, whole: u64) -> u64 {
     let deed = Deed {
         alert: run.doing.alert,
         agent: run.doing.agent,
