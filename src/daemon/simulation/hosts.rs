@@ -21,6 +21,7 @@ use crate::config::{self, ManagerConfig};
 use crate::journal::simulated::Disk;
 use crate::manager::{self, Manager, Senders};
 use crate::model::{AgentId, Fingerprint, Instance};
+use crate::policy::WhiteList;
 use crate::sys::exe::Home;
 use crate::transport::backoff::Backoff;
 use crate::transport::{Connection, Origin, random};
@@ -31,6 +32,7 @@ use super::cable::{Line, Way};
 use super::feed::Feed;
 use super::history::{History, Random, What};
 use super::kernel::{self, Kernel};
+use super::plan::Fall;
 
 /// A future whose time is that of a host.
 struct Inside<F> {
@@ -89,7 +91,23 @@ pub(super) struct AgentHost {
     random: Random,
     life: u32,
     boot: u32,
-    running: Option<[JoinHandle<()>; 2]>,
+    running: Option<Running>,
+}
+
+/// The tasks of an agentd.
+struct Running {
+    steer: mpsc::Sender<agent::Steer>,
+    agent: JoinHandle<()>,
+    dialling: JoinHandle<()>,
+}
+
+/// Each agent has a white list of its own.
+fn settings() -> agent::Settings {
+    let spared = super::plan::SPARED[1].parse().unwrap();
+    agent::Settings {
+        white_list: WhiteList::new(vec![spared]),
+        ..agent::Settings::default()
+    }
 }
 
 impl AgentHost {
@@ -142,7 +160,7 @@ impl AgentHost {
             instance: Instance::from_bytes(
                 (u64::from(self.number) << 32 | u64::from(life)).to_be_bytes(),
             ),
-            settings: agent::Settings::default(),
+            settings: settings(),
             hands: Hands::Played(self.kernel.hands(life)),
             reloads,
         };
@@ -161,17 +179,21 @@ impl AgentHost {
         let dialling = inside(&self.clock, caller.keep_up());
         let run = tokio::spawn(async move {
             // Dropped, they would close what the agent listens to.
-            let _held = (steer, asked, servers);
+            let _held = (asked, servers);
             agent.await;
         });
-        self.running = Some([run, tokio::spawn(dialling)]);
+        self.running = Some(Running {
+            steer,
+            agent: run,
+            dialling: tokio::spawn(dialling),
+        });
     }
 
-    /// agentd is killed, or its host loses its power.
-    pub(super) async fn stop(&mut self, power: bool) {
+    pub(super) async fn stop(&mut self, fall: Fall) {
         let Some(running) = self.running.take() else {
             return;
         };
+        let power = fall == Fall::Power;
         let down = What::Down {
             host: self.number,
             power,
@@ -180,7 +202,14 @@ impl AgentHost {
         if power {
             self.way.set(Line::Dead);
         }
-        end(running).await;
+        if fall == Fall::Told {
+            running.steer.send(agent::Steer::Stop).await.unwrap();
+            ends(running.agent).await;
+            end([running.dialling]).await;
+            self.disk.closed().await;
+            return;
+        }
+        end([running.agent, running.dialling]).await;
         self.disk.crash().await;
         if power {
             self.disk.cut_power(self.random.below(3));
@@ -193,6 +222,19 @@ impl AgentHost {
 
 /// SHA-256 of the executables, which are never run.
 const SHEBANG_SHA256: &str = "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf";
+
+/// A daemon that is asked to stop gives what runs 5 seconds, and its journal may
+/// be slow.
+const STOP: Duration = Duration::from_secs(8);
+
+/// Waits until a daemon that was asked to stop has ended.
+async fn ends(task: JoinHandle<()>) {
+    let ended = tokio::time::timeout(STOP, task).await;
+    match ended.expect("a daemon ends when it is asked to") {
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        ended => ended.unwrap(),
+    }
+}
 
 /// Ends tasks, and lets those go that they had started.
 async fn end(running: impl IntoIterator<Item = JoinHandle<()>>) {
@@ -311,7 +353,7 @@ pub(super) struct ManagerHost {
     random: Random,
     life: u32,
     boot: u32,
-    running: Option<JoinHandle<()>>,
+    running: Option<(mpsc::Sender<manager::Steer>, JoinHandle<()>)>,
 }
 
 impl ManagerHost {
@@ -361,31 +403,38 @@ impl ManagerHost {
             fleet: None,
         };
         let manager = Manager::open(parts, &inbox, ready, reloads).unwrap();
+        let steer = senders.steer.clone();
         let open = Open {
             clock: self.clock.clone(),
             senders,
             sessions: Vec::new(),
         };
         *self.door.0.lock().unwrap() = Some(open);
-        self.running = Some(tokio::spawn(inside(&self.clock, manager.run(inbox))));
+        let running = tokio::spawn(inside(&self.clock, manager.run(inbox)));
+        self.running = Some((steer, running));
     }
 
-    /// The manager is killed, or its host loses its power, which agents are
-    /// not told.
-    pub(super) async fn stop(&mut self, power: bool, agents: &[AgentHost]) {
-        let Some(running) = self.running.take() else {
+    /// If its host loses its power, agents are not told.
+    pub(super) async fn stop(&mut self, fall: Fall, agents: &[AgentHost]) {
+        let Some((steer, running)) = self.running.take() else {
             return;
         };
+        let power = fall == Fall::Power;
         self.history.note(What::Down { host: 0, power });
         if power {
             agents.iter().for_each(|agent| agent.way.set(Line::Dead));
         }
         let open = self.door.0.lock().unwrap().take();
-        for session in open.iter().flat_map(|open| &open.sessions) {
-            session.abort();
+        if fall == Fall::Told {
+            steer.send(manager::Steer::Stop).await.unwrap();
+            ends(running).await;
+            self.leave(open);
+            for disk in &self.disks {
+                disk.closed().await;
+            }
+            return;
         }
-        drop(open);
-        self.feed.stop();
+        self.leave(open);
         end([running]).await;
         for disk in &self.disks {
             disk.crash().await;
@@ -397,5 +446,13 @@ impl ManagerHost {
             self.clock.reboot();
             self.boot += 1;
         }
+    }
+
+    /// What it had opened goes with it.
+    fn leave(&self, open: Option<Open>) {
+        for session in open.iter().flat_map(|open| &open.sessions) {
+            session.abort();
+        }
+        self.feed.stop();
     }
 }

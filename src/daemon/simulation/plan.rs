@@ -6,6 +6,7 @@ use super::history::Random;
 
 /// Rules and what they lead to.
 pub(super) const CONFIG: &str = "<ripost_config>
+  <global><white_list>203.0.113.250</white_list></global>
   <alert_source><location>logs/alerts/alerts.json</location><start_at>beginning</start_at></alert_source>
   <command><name>drop</name><executable>firewall-drop</executable><timeout_allowed>yes</timeout_allowed></command>
   <command><name>deny</name><executable>host-deny</executable><timeout_allowed>yes</timeout_allowed></command>
@@ -20,6 +21,9 @@ pub(super) const CONFIG: &str = "<ripost_config>
 </ripost_config>";
 
 pub(super) const AGENTS: u32 = 3;
+
+/// What the manager's white list keeps from harm, and what that of each agent.
+pub(super) const SPARED: [&str; 2] = ["203.0.113.250", "203.0.113.251"];
 
 /// What a rule leads to, as the checker knows it.
 pub(super) struct Rule {
@@ -47,6 +51,26 @@ pub(super) fn rule(number: u32) -> Rule {
     }
 }
 
+/// How a daemon ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Fall {
+    Killed,
+    /// It is asked to stop.
+    Told,
+    /// Its host loses its power.
+    Power,
+}
+
+impl Fall {
+    fn draw(random: &mut Random, power: u64) -> Self {
+        match random.below(100) {
+            dice if dice < power => Self::Power,
+            dice if dice % 4 == 0 => Self::Told,
+            _ => Self::Killed,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// So many alerts at once.
@@ -54,10 +78,9 @@ pub(super) enum Step {
     Cut(u32),
     Hold(u32),
     Release(u32),
-    /// A daemon is killed, or its host loses its power.
     Stop {
         host: u32,
-        power: bool,
+        fall: Fall,
     },
     Start(u32),
     SetClock {
@@ -120,8 +143,8 @@ pub(super) fn draw(random: &mut Random, temper: Temper) -> Vec<(Duration, Step)>
                 steps.push((back, Step::Release(agent)));
             }
             2 | 3 if temper.kills => {
-                let power = temper.power && random.percent(50);
-                steps.push((at, Step::Stop { host: any, power }));
+                let fall = Fall::draw(random, if temper.power { 50 } else { 0 });
+                steps.push((at, Step::Stop { host: any, fall }));
                 steps.push((back, Step::Start(any)));
             }
             4 if temper.steps => {
@@ -175,10 +198,9 @@ fn ambush(random: &mut Random, temper: Temper, at: Duration, steps: &mut Vec<(Du
     }
     let then = at + random.millis(1, 600);
     if temper.kills && random.percent(60) {
-        let power = temper.power && random.percent(70);
         let stop = Step::Stop {
             host: victim,
-            power,
+            fall: Fall::draw(random, if temper.power { 70 } else { 0 }),
         };
         steps.push((then, stop));
         steps.push((then + random.millis(1, 3_000), Step::Start(victim)));

@@ -21,7 +21,7 @@ use super::check;
 use super::feed::Feed;
 use super::history::{History, Random, What};
 use super::hosts::{AgentHost, ManagerHost, fingerprint};
-use super::plan::{self, AGENTS, Step, Temper};
+use super::plan::{self, AGENTS, Fall, SPARED, Step, Temper};
 use super::{Run, Setting, elapsed};
 
 /// When the wall clock of a run begins: 2026-11-20T10:00:00Z.
@@ -128,8 +128,8 @@ impl World {
             Step::Cut(agent) => self.agent(agent).way.cut(),
             Step::Hold(agent) => self.agent(agent).way.set(Line::Held),
             Step::Release(agent) => self.agent(agent).way.set(Line::Open),
-            Step::Stop { host: 0, power } => self.manager.stop(power, &self.agents).await,
-            Step::Stop { host, power } => self.agent(host).stop(power).await,
+            Step::Stop { host: 0, fall } => self.manager.stop(fall, &self.agents).await,
+            Step::Stop { host, fall } => self.agent(host).stop(fall).await,
             Step::Start(host) => self.start(host),
             Step::SetClock { host, millis } => {
                 self.history.note(What::Stepped { host, millis });
@@ -161,12 +161,14 @@ impl World {
     }
 
     fn alert(&mut self) {
+        let alert = self.feed.length();
         let rule = 1 + u32::try_from(self.random.below(6)).unwrap();
         let agent = 1 + u32::try_from(self.random.below(u64::from(AGENTS))).unwrap();
         // What has no end has addresses of its own, so that others do not end
         // as part of it.
         let address = match rule {
             6 => format!("198.51.100.{}", 1 + self.random.below(3)),
+            _ if self.random.percent(4) => SPARED[usize::try_from(alert % 2).unwrap()].to_owned(),
             _ => format!("203.0.113.{}", 1 + self.random.below(3)),
         };
         self.feed.append(rule, agent, address);
@@ -209,9 +211,9 @@ impl World {
 
     async fn stop_all(&mut self) {
         for agent in &mut self.agents {
-            agent.stop(false).await;
+            agent.stop(Fall::Killed).await;
         }
-        self.manager.stop(false, &self.agents).await;
+        self.manager.stop(Fall::Killed, &self.agents).await;
     }
 }
 

@@ -19,7 +19,10 @@ pub(super) fn is_told(view: &View<'_>, deed: Deed, problems: &mut Vec<String>) {
     if let Err(why) = fits(view, deed, *last, &runs) {
         problems.push(format!("{deed:?}: {states:?}, but {why}"));
     }
-    if !matches!(states[0], ActionState::Queued | ActionState::Sent) {
+    if !matches!(
+        states[0],
+        ActionState::Queued | ActionState::Sent | ActionState::Refused
+    ) {
         problems.push(format!("{deed:?}: {states:?} has no beginning"));
     }
     for wanted in must_be_told(view, deed, *last, &runs) {
@@ -46,6 +49,9 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
     let shaken = broke || view.goes_down(deed.agent, 0, view.end);
     let is_note = rule.exe == NOTE;
     let is_script = is_note || rule.exe == LOCK;
+    if is_spared(view, deed) && !runs.is_empty() {
+        return Err(format!("it is in a white list and was run: {runs:?}"));
+    }
     let ok = match last {
         ActionState::Queued | ActionState::Sent | ActionState::Running | ActionState::Reverting => {
             false
@@ -56,7 +62,7 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
         ActionState::Reverted => !is_note && deleted,
         // Also a script that was cut off just before it began: nobody knows.
         ActionState::Failed => shaken && (!runs.is_empty() || is_script),
-        ActionState::Refused => false,
+        ActionState::Refused => runs.is_empty() && is_spared(view, deed),
         ActionState::Expired => runs.is_empty(),
         ActionState::Suppressed => runs.is_empty() && view.is_asked(deed, view.end),
     };
@@ -64,6 +70,11 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
         return Ok(());
     }
     Err(format!("its runs were {runs:?}"))
+}
+
+/// Whether a white list, of the manager or of the agent, has its target.
+fn is_spared(view: &View<'_>, deed: Deed) -> bool {
+    plan::SPARED.contains(&view.alerts[&deed.alert].address.as_str())
 }
 
 /// The states that nobody can have missed: nothing broke while they came about.
