@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::queue::{Exit, Job};
-use super::writer::FOUND;
+use super::writer::{FOUND, Health, RETRY};
 use super::{JournalError, Schema, bring_up};
 
 thread_local! {
@@ -40,6 +40,9 @@ struct State {
     random: u64,
     /// Nothing is synced before this moment, and nothing written before that.
     stalled: Option<[tokio::time::Instant; 2]>,
+    /// Before this moment each attempt to write fails.
+    full: Option<tokio::time::Instant>,
+    health: Health,
     /// The database before what is in `written`.
     found: Vec<u8>,
     /// What was written since then, in the present life and before.
@@ -84,6 +87,8 @@ impl Disk {
             pace,
             random: seed,
             stalled: None,
+            full: None,
+            health: Health::default(),
             found: Vec::new(),
             written: Vec::new(),
             on_disk: 0,
@@ -104,6 +109,29 @@ impl Disk {
         let now = tokio::time::Instant::now();
         let written = if writes { now } else { now + span };
         self.state().stalled = Some([now + span, written]);
+    }
+
+    /// There is no room on it for so long.
+    pub(crate) fn fill(&self, span: Duration) {
+        self.state().full = Some(tokio::time::Instant::now() + span);
+    }
+
+    /// Whether the journal that was opened last is written.
+    pub(super) fn health(&self) -> Health {
+        self.state().health.clone()
+    }
+
+    /// Waits until there is room, as the writer's thread would.
+    async fn has_room(&self) {
+        let (health, full) = {
+            let state = self.state();
+            (state.health.clone(), state.full)
+        };
+        while full.is_some_and(|until| until > tokio::time::Instant::now()) {
+            health.set(Some("there is no room on the played disk".to_owned()));
+            tokio::time::sleep(RETRY).await;
+        }
+        health.set(None);
     }
 
     /// The process is gone; what was written stays.
@@ -168,6 +196,7 @@ impl Disk {
                 state.rest();
             }
             state.waiters.clear();
+            state.health = Health::default();
             state.reached = [FOUND, 0];
         }
         let writer = Writer::<S> {
@@ -269,6 +298,7 @@ impl<S: Schema> Writer<S> {
                 return;
             };
             self.disk.work(Moment::Written).await;
+            self.disk.has_room().await;
             let number = group.last().map_or(0, |job| job.number);
             self.commit(group);
             self.written.send_replace(number);

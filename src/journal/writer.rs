@@ -17,7 +17,7 @@ use super::simulated::{self, Disk, Moment};
 use super::{JournalError, Schema, open};
 
 /// Pause between two attempts at a group that failed.
-const RETRY: Duration = Duration::from_secs(1);
+pub(super) const RETRY: Duration = Duration::from_secs(1);
 
 /// The number of the write that stands for everything a journal held when it was
 /// opened. It is written, but a predecessor that was killed may not have synced
@@ -80,7 +80,7 @@ impl Health {
             .clone()
     }
 
-    fn set(&self, error: Option<String>) {
+    pub(super) fn set(&self, error: Option<String>) {
         self.failing.store(error.is_some(), Ordering::Relaxed);
         *self.error.lock().expect("no holder of this lock panics") = error;
     }
@@ -158,7 +158,7 @@ impl<S: Schema> Journal<S> {
             written: on_written,
             synced: on_synced,
             thread: None,
-            health: Health::default(),
+            health: disk.health(),
             path: path.to_owned(),
         })
     }

@@ -93,6 +93,11 @@ pub(super) enum Step {
         span: Duration,
         writes: bool,
     },
+    /// A disk has no room for so long.
+    Fill {
+        host: u32,
+        span: Duration,
+    },
     /// A person takes something back.
     Revert,
 }
@@ -153,6 +158,10 @@ pub(super) fn draw(random: &mut Random, temper: Temper) -> Vec<(Duration, Step)>
                 steps.push((at, Step::SetClock { host: any, millis }));
             }
             5 if temper.reverts => steps.push((at, Step::Revert)),
+            _ if random.percent(30) => {
+                let span = random.millis(10, 900);
+                steps.push((at, Step::Fill { host: any, span }));
+            }
             _ => {
                 let span = random.millis(10, 900);
                 let writes = random.percent(50);

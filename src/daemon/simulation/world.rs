@@ -142,6 +142,8 @@ impl World {
                 0 => self.manager.disks[0].stall(span, writes),
                 host => self.agent(host).disk.stall(span, writes),
             },
+            Step::Fill { host: 0, span } => self.manager.disks[0].fill(span),
+            Step::Fill { host, span } => self.agent(host).disk.fill(span),
             Step::Revert => self.revert(),
         }
     }
