@@ -127,7 +127,13 @@ impl AgentHost {
         Self {
             number,
             disk: Disk::put(home.join("queue/agentd.db"), u64::from(number), pace),
-            kernel: Kernel::new(number, setting.history.clone(), random.fork(1), faulty),
+            kernel: Kernel::new(
+                number,
+                clock.clone(),
+                setting.history.clone(),
+                random.fork(1),
+                faulty,
+            ),
             way: Way::new(number, setting.history.clone(), setting.faulty_lines),
             history: setting.history.clone(),
             random,

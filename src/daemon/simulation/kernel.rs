@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::agent::Played;
+use crate::clock::simulated::Clock;
 use crate::contract::reply::{IN_PLACE, RunResult, Status};
 use crate::contract::request::Command;
 use crate::executor::{Decision, End, Outcome, Progress, Run, RunId};
@@ -30,6 +31,7 @@ pub(super) const NOTE: &str = "note.sh";
 #[derive(Debug)]
 pub(super) struct Kernel {
     agent: u32,
+    clock: Clock,
     history: History,
     state: Mutex<State>,
 }
@@ -46,9 +48,16 @@ struct State {
 }
 
 impl Kernel {
-    pub(super) fn new(agent: u32, history: History, random: Random, faulty: bool) -> Arc<Self> {
+    pub(super) fn new(
+        agent: u32,
+        clock: Clock,
+        history: History,
+        random: Random,
+        faulty: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             agent,
+            clock,
             history,
             state: Mutex::new(State {
                 random,
@@ -206,7 +215,12 @@ async fn carry_out(
     if progress.send((run.id, started)).await.is_err() || gone.await.is_err() {
         return outcome(End::Cancelled, None);
     }
-    if run.is_pointless() {
+    // A task of its own is in no host, whose boot time is none of the machine's.
+    let is_pointless = {
+        let _entered = kernel.clock.enter();
+        run.is_pointless()
+    };
+    if is_pointless {
         return outcome(End::TooLate, None);
     }
     let address = doing.address.clone();
