@@ -14,9 +14,9 @@ const NOTED: u64 = 3_000;
 /// manager waits for a host, and what it needs to look the action up.
 const PATIENCE: u64 = 10_000 + NOTED;
 
-/// How long manager, cable and agent must be whole for a revert to begin, in
+/// How long manager, cable and agent must be whole for something to begin, in
 /// milliseconds.
-const WHOLE: u64 = 5_000;
+pub(super) const WHOLE: u64 = 5_000;
 
 /// All that one person wanted.
 pub(super) fn is_heeded(view: &View<'_>, ask: &Ask, problems: &mut Vec<String>) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::super::history::{Took, What};
 use super::super::kernel::{LOCK, NOTE};
 use super::super::plan;
+use super::asked::WHOLE;
 use super::view::{Deed, Run, View, deed_of};
 use super::when::UNSAID;
 use crate::model::{ActionState, Mode};
@@ -63,13 +64,28 @@ fn fits(view: &View<'_>, deed: Deed, last: ActionState, runs: &[&Run]) -> Result
         // Also a script that was cut off just before it began: nobody knows.
         ActionState::Failed => shaken && (!runs.is_empty() || is_script),
         ActionState::Refused => runs.is_empty() && is_spared(view, deed),
-        ActionState::Expired => runs.is_empty(),
+        ActionState::Expired => runs.is_empty() && !had_time(view, deed),
         ActionState::Suppressed => runs.is_empty() && view.is_asked(deed, view.end),
     };
     if ok {
         return Ok(());
     }
     Err(format!("its runs were {runs:?}"))
+}
+
+/// Whether its agent had it for long enough before its end.
+fn had_time(view: &View<'_>, deed: Deed) -> bool {
+    let about = &view.alerts[&deed.alert];
+    let first = about.read[0];
+    let lost = [0, deed.agent].map(|host| view.is_lost(host, first, view.end));
+    let Some(whole) = view.timeout(deed.alert).filter(|_| lost == [false; 2]) else {
+        return false;
+    };
+    let mut arrived = about.arrived.iter().filter(|at| at.agent == deed.agent);
+    arrived.any(|arrival| {
+        let by = arrival.at + WHOLE;
+        by < first + whole && !view.goes_down(deed.agent, arrival.at, by)
+    })
 }
 
 /// Whether a white list, of the manager or of the agent, has its target.
