@@ -4,7 +4,7 @@ use super::super::history::Took;
 use super::super::kernel::{FILE, FIREWALL};
 use super::super::plan;
 use super::view::{Run, View, deed_of};
-use super::when::{self, ROUNDING};
+use super::when::{self, HESITATION, ROUNDING};
 use crate::clock::Wall;
 use crate::model::{ActionState, Record};
 
@@ -122,7 +122,7 @@ fn times(view: &View<'_>, record: &Record, wrong: &mut impl FnMut(&str)) {
         let own = |run: &Run| view.timeout(run.doing.alert).unwrap_or(0);
         let latest = View::adds(runs).map(|run| when::latest(view, run, own(run)));
         let latest = latest.max().unwrap_or(0);
-        if until + ROUNDING < first + whole || until > latest + ROUNDING {
+        if until + ROUNDING < first + whole || until > latest + HESITATION {
             wrong(&format!(
                 "until {until}, not between {} and {latest}",
                 first + whole

@@ -10,7 +10,7 @@ const PATIENCE: u64 = 3_600_000;
 
 /// What may lie between a decision and the first deed: a disk that stalls, and
 /// rounding. In milliseconds.
-const HESITATION: u64 = 1_500;
+pub(super) const HESITATION: u64 = 1_500;
 
 /// A revert is begun within a second of its end; a run for the same target that
 /// is under way, and a disk that stalls, may hold it up. In milliseconds.
