@@ -91,11 +91,13 @@ pub(super) fn ends_in_time(
             true => add.ended,
             false => latest(view, add, whole(add)).max(add.ended),
         };
-        if view.is_lost(*agent, add.began, view.end) {
-            // Counted anew from each start.
+        let first = view.alerts[&add.doing.alert].read[0];
+        if view.is_lost(*agent, first, view.end) {
+            // Counted anew from each start, with the time of a repeat if there was one.
             let lives = view.lives.iter().filter(|life| life.host == *agent);
             let started = lives.map(|life| life.from).max().unwrap_or(0);
-            end = end.max(started + whole(add));
+            let longest = View::adds(runs).map(whole).max().unwrap_or(0);
+            end = end.max(started + longest);
         }
         for other in View::adds(runs) {
             if other.began <= end + REVERT {
