@@ -142,8 +142,7 @@ mod tests {
         let Content::Object(object) = reply.content else {
             panic!("{reply:?}");
         };
-        // A request carries a timeout, never an expiration.
-        assert_eq!(remaining(object), Some(None));
+        assert_eq!(remaining(object), Some(keys(1)[0].timeout));
     }
 
     #[test]
