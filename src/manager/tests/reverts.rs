@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::scene::{Coming, Played, Scene, answered};
 use crate::clock;
+use crate::manager::host::WINDOW;
 use crate::manager::reverts::Chosen;
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{Answer, Request, RevertOutcome, Which};
@@ -194,20 +195,20 @@ async fn what_a_host_does_not_know_is_ended_once_the_journal_knows_it() {
 async fn many_reverts_are_few_journal_writes() {
     let mut scene = Scene::with_agents(2);
     let mut there = scene.connect(Coming::agent(1)).await;
-    for _ in 0..100 {
+    for _ in 0..WINDOW {
         for agent in ["001", "002"] {
             scene.alert(1, agent).await;
         }
     }
     scene.settle().await;
-    assert_eq!(there.actions().len(), 100);
+    assert_eq!(there.actions().len(), WINDOW);
     let before = scene.manager.journal.next();
     let answer = scene.ask(Request::Revert { which: Which::All }).await;
     scene.settle().await;
-    assert_eq!(reverts(&mut there).len(), 100);
+    assert_eq!(reverts(&mut there).len(), WINDOW);
     assert!(answer.is_empty());
     let live = scene.manager.reader.live().unwrap();
-    assert_eq!(live.len(), 100, "those of 002 are over");
+    assert_eq!(live.len(), WINDOW, "those of 002 are over");
     let writes = scene.manager.journal.next() - before;
     assert!(writes <= 4, "{writes} writes");
 }
