@@ -28,9 +28,10 @@ setup:
 demo: build
 	scripts/demo
 
-test: fmt lint
+# What takes seconds comes before what takes minutes.
+test: fmt lint check-docs
 	cargo test --locked
-	@$(MAKE) --no-print-directory check-docs deny
+	@$(MAKE) --no-print-directory deny
 
 fmt:
 	@scripts/setup test

@@ -15,7 +15,7 @@
 //!   told everything; `looked`, the wall time in milliseconds up to which was
 //!   looked for what is to be forgotten.
 //!
-//! Of both tables the newest rows are kept, [`IDS`] and [`HISTORY`] many at most;
+//! Of both tables the newest rows are kept, `IDS` and `HISTORY` many at most;
 //! what the manager has not confirmed stays in any case.
 //!
 //! Version 1 had of `meta` only `white_list`.
