@@ -10,5 +10,7 @@ pub mod exe;
 pub mod fs;
 pub mod host;
 pub mod nft;
+pub mod null_routes;
 pub mod process;
+mod rtnetlink;
 pub mod timer;

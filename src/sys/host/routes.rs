@@ -9,29 +9,22 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::time::Duration;
 
-use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::sys::rtnetlink::{
+    self, ATTRIBUTE_HEADER, Message, ROUTE_HEADER, Route, messages, parts, u16_at,
 };
 
 /// Enough for every message of a dump: the kernel makes none larger than what
 /// it is offered, up to 32 KiB.
 const BUFFER_BYTES: usize = 32 << 10;
 
-/// A kernel that has nothing to say answers at once; this only keeps a fault
-/// from becoming a hang.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
 /// More routes than this are not looked through.
 const MAX_ROUTES: usize = 2_000_000;
 
-const HEADER: usize = size_of::<libc::nlmsghdr>();
-/// `struct rtmsg` and `struct rtnexthop` of linux/rtnetlink.h.
-const ROUTE_HEADER: usize = 12;
+/// `struct rtnexthop` of linux/rtnetlink.h.
 const NEXT_HOP_HEADER: usize = 8;
-const ATTRIBUTE_HEADER: usize = 4;
 
 /// The next hops of all default routes of both families.
 pub(super) fn default_gateways() -> io::Result<Vec<IpAddr>> {
@@ -41,14 +34,7 @@ pub(super) fn default_gateways() -> io::Result<Vec<IpAddr>> {
 }
 
 fn dump(family: i32) -> io::Result<Vec<IpAddr>> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        // NETLINK_ROUTE is protocol 0.
-        None,
-    )?;
-    set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_WITHIN))?;
+    let socket = rtnetlink::open()?;
     ask_for_filtering(&socket);
     send(&socket, &request(family), SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER_BYTES];
@@ -57,9 +43,11 @@ fn dump(family: i32) -> io::Result<Vec<IpAddr>> {
     loop {
         let (received, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
         for message in messages(&buffer[..received]) {
-            match message? {
+            match message {
                 Message::Done => return Ok(gateways),
                 Message::Route(route) => gateways.extend(gateways_of(route)),
+                // A dump has no acknowledgement.
+                Message::Outcome { errno, .. } => return Err(io::Error::from_raw_os_error(errno)),
                 Message::Other => {}
             }
             routes += 1;
@@ -90,45 +78,13 @@ fn ask_for_filtering(socket: &OwnedFd) {
 
 /// `RTM_GETROUTE` for all unicast routes of one family.
 fn request(family: i32) -> Vec<u8> {
-    let length = u32::try_from(HEADER + ROUTE_HEADER).expect("a few bytes");
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    let mut request = Vec::new();
-    request.extend(length.to_ne_bytes());
-    request.extend(libc::RTM_GETROUTE.to_ne_bytes());
-    request.extend(flags.to_ne_bytes());
-    // Sequence number and port: one question per socket needs neither.
-    request.extend([0; 8]);
-    let mut route = [0; ROUTE_HEADER];
-    route[0] = family as u8;
-    route[7] = libc::RTN_UNICAST;
-    request.extend(route);
-    request
-}
-
-enum Message<'a> {
-    Done,
-    /// From its `rtmsg` on.
-    Route(&'a [u8]),
-    Other,
-}
-
-/// The messages of one datagram (netlink(7)).
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = io::Result<Message<'_>>> {
-    std::iter::from_fn(move || {
-        let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
-        let kind = i32::from(u16_at(datagram, 4)?);
-        let payload = datagram.get(HEADER..length)?;
-        datagram = datagram.get(aligned(length)..).unwrap_or_default();
-        Some(match kind {
-            libc::NLMSG_DONE => Ok(Message::Done),
-            // The negative errno stands first; a dump has no acknowledgement.
-            libc::NLMSG_ERROR => Err(io::Error::from_raw_os_error(
-                u32_at(payload, 0).map_or(libc::EIO, |code| (code as i32).wrapping_neg()),
-            )),
-            kind if kind == i32::from(libc::RTM_NEWROUTE) => Ok(Message::Route(payload)),
-            _ => Ok(Message::Other),
-        })
-    })
+    let route = Route {
+        family,
+        kind: libc::RTN_UNICAST,
+        ..Route::default()
+    };
+    // One question per socket needs no number.
+    rtnetlink::request(libc::RTM_GETROUTE, libc::NLM_F_DUMP, 0, route, &[])
 }
 
 /// The next hops of `route` if it is a default route.
@@ -167,40 +123,12 @@ fn next_hops(family: i32, attributes: &[u8]) -> Vec<IpAddr> {
     found
 }
 
-/// Splits bytes into parts that begin with their own length in two bytes,
-/// followed by two bytes of kind, behind a header of `header` bytes.
-fn parts(mut bytes: &[u8], header: usize) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        // The upper bits are flags (NLA_F_NESTED and the like).
-        let kind = u16_at(bytes, 2)? & 0x3fff;
-        let value = bytes.get(header..length)?;
-        bytes = bytes.get(aligned(length)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
 fn address(family: i32, bytes: &[u8]) -> Option<IpAddr> {
     match family {
         libc::AF_INET => Some(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?).into()),
         libc::AF_INET6 => Some(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).into()),
         _ => None,
     }
-}
-
-/// Messages and attributes begin at multiples of four.
-fn aligned(length: usize) -> usize {
-    length.next_multiple_of(4)
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    let bytes = bytes.get(at..at + 2)?;
-    Some(u16::from_ne_bytes(bytes.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    let bytes = bytes.get(at..at + 4)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -319,12 +247,17 @@ mod tests {
         datagram.extend((-libc::EPERM).to_ne_bytes());
         let answer: Vec<_> = messages(&datagram).collect();
         assert!(
-            matches!(&answer[..], [Err(error)] if error.raw_os_error() == Some(libc::EPERM)),
-            "{:?}",
-            answer.iter().map(Result::is_ok).collect::<Vec<_>>()
+            matches!(
+                &answer[..],
+                [Message::Outcome {
+                    errno: libc::EPERM,
+                    ..
+                }]
+            ),
+            "{answer:?}"
         );
         let done = [&16_u32.to_ne_bytes()[..], &3_u16.to_ne_bytes(), &[0; 10]].concat();
-        assert!(matches!(messages(&done).next(), Some(Ok(Message::Done))));
+        assert!(matches!(messages(&done).next(), Some(Message::Done)));
     }
 
     #[test]

@@ -1,0 +1,185 @@
+//! Routes that lead nowhere: packets to such a network are answered by the
+//! sender's own kernel with "no route to host" (ip-route(8), `unreachable`).
+//!
+//! Each of ours bears a protocol number of its own, by which it is told from
+//! those of others, and which `ip route show proto 165` lists. The kernel holds
+//! ours beside a route of the administrator to the same network and prefers
+//! ours: in IPv4 the one that was added last comes first (fib_table_insert
+//! without NLM_F_APPEND), in IPv6 the one with the smaller metric.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use ipnetwork::IpNetwork;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+
+use crate::sys::rtnetlink::{self, Message, Route, family, messages, octets};
+
+/// Not in use by any routing daemon (linux/rtnetlink.h, rt_protos of iproute2).
+const PROTOCOL: u8 = 165;
+
+/// Of IPv6 only; others have 1,024 (`IP6_RT_PRIO_USER`), or 256 of the kernel.
+const METRIC: u32 = 1;
+
+const BUFFER_BYTES: usize = 32 << 10;
+
+/// Why a route is not as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    #[error("change the routes\n(run as root, or with CAP_NET_ADMIN)")]
+    NotPermitted(#[source] io::Error),
+    #[error("change the routes of IPv6\n(this kernel has none; is ipv6.disable=1 set?)")]
+    NoFamily(#[source] io::Error),
+    #[error("change the routes")]
+    Kernel(#[source] io::Error),
+    #[error("talk to rtnetlink")]
+    Socket(#[source] io::Error),
+    #[error(
+        "make packets to {0} go nowhere: another route is used in place of it\n(see `ip rule` and `ip route get`)"
+    )]
+    Overruled(IpNetwork),
+    #[error("take the route to {0} away: it is still there")]
+    Stays(IpNetwork),
+}
+
+/// Whether a route of ours was there before a change.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Before {
+    There,
+    Missing,
+}
+
+/// A connection to the routing tables of the kernel.
+#[derive(Debug)]
+pub struct NullRoutes {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl NullRoutes {
+    pub fn open() -> Result<Self, RouteError> {
+        Ok(Self {
+            socket: rtnetlink::open().map_err(RouteError::Socket)?,
+            buffer: vec![0; BUFFER_BYTES],
+        })
+    }
+
+    /// Lets packets to a network go nowhere, and looks whether they do.
+    pub fn add(&mut self, network: IpNetwork) -> Result<Before, RouteError> {
+        let [outcome] = self.ask([Question::Add(network)])?;
+        let before = match outcome {
+            0 => Before::Missing,
+            libc::EEXIST => Before::There,
+            errno => return Err(refused(errno)),
+        };
+        // The answer where a route leads nowhere (inet_rtm_getroute,
+        // inet6_rtm_getroute).
+        match self.ask([Question::LookUp(network.network())])? {
+            [libc::EHOSTUNREACH] => Ok(before),
+            _ => {
+                if before == Before::Missing {
+                    self.delete(network)?;
+                }
+                Err(RouteError::Overruled(network))
+            }
+        }
+    }
+
+    /// Takes our route to a network away, and looks whether it is gone.
+    pub fn delete(&mut self, network: IpNetwork) -> Result<Before, RouteError> {
+        // What is gone cannot be taken away again.
+        match self.ask([Question::Delete(network), Question::Delete(network)])? {
+            [libc::ESRCH, _] => Ok(Before::Missing),
+            [0, libc::ESRCH] => Ok(Before::There),
+            [0, _] => Err(RouteError::Stays(network)),
+            [errno, _] => Err(refused(errno)),
+        }
+    }
+
+    /// Sends questions and returns the answers: 0, or the errno.
+    fn ask<const N: usize>(&mut self, questions: [Question; N]) -> Result<[i32; N], RouteError> {
+        let requests: Vec<_> = (0..).zip(questions).map(|(n, q)| q.request(n)).collect();
+        send(&self.socket, &requests.concat(), SendFlags::empty()).map_err(broken)?;
+        let mut answers = [None; N];
+        while answers.contains(&None) {
+            let received = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty());
+            let (length, _) = received.map_err(broken)?;
+            for message in messages(&self.buffer[..length]) {
+                if let Message::Outcome { number, errno } = message
+                    && let Some(answer) = answers.get_mut(number as usize)
+                {
+                    *answer = Some(errno);
+                }
+            }
+        }
+        Ok(answers.map(|answer| answer.unwrap_or(libc::EIO)))
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Question {
+    Add(IpNetwork),
+    Delete(IpNetwork),
+    /// Whether packets to an address could be sent.
+    LookUp(IpAddr),
+}
+
+impl Question {
+    fn request(self, number: u32) -> Vec<u8> {
+        let (verb, flags, address, prefix) = match self {
+            // Without NLM_F_EXCL: ours goes beside that of another.
+            Self::Add(network) => (
+                libc::RTM_NEWROUTE,
+                libc::NLM_F_CREATE,
+                network.network(),
+                network.prefix(),
+            ),
+            Self::Delete(network) => (libc::RTM_DELROUTE, 0, network.network(), network.prefix()),
+            Self::LookUp(address) => (
+                libc::RTM_GETROUTE,
+                0,
+                address,
+                IpNetwork::from(address).prefix(),
+            ),
+        };
+        let is_look_up = matches!(self, Self::LookUp(_));
+        let route = Route {
+            family: family(address),
+            prefix,
+            ..if is_look_up { Route::default() } else { OURS }
+        };
+        let destination = octets(address);
+        let metric = METRIC.to_ne_bytes();
+        let mut attributes: Vec<(u16, &[u8])> = vec![(libc::RTA_DST, &destination)];
+        if address.is_ipv6() && !is_look_up {
+            attributes.push((libc::RTA_PRIORITY, &metric));
+        }
+        // Each question gets its answer, whatever it is.
+        let flags = flags | libc::NLM_F_ACK;
+        rtnetlink::request(verb, flags, number, route, &attributes)
+    }
+}
+
+/// What makes a route ours.
+const OURS: Route = Route {
+    family: 0,
+    prefix: 0,
+    table: libc::RT_TABLE_MAIN,
+    protocol: PROTOCOL,
+    kind: libc::RTN_UNREACHABLE,
+};
+
+fn refused(errno: i32) -> RouteError {
+    let error = io::Error::from_raw_os_error(errno);
+    match errno {
+        libc::EPERM | libc::EACCES => RouteError::NotPermitted(error),
+        libc::EAFNOSUPPORT | libc::EOPNOTSUPP => RouteError::NoFamily(error),
+        _ => RouteError::Kernel(error),
+    }
+}
+
+fn broken(errno: Errno) -> RouteError {
+    RouteError::Socket(io::Error::from(errno))
+}
