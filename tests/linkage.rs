@@ -18,6 +18,7 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     (env!("CARGO_BIN_EXE_ripost-agentd"), &[]),
     (env!("CARGO_BIN_EXE_ripostctl"), &[]),
     (env!("CARGO_BIN_EXE_host-deny"), &[]),
+    (env!("CARGO_BIN_EXE_route-null"), &[]),
     (
         env!("CARGO_BIN_EXE_firewall-drop"),
         &["libmnl.so.0", "libnftnl.so.11"],

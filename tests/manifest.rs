@@ -55,6 +55,47 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What `docs/executables.md` says below its introduction.
+fn page() -> String {
+    let mut page = String::new();
+    for row in BUNDLED {
+        let back_ends: Vec<_> = row.backends.iter().map(|backend| backend.name()).collect();
+        let reverted = if row.reverts { "yes" } else { "no" };
+        page += &format!(
+            "## {}\n\n{}\n\n| acts on | through | taken back |\n|---|---|---|\n| {} | {} | {reverted} |\n",
+            row.name,
+            row.about,
+            row.target.label(),
+            back_ends.join(", else "),
+        );
+        if !row.options.is_empty() {
+            page += "\n| in `<extra_args>` | what it does |\n|---|---|\n";
+        }
+        for option in row.options {
+            let shown = format!("{} {}", option.name, option.value.label());
+            page += &format!("| `{}` | {} |\n", shown.trim_end(), option.about);
+        }
+        page += "\n";
+    }
+    page
+}
+
+/// Written anew where RIPOST_BLESS is set.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "writes the page when asked to")]
+fn the_page_of_the_executables_says_what_their_rows_say() {
+    const PAGE: &str = "docs/executables.md";
+    const BEGIN: &str = "<!-- From here on made of the rows in src/model/bundled/rows.rs: RIPOST_BLESS=1 cargo test --test manifest -->\n\n";
+    let found = text(PAGE);
+    let (introduction, rows) = found.split_once(BEGIN).unwrap();
+    let wanted = page();
+    if std::env::var_os("RIPOST_BLESS").is_some() {
+        fs::write(root().join(PAGE), format!("{introduction}{BEGIN}{wanted}")).unwrap();
+        return;
+    }
+    assert_eq!(rows, wanted, "{PAGE} is out of date");
+}
+
 #[test]
 fn executables_have_a_file_a_stanza_and_a_row() {
     let rows: BTreeSet<String> = BUNDLED.iter().map(|row| row.name.to_owned()).collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, mpsc};
 
-use crate::model::bundled::{Bundled, Library};
+use crate::model::bundled::{Backend, Bundled, Library};
 use crate::model::{Ability, Capabilities, ExeName};
 use crate::sys::exe::{ExeError, Home, Kind, RECORD};
 use crate::sys::host;
@@ -118,18 +118,6 @@ fn that_fit(found: impl Iterator<Item = (ExeName, Ability)>) -> BTreeMap<ExeName
     told
 }
 
-/// What bundled executables do their work with.
-#[derive(Clone, Copy, Debug)]
-enum Backend {
-    NfTables,
-    HostsDeny,
-}
-
-const BACKENDS: &[(&str, Backend)] = &[
-    ("firewall-drop", Backend::NfTables),
-    ("host-deny", Backend::HostsDeny),
-];
-
 /// What lies there under a name that an executable may have. A folder that
 /// cannot be read holds nothing that could be run.
 fn names(folder: &Path) -> Vec<ExeName> {
@@ -165,7 +153,7 @@ fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
         Ok(Kind::Script) => Ability::default(),
         Ok(Kind::Bundled(row)) => {
             let (backend, gap) = match backend(row, seen) {
-                Ok(backend) => (backend.map(str::to_owned), None),
+                Ok(backend) => (Some(backend.to_owned()), None),
                 Err(gap) => (None, Some(gap)),
             };
             Ability {
@@ -187,7 +175,7 @@ fn reason(error: &ExeError) -> String {
 }
 
 /// With what a bundled executable works here, or why it cannot.
-fn backend(row: &Bundled, seen: &Seen) -> Result<Option<&'static str>, String> {
+fn backend(row: &Bundled, seen: &Seen) -> Result<&'static str, String> {
     let missing = row
         .libraries
         .iter()
@@ -197,16 +185,23 @@ fn backend(row: &Bundled, seen: &Seen) -> Result<Option<&'static str>, String> {
             "the library {file} is missing (Debian and Ubuntu: apt install {package})"
         ));
     }
-    let backend = BACKENDS.iter().find(|(name, _)| *name == row.name);
-    match backend.map(|(_, backend)| backend) {
-        Some(Backend::NfTables) => match &seen.nf_tables {
-            Ok(()) => Ok(Some("nftables")),
-            Err(why) => Err(format!(
-                "the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)"
-            )),
-        },
-        Some(Backend::HostsDeny) => Ok(Some("hosts.deny")),
-        None => Ok(None),
+    let mut gaps = Vec::new();
+    for backend in row.backends {
+        match usable(*backend, seen) {
+            Ok(()) => return Ok(backend.name()),
+            Err(gap) => gaps.push(gap),
+        }
+    }
+    Err(gaps.join("; and "))
+}
+
+/// Whether a back end is there, or why not.
+fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
+    match backend {
+        Backend::NfTables => seen.nf_tables.as_ref().copied().map_err(|why| {
+            format!("the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)")
+        }),
+        Backend::Routes | Backend::HostsDeny => Ok(()),
     }
 }
 
@@ -220,7 +215,7 @@ mod tests {
 
     use tokio::sync::{Notify, mpsc};
 
-    use super::{BACKENDS, BIN, Seen, ability, backend, look, that_fit, watch};
+    use super::{BIN, Seen, ability, backend, look, that_fit, watch};
     use crate::model::bundled::{BUNDLED, find};
     use crate::model::{Ability, Capabilities, ExeName};
     use crate::sys::exe::Home;
@@ -252,10 +247,9 @@ mod tests {
 
     #[test]
     fn every_bundled_executable_has_a_back_end() {
-        assert_eq!(BUNDLED.len(), BACKENDS.len());
         for row in BUNDLED {
-            let backend = backend(row, &EVERYTHING).unwrap();
-            assert!(backend.is_some(), "{}", row.name);
+            let preferred = row.backends[0].name();
+            assert_eq!(backend(row, &EVERYTHING), Ok(preferred), "{}", row.name);
         }
     }
 
@@ -276,7 +270,7 @@ mod tests {
         assert!(gap.contains("apt install libmnl0"), "{gap}");
         for seen in [no_kernel, no_library] {
             let plain = find("host-deny").unwrap();
-            assert_eq!(backend(plain, &seen), Ok(Some("hosts.deny")));
+            assert_eq!(backend(plain, &seen), Ok("hosts.deny"));
         }
     }
 

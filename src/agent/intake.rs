@@ -231,6 +231,7 @@ impl Agent {
             log::warn!(executable:% = action.executable; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
         }
         let is_bundled = kind.as_ref().is_ok_and(|exe| exe.kind().is_bundled());
+        let wanted = target::of(&action.executable, is_bundled, &action.extra_args, &alert);
         let mut changes = match left {
             Left::OfTimeout(left) => self.ledger.accept(action, is_bundled, Some(left), now),
             Left::OfPatience(left) => {
@@ -241,8 +242,7 @@ impl Agent {
         };
         let problem = match kind {
             Err(error) => Some(error.to_string()),
-            Ok(_) if is_bundled => target::address(&alert).err().map(|error| error.to_string()),
-            Ok(_) => None,
+            Ok(_) => wanted.err().map(|error| error.to_string()),
         };
         let ended = self
             .ledger
@@ -290,10 +290,10 @@ impl Agent {
             return;
         }
         // Whose alert cannot be read is never begun, and expires.
-        let Ok(Some(alert)) = self.alert(id) else {
+        if !matches!(self.alert(id), Ok(Some(_))) {
             return;
-        };
-        let wanted = target::address(&alert).ok();
+        }
+        let wanted = self.target(id);
         match self.judge(wanted.as_ref()) {
             None => self.unguarded.push_back(id),
             Some(Ok(())) => {

@@ -339,8 +339,7 @@ impl Agent {
             }
         }
         for (id, kind) in changes.runs {
-            let alert = self.alert(id).ok().flatten();
-            let wanted = alert.and_then(|alert| target::address(&alert).ok());
+            let wanted = self.target(id);
             self.plan(id, kind, wanted.as_ref());
         }
         self.answer_reverts();
@@ -357,6 +356,20 @@ impl Agent {
             log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
         }
         Ok(alert?.map(Into::into))
+    }
+
+    /// What an action acts on, as far as that is known before it runs.
+    fn target(&self, id: ActionId) -> Option<Target> {
+        let entry = self.ledger.entry(id)?;
+        let action = &entry.action;
+        let alert = self.alert(id).ok()??;
+        target::of(
+            &action.executable,
+            entry.is_bundled,
+            &action.extra_args,
+            &alert,
+        )
+        .ok()?
     }
 
     /// Which runs must follow each other: those of one executable for one

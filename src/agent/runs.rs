@@ -7,7 +7,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::contract::request::Message;
-use crate::contract::target;
 use crate::executor::{Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
 use crate::journal::{self, JournalError, Ticket};
 use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict, pause_after};
@@ -87,8 +86,7 @@ impl Agent {
 
     async fn start_run(&mut self, run: RunId, id: ActionId, kind: Mode) {
         let alert = self.alert(id);
-        let known = alert.as_ref().ok().and_then(Option::as_deref);
-        if let Some(why) = self.objection(id, kind, known) {
+        if let Some(why) = self.objection(id, kind) {
             let now = clock::now();
             let changes = self.ledger.refuse(id, ActionState::Refused, why, now);
             self.commit(changes).await;
@@ -152,12 +150,12 @@ impl Agent {
 
     /// Why an action that has waited for its turn may not run any more: white
     /// list and configuration may be others than when it was lined up.
-    fn objection(&mut self, id: ActionId, kind: Mode, alert: Option<&[u8]>) -> Option<String> {
+    fn objection(&mut self, id: ActionId, kind: Mode) -> Option<String> {
         let waiting = self.ledger.entry(id)?.step == Step::Waiting;
         if kind == Mode::Delete || !waiting {
             return None;
         }
-        let target = target::address(alert?).ok();
+        let target = self.target(id);
         self.judge(target.as_ref())?.err()
     }
 

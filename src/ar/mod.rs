@@ -12,42 +12,44 @@
 pub mod hosts_deny;
 mod log;
 mod place;
+mod run;
 
 use std::error::Error;
-use std::io::{self, BufRead, Write};
 use std::net::IpAddr;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::ar::log::Log;
-use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
-use crate::contract::reply::{self, RunResult, Status};
-use crate::contract::target::{self, NoTarget};
-use crate::model::bundled::{self, TargetKind};
-use crate::model::{ExeName, Target};
+use ipnetwork::IpNetwork;
 
-const REFUSED: u8 = 255;
-const FAILED: u8 = 1;
+use crate::contract::json::Value;
+use crate::contract::reply::{self, Status};
+use crate::model::Target;
+use crate::model::bundled::{Backend, Options};
+
+pub use run::main;
 
 /// What one executable does.
 ///
 /// ```no_run
-/// use std::time::Duration;
+/// use std::net::IpAddr;
 ///
-/// use ripost::ar::{self, Action, Done, Fail};
-/// use ripost::model::Target;
+/// use ripost::ar::{self, Action, Done, Fail, Job};
+/// use ripost::model::bundled::Backend;
 ///
 /// struct Notify;
 ///
 /// impl Action for Notify {
 ///     const NAME: &str = "host-deny";
-///     const BACKEND: &str = "none";
+///     type Target = IpAddr;
 ///
-///     fn add(&mut self, _: &Target, _: Option<Duration>) -> Result<Done, Fail> {
+///     fn backend(&self) -> Backend {
+///         Backend::HostsDeny
+///     }
+///
+///     fn add(&mut self, _: &Job<'_, IpAddr>) -> Result<Done, Fail> {
 ///         Ok(Done::applied())
 ///     }
 ///
-///     fn delete(&mut self, _: &Target) -> Result<Done, Fail> {
+///     fn delete(&mut self, _: &Job<'_, IpAddr>) -> Result<Done, Fail> {
 ///         Ok(Done::absent())
 ///     }
 /// }
@@ -57,19 +59,65 @@ const FAILED: u8 = 1;
 /// }
 /// ```
 pub trait Action {
-    /// The name of its row in [`bundled::BUNDLED`].
+    /// The name of its row in [`bundled::BUNDLED`](crate::model::bundled::BUNDLED).
     const NAME: &str;
 
-    /// What it works through, for the result line.
-    const BACKEND: &str;
+    /// What it logs for an alert that names no target, in the words of 4.x.
+    const NO_TARGET: &str = <Self::Target as ActsOn>::NO_TARGET;
 
-    /// Brings the effect about and looks it up. `lasts`: how long it may
-    /// outlive whoever should take it back, where the effect can end by
-    /// itself; `None` is without end. Doing it twice is doing it once.
-    fn add(&mut self, target: &Target, lasts: Option<Duration>) -> Result<Done, Fail>;
+    /// What its row says that it acts on.
+    type Target: ActsOn;
+
+    /// What it has worked through, for the result line.
+    fn backend(&self) -> Backend;
+
+    /// Brings the effect about and looks it up. Doing it twice is doing it once.
+    fn add(&mut self, job: &Job<'_, Self::Target>) -> Result<Done, Fail>;
 
     /// Takes back what `add` did, and nothing else, and looks that up.
-    fn delete(&mut self, target: &Target) -> Result<Done, Fail>;
+    fn delete(&mut self, job: &Job<'_, Self::Target>) -> Result<Done, Fail>;
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Job<'a, T> {
+    pub target: T,
+    /// How long the effect may outlive whoever should take it back, where it
+    /// can end by itself; `None` is without end.
+    pub lasts: Option<Duration>,
+    pub options: Options,
+    /// The alert that led here; whatever stands in its place.
+    pub alert: Option<Value<'a>>,
+}
+
+/// A type of target, which is also what rows speak of as [`TargetKind`].
+///
+/// [`TargetKind`]: crate::model::bundled::TargetKind
+pub trait ActsOn: Sized {
+    /// The words of 4.x for an alert without one.
+    const NO_TARGET: &str;
+
+    /// `None` if the row of the executable speaks of another kind.
+    fn of(target: Target) -> Option<Self>;
+}
+
+impl ActsOn for IpAddr {
+    const NO_TARGET: &str = "Cannot read 'srcip' from data or invalid IP format";
+
+    fn of(target: Target) -> Option<Self> {
+        match target {
+            Target::Address(address) => Some(address),
+            Target::Network(_) => None,
+        }
+    }
+}
+
+impl ActsOn for IpNetwork {
+    const NO_TARGET: &str = IpAddr::NO_TARGET;
+
+    fn of(target: Target) -> Option<Self> {
+        Some(target.network())
+    }
 }
 
 /// How an order was carried out.
@@ -103,6 +151,15 @@ impl Done {
     /// There was nothing of ours to take back.
     pub fn absent() -> Self {
         Self::new(Status::Absent, None)
+    }
+
+    /// A guard of the executable has said no, for this reason.
+    pub fn refused(why: String) -> Self {
+        Self::new(Status::Refused, Some(why))
+    }
+
+    fn failed(why: String) -> Self {
+        Self::new(Status::Failed, Some(why))
     }
 
     fn new(status: Status, detail: Option<String>) -> Self {
@@ -158,137 +215,4 @@ impl<E: Error> From<E> for Fail {
             words: None,
         }
     }
-}
-
-/// Why a run ends without having tried.
-#[derive(Debug, thiserror::Error)]
-enum Stop {
-    #[error(transparent)]
-    Input(#[from] InvalidInput),
-    /// The text is the one of 4.x.
-    #[error("Cannot read 'srcip' from data or invalid IP format")]
-    Target(#[source] Option<NoTarget>),
-}
-
-/// Runs one executable from its first line to its exit status.
-pub fn main(action: impl Action) -> ExitCode {
-    let name = match place::enter() {
-        Ok(name) => name,
-        Err(why) => {
-            Fail::from(why).explain();
-            return ExitCode::from(REFUSED);
-        }
-    };
-    let mut run = Run {
-        log: Log::open(&name),
-        name,
-        action,
-    };
-    match run.order(&mut io::stdin().lock()) {
-        Ok(code) => code,
-        Err(stop) => {
-            run.log.line(stop.to_string().as_bytes());
-            match stop.source() {
-                Some(why) => eprintln!("{stop}: the alert {why}"),
-                None => eprintln!("{stop}"),
-            }
-            ExitCode::from(REFUSED)
-        }
-    }
-}
-
-struct Run<A> {
-    action: A,
-    name: ExeName,
-    log: Log,
-}
-
-impl<A: Action> Run<A> {
-    fn order(&mut self, input: &mut impl BufRead) -> Result<ExitCode, Stop> {
-        self.log.line(b"Starting");
-        let line = input::read_line(input)?;
-        // Without the newline that 4.x leaves in, which makes a blank line
-        // that no decoder asks for.
-        self.log.line(line.trim_ascii_end());
-        let request = input::request(&line)?;
-        let target = self.target(&request)?;
-        let done = match request.order {
-            Order::Delete => self.action.delete(&target),
-            Order::Add => match self.ask(&target, input)? {
-                Answer::Abort => {
-                    self.log.line(b"Aborted");
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Answer::Continue { expires } => match never(&target) {
-                    Some(detail) => Ok(Done::new(Status::Refused, Some(detail))),
-                    None => self.action.add(&target, expires),
-                },
-            },
-        };
-        Ok(self.end(done))
-    }
-
-    fn target(&self, request: &Request<'_>) -> Result<Target, Stop> {
-        let row = bundled::find(A::NAME).expect("every executable has a row");
-        match row.target {
-            TargetKind::Address => {
-                let alert = request.alert().ok_or(Stop::Target(None))?;
-                target::address_in(alert).map_err(|why| Stop::Target(Some(why)))
-            }
-        }
-    }
-
-    /// Says what it would act on and reads the daemon's answer.
-    fn ask(&mut self, target: &Target, input: &mut impl BufRead) -> Result<Answer, Stop> {
-        let line = reply::check_keys(&self.name, &target.keys());
-        self.log.line(line.as_bytes());
-        say(&line);
-        Ok(input::answer(&input::read_line(input)?)?)
-    }
-
-    /// Logs and reports the end. The action is still whole: what it holds is
-    /// let go only after this, as that may take a while.
-    fn end(&mut self, done: Result<Done, Fail>) -> ExitCode {
-        let done = done.unwrap_or_else(|fail| {
-            fail.explain();
-            Done::new(Status::Failed, Some(fail.line()))
-        });
-        let code = match done.status {
-            Status::Applied | Status::Already | Status::Reverted | Status::Absent => 0,
-            Status::Refused => REFUSED,
-            Status::Failed => FAILED,
-        };
-        let why = done.detail.as_deref().unwrap_or_default();
-        let message = if code == 0 { "Ended" } else { why };
-        self.log.line(message.as_bytes());
-        say(&reply::result(
-            &self.name,
-            &RunResult {
-                status: done.status,
-                detail: done.detail,
-                backend: Some(A::BACKEND.to_owned()),
-            },
-        ));
-        ExitCode::from(code)
-    }
-}
-
-/// Prints one line. That nobody listens is no error: a 4.x execd closes its
-/// end once it has answered.
-fn say(line: &str) {
-    let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
-}
-
-/// Why no host may ever act on this target, whoever asks. A 4.x daemon has no
-/// such guard; ours has asked its own, which know the host, before.
-fn never(target: &Target) -> Option<String> {
-    let Target::Address(address) = target;
-    let kind = match address {
-        _ if address.is_unspecified() => "the unspecified address",
-        _ if address.is_loopback() => "a loopback address",
-        _ if address.is_multicast() => "a multicast address",
-        IpAddr::V4(address) if address.is_broadcast() => "the broadcast address",
-        IpAddr::V4(_) | IpAddr::V6(_) => return None,
-    };
-    Some(format!("refused {address}: it is {kind}"))
 }

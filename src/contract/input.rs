@@ -45,6 +45,17 @@ impl<'a> Request<'a> {
     pub fn alert(&self) -> Option<&Value<'a>> {
         self.parameters.member("alert")
     }
+
+    /// The texts of the list `extra_args`; what is no text in it is passed over.
+    pub fn extra_args(&self) -> Vec<String> {
+        let Some(Value::Array(args)) = self.parameters.member("extra_args") else {
+            return Vec::new();
+        };
+        let texts = args.iter().filter_map(Value::as_bytes);
+        texts
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .collect()
+    }
 }
 
 /// The second line: the daemon's answer to `check_keys`.

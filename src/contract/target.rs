@@ -3,7 +3,9 @@
 //! judged is what is done.
 
 use super::json::{InvalidJson, Value, parse};
-use crate::model::Target;
+use crate::model::bundled::{self, Bundled, InvalidOptions, Options, TargetKind};
+use crate::model::target::InvalidTarget;
+use crate::model::{ExeName, Target};
 
 /// The fields that can name an address, in the order in which they are looked
 /// for (Wazuh 4.14 active_responses.c get_srcip_from_json).
@@ -25,36 +27,83 @@ pub enum NoTarget {
     NoField,
     /// The field that decides holds something else. No other field is asked:
     /// it might name a bystander.
-    #[error("names no numeric address in {field}: \"{text}\"")]
-    NotAnAddress {
+    #[error("has in {field} what {why}: \"{text}\"")]
+    Unusable {
         /// The field, as a path with dots.
         field: String,
         /// Its text, escaped and cut.
         text: String,
+        why: InvalidTarget,
     },
     #[error(transparent)]
     Malformed(InvalidJson),
+}
+
+/// Why it is not known what a bundled executable would act on.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unclear {
+    #[error("the alert {0}")]
+    Alert(#[from] NoTarget),
+    #[error("extra_args: {0}")]
+    Options(#[from] InvalidOptions),
+}
+
+/// What the executable `name` would act on for `alert`, the bytes of the
+/// alert's own JSON object. Of a script it is known before it runs only which
+/// address it would be shown.
+pub fn of(
+    name: &ExeName,
+    is_bundled: bool,
+    extra_args: &[String],
+    alert: &[u8],
+) -> Result<Option<Target>, Unclear> {
+    match bundled::find(name.as_str()).filter(|_| is_bundled) {
+        None => Ok(address(alert).ok()),
+        Some(row) => {
+            let options = Options::parse(row.options, extra_args)?;
+            let alert = parse(alert).map_err(NoTarget::Malformed)?;
+            Ok(Some(named(row, &options, &alert)?))
+        }
+    }
+}
+
+/// What a bundled executable acts on.
+pub fn named(row: &Bundled, options: &Options, alert: &Value<'_>) -> Result<Target, NoTarget> {
+    match row.target {
+        TargetKind::Address => address_in(alert, Target::parse_address),
+        TargetKind::Network => address_in(alert, |text| {
+            let target = Target::parse_network(text)?;
+            options
+                .ipv6_prefix()
+                .map_or(Ok(target), |prefix| target.widened(prefix))
+        }),
+    }
 }
 
 /// The address that an executable acting on addresses would use for `alert`,
 /// the bytes of the alert's own JSON object. The first field that is a text
 /// decides.
 pub fn address(alert: &[u8]) -> Result<Target, NoTarget> {
-    address_in(&parse(alert).map_err(NoTarget::Malformed)?)
+    let alert = parse(alert).map_err(NoTarget::Malformed)?;
+    address_in(&alert, Target::parse_address)
 }
 
-/// As [`address`], for an alert that has been read already.
-pub fn address_in(alert: &Value<'_>) -> Result<Target, NoTarget> {
+/// The first field that is a text decides, whatever it says.
+fn address_in(
+    alert: &Value<'_>,
+    parse: impl Fn(&str) -> Result<Target, InvalidTarget>,
+) -> Result<Target, NoTarget> {
     let (field, text) = ADDRESS_FIELDS
         .iter()
         .find_map(|path| Some((path, alert.lookup(path)?.as_bytes()?)))
         .ok_or(NoTarget::NoField)?;
     str::from_utf8(text)
-        .ok()
-        .and_then(|text| Target::parse_address(text).ok())
-        .ok_or_else(|| NoTarget::NotAnAddress {
+        .map_err(|_| InvalidTarget::NoAddress)
+        .and_then(parse)
+        .map_err(|why| NoTarget::Unusable {
             field: field.join("."),
             text: shown(text),
+            why,
         })
 }
 
@@ -74,8 +123,10 @@ fn shown(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{NoTarget, address};
+    use super::{NoTarget, Unclear, address};
     use crate::contract::json::InvalidJson;
+    use crate::model::ExeName;
+    use crate::model::target::InvalidTarget;
 
     fn of(alert: &str) -> Result<String, NoTarget> {
         address(alert.as_bytes()).map(|target| target.to_string())
@@ -138,9 +189,10 @@ mod tests {
                 "192.0.2.0/24",
             ),
         ] {
-            let wanted = NoTarget::NotAnAddress {
+            let wanted = NoTarget::Unusable {
                 field: wanted_field.to_owned(),
                 text: wanted_text.to_owned(),
+                why: InvalidTarget::NoAddress,
             };
             assert_eq!(of(alert), Err(wanted), "{alert}");
         }
@@ -171,8 +223,70 @@ mod tests {
         assert!(address(alert).is_ok());
         let alert = b"{\"data\":{\"srcip\":\"192.0.2.1\xff\"}}";
         assert!(
-            matches!(address(alert), Err(NoTarget::NotAnAddress { text, .. }) if text == r"192.0.2.1\xff")
+            matches!(address(alert), Err(NoTarget::Unusable { text, .. }) if text == r"192.0.2.1\xff")
         );
+    }
+
+    fn of_route_null(args: &[&str], srcip: &str) -> Result<String, Unclear> {
+        let name = ExeName::parse("route-null").unwrap();
+        let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let alert = format!(r#"{{"data":{{"srcip":"{srcip}"}}}}"#);
+        let target = super::of(&name, true, &args, alert.as_bytes())?;
+        Ok(target.unwrap().to_string())
+    }
+
+    #[test]
+    fn a_bundled_executable_acts_on_what_its_row_and_its_options_say() {
+        for (args, srcip, wanted) in [
+            (&[][..], "192.0.2.1", "192.0.2.1"),
+            (&[], "192.0.2.7/24", "192.0.2.0/24"),
+            (&["--ipv6-prefix", "64"], "2001:db8::1", "2001:db8::/64"),
+            (&["--ipv6-prefix=64"], "192.0.2.1", "192.0.2.1"),
+            // 4.x ignores such words.
+            (&["whatever"], "192.0.2.1", "192.0.2.1"),
+        ] {
+            assert_eq!(
+                of_route_null(args, srcip).as_deref(),
+                Ok(wanted),
+                "{args:?}"
+            );
+        }
+        for (args, srcip, wanted) in [
+            (
+                &[][..],
+                "0.0.0.0/0",
+                "the alert has in data.srcip what is a network of more",
+            ),
+            (
+                &[],
+                "192.0.2.0/33",
+                "the alert has in data.srcip what is not a numeric",
+            ),
+            (
+                &["--ipv6-prefix", "16"],
+                "2001:db8::1",
+                "extra_args: --ipv6-prefix",
+            ),
+            (
+                &["--prefix"],
+                "192.0.2.1",
+                "extra_args: --prefix is not an option",
+            ),
+        ] {
+            let error = of_route_null(args, srcip).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{args:?} {srcip}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_script_of_the_same_name_is_shown_an_address_or_nothing() {
+        let name = ExeName::parse("route-null").unwrap();
+        let of = |srcip: &str| {
+            let alert = format!(r#"{{"data":{{"srcip":"{srcip}"}}}}"#);
+            super::of(&name, false, &["--x".to_owned()], alert.as_bytes()).unwrap()
+        };
+        assert_eq!(of("192.0.2.1").unwrap().to_string(), "192.0.2.1");
+        assert_eq!(of("192.0.2.0/24"), None);
     }
 
     #[test]

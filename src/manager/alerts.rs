@@ -181,7 +181,6 @@ impl Manager {
         }
         self.counts.matched += 1;
         let now = clock::now();
-        let target = target::address(alert.body).ok();
         let mut cause = Cause {
             body: alert.body.into(),
             rule: Some(RuleRef {
@@ -190,8 +189,8 @@ impl Manager {
                 groups: alert.rule.groups.clone(),
             }),
             alert: alert.id.clone(),
-            keys: target.as_ref().map(Target::keys),
-            target,
+            target: None,
+            keys: None,
             stale: stale(&alert, max_age, now.wall),
             now,
             number: None,
@@ -202,6 +201,8 @@ impl Manager {
         };
         for position in matched.iter() {
             let response = self.settings.responses[*position].clone();
+            cause.target = acted_on(&response.command, alert.body);
+            cause.keys = cause.target.as_ref().map(Target::keys);
             for (agent, location) in self.places(&response, &alert, &place) {
                 let action = Action {
                     id: action_id(&place, &response.text, &agent.id),
@@ -404,6 +405,12 @@ pub(super) fn action(
         execution_timeout: command.execution_timeout,
         handshake_timeout: command.handshake_timeout,
     }
+}
+
+/// What a command would act on for an alert, where it is the bundled executable
+/// of its name; the host that has it looks again.
+pub(super) fn acted_on(command: &Command, alert: &[u8]) -> Option<Target> {
+    target::of(&command.executable, true, &command.extra_args, alert).ok()?
 }
 
 /// Why an alert is too old to be acted upon, if its source has a limit.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::clock::{self, Boot};
 use crate::config::Command;
+use crate::model::bundled::TargetKind;
 use crate::model::{
     Action, ActionId, ActionState, AgentId, Keys, Location, Record, Selector, Target, bundled,
 };
 use crate::transport::random;
 use crate::wire::control::{Answer, ErrorKind, Run};
 
-use super::alerts::{Cause, Plan, action, agent_ref, derived};
+use super::alerts::{Cause, Plan, acted_on, action, agent_ref, derived};
 use super::{Asker, Manager};
 
 /// How long a person waits for the outcomes of what they have started.
@@ -112,7 +113,7 @@ impl Manager {
             body: Arc::default(),
             rule: None,
             alert: None,
-            target: target.as_ref().ok().cloned(),
+            target: None,
             keys: keys(&target),
             stale: None,
             now,
@@ -127,6 +128,7 @@ impl Manager {
             // Each host's alert names that host.
             cause.body = alert(&agent.id, &agent.name, run, &target, now.wall);
             cause.number = None;
+            cause.target = acted_on(&command, &cause.body);
             let action = Action {
                 id: derived(&[b"by hand", &nonce, id.to_string().as_bytes()]),
                 timeout,
@@ -173,22 +175,31 @@ impl Manager {
     }
 }
 
-/// What a command is to act on: an address, or another text. A bundled
-/// executable needs what its row says.
+/// What a command is to act on: an address or a network, or another text. A
+/// bundled executable needs what its row says.
 fn target(command: &Command, text: Option<&str>) -> Result<Result<Target, Option<String>>, String> {
-    let parsed = match text {
-        Some(text) => Target::parse_address(text).map_err(|_| Some(text.to_owned())),
-        None => Err(None),
+    let row = bundled::find(command.executable.as_str());
+    let kind = row.map(|row| row.target);
+    let parse = match kind {
+        Some(TargetKind::Network) => Target::parse_network,
+        Some(TargetKind::Address) | None => Target::parse_address,
     };
-    let needs_address = bundled::find(command.executable.as_str())
-        .is_some_and(|row| row.target == bundled::TargetKind::Address);
-    match parsed {
-        Err(found) if needs_address => Err(format!(
-            "{} acts on an address, and {} is none\n(write --target 203.0.113.9)",
-            command.executable,
-            found.as_deref().unwrap_or("nothing")
-        )),
-        parsed => Ok(parsed),
+    let parsed = text.map(|text| (text, parse(text)));
+    match (kind, parsed) {
+        (_, Some((_, Ok(target)))) => Ok(Ok(target)),
+        (None, Some((text, Err(_)))) => Ok(Err(Some(text.to_owned()))),
+        (None, None) => Ok(Err(None)),
+        (Some(kind), parsed) => {
+            let found = match parsed {
+                Some((text, Err(why))) => format!("{text:?} {why}"),
+                _ => "no target is given".to_owned(),
+            };
+            let acts_on = kind.label();
+            let name = &command.executable;
+            Err(format!(
+                "{name} acts on {acts_on}: {found}\n(write --target 203.0.113.9)"
+            ))
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub mod record;
 mod selector;
 pub mod server;
 pub mod span;
-mod target;
+pub mod target;
 
 pub use action::{Action, ActionState, AgentRef, Location, Mode, RuleRef};
 pub use capabilities::{Ability, Capabilities};

@@ -1,6 +1,9 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ipnetwork::IpNetwork;
+
+use crate::model::target::Special;
 use crate::sys::host::HostFacts;
 
 /// What a host refuses to act against, whatever the lists say: blocking it
@@ -13,18 +16,15 @@ pub struct Guards {
     manager: Vec<IpAddr>,
 }
 
-/// One kind of address that a host guards.
+/// What a host guards.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Guard {
-    Unspecified,
-    ThisNetwork,
-    Loopback,
-    Multicast,
-    Broadcast,
-    Own,
-    Gateway,
-    NameServer,
-    Manager,
+    /// Addresses of this kind, as every host does.
+    Special(Special),
+    Own(IpAddr),
+    Gateway(IpAddr),
+    NameServer(IpAddr),
+    Manager(IpAddr),
 }
 
 impl Guards {
@@ -42,52 +42,42 @@ impl Guards {
         }
     }
 
-    /// The guard that `address`, in canonical form, falls under.
-    pub(super) fn guarding(&self, address: IpAddr) -> Option<Guard> {
-        by_kind(address).or_else(|| {
-            [
-                (&self.own, Guard::Own),
-                (&self.gateways, Guard::Gateway),
-                (&self.name_servers, Guard::NameServer),
-                (&self.manager, Guard::Manager),
-            ]
-            .into_iter()
-            .find(|(addresses, _)| addresses.contains(&address))
-            .map(|(_, guard)| guard)
-        })
+    /// The guard that `network`, in canonical form, falls under or holds.
+    pub(super) fn guarding(&self, network: IpNetwork) -> Option<Guard> {
+        let special = Special::in_network(network).map(Guard::Special);
+        let held = |addresses: &[IpAddr]| {
+            let mut addresses = addresses.iter().copied();
+            addresses.find(|address| network.contains(*address))
+        };
+        special
+            .or_else(|| held(&self.own).map(Guard::Own))
+            .or_else(|| held(&self.gateways).map(Guard::Gateway))
+            .or_else(|| held(&self.name_servers).map(Guard::NameServer))
+            .or_else(|| held(&self.manager).map(Guard::Manager))
     }
 }
 
-/// Guards that hold on every host (RFC 6890, RFC 1122 3.2.1.3).
-fn by_kind(address: IpAddr) -> Option<Guard> {
-    if address.is_unspecified() {
-        return Some(Guard::Unspecified);
-    }
-    if address.is_loopback() {
-        return Some(Guard::Loopback);
-    }
-    if address.is_multicast() {
-        return Some(Guard::Multicast);
-    }
-    match address {
-        IpAddr::V4(v4) if v4.is_broadcast() => Some(Guard::Broadcast),
-        IpAddr::V4(v4) if v4.octets()[0] == 0 => Some(Guard::ThisNetwork),
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+impl Guard {
+    /// The one address that is guarded.
+    pub(super) fn address(self) -> Option<IpAddr> {
+        match self {
+            Self::Special(_) => None,
+            Self::Own(address)
+            | Self::Gateway(address)
+            | Self::NameServer(address)
+            | Self::Manager(address) => Some(address),
+        }
     }
 }
 
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unspecified => "the unspecified address",
-            Self::ThisNetwork => "an address of \"this network\" (0.0.0.0/8)",
-            Self::Loopback => "a loopback address",
-            Self::Multicast => "a multicast address",
-            Self::Broadcast => "the broadcast address",
-            Self::Own => "one of this host's own addresses",
-            Self::Gateway => "a default gateway of this host",
-            Self::NameServer => "a name server of this host",
-            Self::Manager => "the manager of this host",
-        })
+        match self {
+            Self::Special(special) => special.fmt(f),
+            Self::Own(_) => f.write_str("one of this host's own addresses"),
+            Self::Gateway(_) => f.write_str("a default gateway of this host"),
+            Self::NameServer(_) => f.write_str("a name server of this host"),
+            Self::Manager(_) => f.write_str("the manager of this host"),
+        }
     }
 }

@@ -1,14 +1,13 @@
 //! May it? Pure. The manager asks before it sends an action, the host again
 //! before it carries one out, each with what it knows.
 //!
-//! Only addresses are judged. An action without one (a script that acts on a
-//! user, a file or nothing) passes here.
+//! Only addresses and networks are judged. An action without one (a script that
+//! acts on a user, a file or nothing) passes here.
 
 mod guards;
 mod white_list;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -32,12 +31,12 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
     Listed {
-        address: IpAddr,
+        target: Target,
         entry: IpNetwork,
         list: List,
     },
     Guarded {
-        address: IpAddr,
+        target: Target,
         guard: Guard,
     },
 }
@@ -53,7 +52,7 @@ pub enum List {
 
 /// The manager's judgement.
 pub fn judge_manager(target: Option<&Target>, list: &WhiteList) -> Verdict {
-    let refusal = address(target).and_then(|address| listed(address, list, List::Manager));
+    let refusal = target.and_then(|target| listed(target, list, List::Manager));
     refusal.map_or(Verdict::Allow, Verdict::Refuse)
 }
 
@@ -64,26 +63,23 @@ pub fn judge_host(
     host_list: &WhiteList,
     guards: &Guards,
 ) -> Verdict {
-    let refusal = address(target).and_then(|address| {
-        guards
-            .guarding(address)
-            .map(|guard| Reason::Guarded { address, guard })
-            .or_else(|| listed(address, manager_list, List::Manager))
-            .or_else(|| listed(address, host_list, List::Host))
+    let refusal = target.and_then(|target| {
+        let guard = guards.guarding(target.network());
+        guard
+            .map(|guard| Reason::Guarded {
+                target: *target,
+                guard,
+            })
+            .or_else(|| listed(target, manager_list, List::Manager))
+            .or_else(|| listed(target, host_list, List::Host))
     });
     refusal.map_or(Verdict::Allow, Verdict::Refuse)
 }
 
-/// The address to judge, IPv4 also where it is written as IPv6.
-fn address(target: Option<&Target>) -> Option<IpAddr> {
-    target.map(|target| match target {
-        Target::Address(address) => address.to_canonical(),
-    })
-}
-
-fn listed(address: IpAddr, white_list: &WhiteList, list: List) -> Option<Reason> {
-    white_list.entry_for(address).map(|entry| Reason::Listed {
-        address,
+fn listed(target: &Target, white_list: &WhiteList, list: List) -> Option<Reason> {
+    let entry = white_list.entry_for(target.network())?;
+    Some(Reason::Listed {
+        target: *target,
         entry,
         list,
     })
@@ -93,7 +89,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listed {
-                address,
+                target,
                 entry,
                 list,
             } => {
@@ -101,9 +97,21 @@ impl fmt::Display for Reason {
                     List::Manager => "the white list",
                     List::Host => "the white list of this host",
                 };
-                write!(f, "{address} is in {list} ({entry})")
+                let network = target.network();
+                if entry.contains(network.network()) && entry.prefix() <= network.prefix() {
+                    write!(f, "{target} is in {list} ({entry})")
+                } else {
+                    write!(f, "{target} holds {entry} of {list}")
+                }
             }
-            Self::Guarded { address, guard } => write!(f, "{address} is {guard}"),
+            Self::Guarded {
+                target: Target::Address(address),
+                guard,
+            } => write!(f, "{address} is {guard}"),
+            Self::Guarded { target, guard } => match guard.address() {
+                Some(address) => write!(f, "{target} holds {address}, {guard}"),
+                None => write!(f, "{target} holds {guard}"),
+            },
         }
     }
 }
@@ -211,6 +219,39 @@ mod tests {
             let empty = WhiteList::default();
             let found = why(judge_host(Some(&target), &empty, &empty, &guards()));
             assert_eq!(found, Some(format!("{canonical} is {wanted}")), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_refused_for_one_address_in_it() {
+        let list = list(&["100.64.0.7", "203.0.113.0/24", "2001:db9:1::/48"]);
+        for (network, wanted) in [
+            (
+                "100.64.0.0/24",
+                Some("100.64.0.0/24 holds 100.64.0.7/32 of the white list"),
+            ),
+            (
+                "203.0.113.64/26",
+                Some("203.0.113.64/26 is in the white list (203.0.113.0/24)"),
+            ),
+            (
+                "2001:db9::/32",
+                Some("2001:db9::/32 holds 2001:db9:1::/48 of the white list"),
+            ),
+            (
+                "192.0.2.0/28",
+                Some("192.0.2.0/28 holds 192.0.2.5, one of this host's own addresses"),
+            ),
+            (
+                "127.0.0.0/16",
+                Some("127.0.0.0/16 holds a loopback address"),
+            ),
+            ("198.51.100.128/25", None),
+            ("2001:db8:2::/48", None),
+        ] {
+            let target = Target::parse_network(network).unwrap();
+            let host = judge_host(Some(&target), &list, &WhiteList::default(), &guards());
+            assert_eq!(why(host).as_deref(), wanted, "{network}");
         }
     }
 

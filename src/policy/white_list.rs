@@ -1,7 +1,7 @@
-use std::net::{IpAddr, Ipv6Addr};
-
-use ipnetwork::{IpNetwork, Ipv4Network, Ipv6Network};
+use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
+
+use crate::model::target::{overlap, unmapped};
 
 /// A text that is no address and no network.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -17,12 +17,14 @@ pub struct WhiteList(Vec<IpNetwork>);
 
 impl WhiteList {
     pub fn new(entries: Vec<IpNetwork>) -> Self {
-        Self(entries.into_iter().map(canonical).collect())
+        Self(entries.into_iter().map(unmapped).collect())
     }
 
-    /// The first entry that `address`, in canonical form, belongs to.
-    pub fn entry_for(&self, address: IpAddr) -> Option<IpNetwork> {
-        self.0.iter().copied().find(|entry| entry.contains(address))
+    /// The first entry that `network`, in canonical form, belongs to or holds,
+    /// be it in part.
+    pub fn entry_for(&self, network: IpNetwork) -> Option<IpNetwork> {
+        let mut entries = self.0.iter().copied();
+        entries.find(|entry| overlap(*entry, network))
     }
 
     pub fn len(&self) -> usize {
@@ -32,22 +34,6 @@ impl WhiteList {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-/// Bits of the prefix `::ffff:0:0/96` (RFC 4291, 2.5.5.2).
-const MAPPED_BITS: u8 = 96;
-
-fn canonical(entry: IpNetwork) -> IpNetwork {
-    match entry {
-        IpNetwork::V4(_) => entry,
-        IpNetwork::V6(v6) => mapped(v6).map_or(entry, IpNetwork::V4),
-    }
-}
-
-fn mapped(network: Ipv6Network) -> Option<Ipv4Network> {
-    let prefix = network.prefix().checked_sub(MAPPED_BITS)?;
-    let address: Ipv6Addr = network.ip();
-    Ipv4Network::new(address.to_ipv4_mapped()?, prefix).ok()
 }
 
 impl TryFrom<Vec<String>> for WhiteList {

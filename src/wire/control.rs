@@ -192,7 +192,7 @@ impl Which {
             Self::Id(wanted) => *wanted == id,
             Self::All => true,
             Self::Target(text) => {
-                let canonical = Target::parse_address(text).map(|target| target.to_string());
+                let canonical = Target::parse_network(text).map(|target| target.to_string());
                 let wanted = canonical.as_ref().unwrap_or(text);
                 keys.is_some_and(|keys| keys.iter().any(|key| key == wanted))
             }

@@ -10,11 +10,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{code, ctl, stderr, stdout};
 
+/// Beside the bundled executables.
 const TREE: &[(&str, u32)] = &[
     ("active-response", 0o40750),
     ("active-response/bin", 0o40750),
-    ("active-response/bin/firewall-drop", 0o100750),
-    ("active-response/bin/host-deny", 0o100750),
     ("etc", 0o40750),
     ("etc/agent.conf", 0o100640),
     ("etc/lists", 0o40700),
@@ -51,9 +50,15 @@ fn tree(directory: &Path) -> BTreeMap<String, u32> {
 }
 
 fn wanted_tree() -> BTreeMap<String, u32> {
+    let executables = names().map(|name| (format!("active-response/bin/{name}"), 0o100750));
     TREE.iter()
         .map(|(path, mode)| ((*path).to_owned(), *mode))
+        .chain(executables)
         .collect()
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|row| row.name)
 }
 
 /// What sha256sum(1) prints for the bundled executables of `home`.
@@ -220,7 +225,7 @@ fn refresh_renews_the_executables_and_their_record_and_nothing_else() {
     }
     let installed = parent.path().join("installed");
     std::fs::create_dir(&installed).unwrap();
-    let program = installation(&installed, &["firewall-drop", "host-deny"]);
+    let program = installation(&installed, &names().collect::<Vec<_>>());
     let output = Command::new(program)
         .args(["init", "--refresh"])
         .arg(&home)

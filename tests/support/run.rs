@@ -10,8 +10,9 @@ use tempfile::TempDir;
 
 pub const FIREWALL_DROP: &str = "firewall-drop";
 pub const HOST_DENY: &str = "host-deny";
+pub const ROUTE_NULL: &str = "route-null";
 
-/// A home with the two executables and nothing else.
+/// A home with the bundled executables and nothing else.
 pub struct Home(TempDir);
 
 impl Home {
@@ -23,6 +24,7 @@ impl Home {
         for (name, built) in [
             (FIREWALL_DROP, env!("CARGO_BIN_EXE_firewall-drop")),
             (HOST_DENY, env!("CARGO_BIN_EXE_host-deny")),
+            (ROUTE_NULL, env!("CARGO_BIN_EXE_route-null")),
         ] {
             // A link is the quicker copy, where both are on one disk.
             fs::hard_link(built, bin.join(name))

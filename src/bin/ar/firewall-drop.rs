@@ -1,10 +1,10 @@
 //! `firewall-drop`: drops all packets from an address, through nf_tables.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use ripost::ar::{self, Action, Done, Fail};
-use ripost::model::Target;
+use ripost::ar::{self, Action, Done, Fail, Job};
+use ripost::model::bundled::Backend;
 use ripost::sys::nft::{Element, Found, Kernel, Lists};
 
 /// Holds its lists to the end, because closing them may take a while.
@@ -12,21 +12,27 @@ struct FirewallDrop(Option<Lists>);
 
 impl Action for FirewallDrop {
     const NAME: &str = "firewall-drop";
-    const BACKEND: &str = "nf_tables";
+    type Target = IpAddr;
 
-    fn add(&mut self, target: &Target, lasts: Option<Duration>) -> Result<Done, Fail> {
-        let Target::Address(address) = *target;
+    fn backend(&self) -> Backend {
+        Backend::NfTables
+    }
+
+    fn add(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
+        let element = Element {
+            address: job.target,
+            lasts: job.lasts,
+        };
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        match lists.add(&[Element { address, lasts }])?[0].before {
+        match lists.add(&[element])?[0].before {
             Found::Missing => Ok(Done::applied()),
             Found::Until(_) | Found::Endless => Ok(Done::in_place()),
         }
     }
 
-    fn delete(&mut self, target: &Target) -> Result<Done, Fail> {
-        let Target::Address(address) = *target;
+    fn delete(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        match lists.delete(&[address])?[0].before {
+        match lists.delete(&[job.target])?[0].before {
             Found::Missing => Ok(Done::absent()),
             Found::Until(_) | Found::Endless => Ok(Done::reverted()),
         }

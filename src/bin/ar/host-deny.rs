@@ -1,26 +1,28 @@
 //! `host-deny`: denies everything to an address, in hosts.deny.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use ripost::ar::{self, Action, Done, Fail, hosts_deny};
-use ripost::model::Target;
+use ripost::ar::{self, Action, Done, Fail, Job, hosts_deny};
+use ripost::model::bundled::Backend;
 
 struct HostDeny;
 
 impl Action for HostDeny {
     const NAME: &str = "host-deny";
-    const BACKEND: &str = "hosts.deny";
+    type Target = IpAddr;
 
-    /// The file knows no end of its own.
-    fn add(&mut self, target: &Target, _: Option<Duration>) -> Result<Done, Fail> {
-        let Target::Address(address) = *target;
-        hosts_deny::add(address)
+    fn backend(&self) -> Backend {
+        Backend::HostsDeny
     }
 
-    fn delete(&mut self, target: &Target) -> Result<Done, Fail> {
-        let Target::Address(address) = *target;
-        hosts_deny::delete(address)
+    /// The file knows no end of its own.
+    fn add(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
+        hosts_deny::add(job.target)
+    }
+
+    fn delete(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
+        hosts_deny::delete(job.target)
     }
 }
 

@@ -1,33 +1,89 @@
-//! One row per bundled executable: what the configuration check, the agent and
-//! the executables themselves know of it. No file is ever run to learn this.
+//! One row per bundled executable: what the configuration check, the agent,
+//! the documentation and the executables themselves know of it. No file is
+//! ever run to learn this.
+
+mod options;
+mod rows;
+
+use serde::Serialize;
+
+pub use options::{InvalidOptions, OptionSpec, Options, ValueKind};
+pub use rows::BUNDLED;
 
 /// What an executable acts on, and from which fields of the alert it is read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TargetKind {
     /// One address: `data.win.eventdata.ipAddress`, then
     /// `data.win.eventdata.destinationIp`, then `data.srcip`; the first that is
     /// a string decides (Wazuh 4.14 active_responses.c).
     Address,
+    /// As [`TargetKind::Address`]; a network (`192.0.2.0/24`) is good too.
+    Network,
+}
+
+impl TargetKind {
+    /// For people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Address => "an address",
+            Self::Network => "an address or a network",
+        }
+    }
 }
 
 /// What kind of state an executable changes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Effect {
-    /// State in the kernel that a reboot clears and that the kernel can expire
-    /// itself. May run once the intent is written.
+    /// State in the kernel that a reboot clears. May run once the intent is
+    /// written.
     Kernel,
     /// Bytes on a disk. Runs once the intent is synced.
     File,
 }
 
-/// A bundled executable.
-#[derive(Debug)]
+/// With what an executable does its work.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(into = "&'static str")]
+pub enum Backend {
+    /// Netlink to nf_tables.
+    NfTables,
+    /// Netlink to the routing tables.
+    Routes,
+    /// The file of libwrap.
+    HostsDeny,
+}
+
+impl Backend {
+    /// As a result line and the capabilities of a host name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NfTables => "nf_tables",
+            Self::Routes => "routes",
+            Self::HostsDeny => "hosts.deny",
+        }
+    }
+}
+
+impl From<Backend> for &'static str {
+    fn from(backend: Backend) -> Self {
+        backend.name()
+    }
+}
+
+/// A bundled executable. As JSON it is what `NAME --spec` prints.
+#[derive(Debug, Serialize)]
 pub struct Bundled {
     /// The classic name, which is also the name of its `[[bin]]`.
     pub name: &'static str,
     /// One line for people.
     pub about: &'static str,
     pub target: TargetKind,
+    /// What it takes in `<extra_args>`.
+    pub options: &'static [OptionSpec],
+    /// The first of them that a host has is used there.
+    pub backends: &'static [Backend],
     pub effect: Effect,
     /// Whether `delete` takes the effect back.
     pub reverts: bool,
@@ -36,7 +92,7 @@ pub struct Bundled {
 }
 
 /// A library, and where it comes from.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Library {
     /// The name the loader looks for.
     pub file: &'static str,
@@ -56,35 +112,6 @@ impl Bundled {
     }
 }
 
-/// All of them, by name.
-pub const BUNDLED: &[Bundled] = &[
-    Bundled {
-        name: "firewall-drop",
-        about: "drop all packets from an address (nf_tables)",
-        target: TargetKind::Address,
-        effect: Effect::Kernel,
-        reverts: true,
-        libraries: &[
-            Library {
-                file: "libnftnl.so.11",
-                package: "libnftnl11",
-            },
-            Library {
-                file: "libmnl.so.0",
-                package: "libmnl0",
-            },
-        ],
-    },
-    Bundled {
-        name: "host-deny",
-        about: "deny an address in hosts.deny (tcp wrappers)",
-        target: TargetKind::Address,
-        effect: Effect::File,
-        reverts: true,
-        libraries: &[],
-    },
-];
-
 /// The row of the executable with this file name.
 pub fn find(name: &str) -> Option<&'static Bundled> {
     BUNDLED.iter().find(|row| row.name == name)
@@ -92,7 +119,7 @@ pub fn find(name: &str) -> Option<&'static Bundled> {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{BUNDLED, find};
 
     #[test]
     fn a_library_that_the_loader_missed_is_known_with_its_package() {
@@ -104,5 +131,14 @@ mod tests {
         assert_eq!(missing, Some("libnftnl11"));
         assert!(row.missing_library(1, said).is_none());
         assert!(row.missing_library(127, "libnftnl.so.11").is_none());
+    }
+
+    #[test]
+    fn a_name_belongs_to_one_row_and_a_row_has_a_back_end() {
+        for row in BUNDLED {
+            let of_name = BUNDLED.iter().filter(|other| other.name == row.name);
+            assert_eq!(of_name.count(), 1, "{}", row.name);
+            assert!(!row.backends.is_empty(), "{}", row.name);
+        }
     }
 }

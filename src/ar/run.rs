@@ -1,0 +1,199 @@
+//! One run: from the command line and the first line of stdin to the exit
+//! status.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::ar::log::Log;
+use crate::ar::{Action, ActsOn, Done, Fail, Job, place};
+use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
+use crate::contract::reply::{self, RunResult, Status};
+use crate::contract::target::{self, NoTarget};
+use crate::model::bundled::{self, Bundled, InvalidOptions, Options};
+use crate::model::target::Special;
+use crate::model::{ExeName, Target};
+
+const REFUSED: u8 = 255;
+const FAILED: u8 = 1;
+
+/// sysexits(3).
+const USAGE: u8 = 64;
+
+/// Why a run ends without having tried.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error(transparent)]
+    Input(#[from] InvalidInput),
+    #[error("Invalid extra_args: {0}")]
+    Options(#[from] InvalidOptions),
+    /// The words are those of 4.x.
+    #[error("{words}")]
+    Target {
+        words: &'static str,
+        why: Option<NoTarget>,
+    },
+}
+
+/// Runs one executable from its first line to its exit status.
+pub fn main<A: Action>(action: A) -> ExitCode {
+    let row = bundled::find(A::NAME).expect("every executable has a row");
+    if let Some(code) = asked(row, env::args_os().skip(1)) {
+        return code;
+    }
+    let name = match place::enter() {
+        Ok(name) => name,
+        Err(why) => {
+            Fail::from(why).explain();
+            return ExitCode::from(REFUSED);
+        }
+    };
+    let mut run = Run {
+        log: Log::open(&name),
+        name,
+        row,
+        action,
+    };
+    match run.order(&mut io::stdin().lock()) {
+        Ok(code) => code,
+        Err(stop) => {
+            run.log.line(stop.to_string().as_bytes());
+            match &stop {
+                Stop::Target { why: Some(why), .. } => eprintln!("{stop}: the alert {why}"),
+                _ => eprintln!("{stop}"),
+            }
+            ExitCode::from(REFUSED)
+        }
+    }
+}
+
+/// Answers a person who has put a word behind the name; no daemon does.
+fn asked(row: &Bundled, args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    let args: Vec<_> = args.collect();
+    let text = match args.as_slice() {
+        [] => return None,
+        [word] if word == "--spec" => serde_json::to_string_pretty(row).expect("a row is JSON"),
+        [word] if word == "-h" || word == "--help" => help(row),
+        [word] if word == "-V" || word == "--version" => {
+            format!("{} {}", row.name, env!("CARGO_PKG_VERSION"))
+        }
+        _ => {
+            eprintln!("usage: {} [--spec | -h | -V]", row.name);
+            return Some(ExitCode::from(USAGE));
+        }
+    };
+    let told = writeln!(io::stdout(), "{}", text.trim_end());
+    Some(ExitCode::from(u8::from(told.is_err())))
+}
+
+fn help(row: &Bundled) -> String {
+    let Bundled { name, about, .. } = row;
+    let acts_on = row.target.label();
+    let back_ends: Vec<_> = row.backends.iter().map(|backend| backend.name()).collect();
+    let back_ends = back_ends.join(", else ");
+    let mut text = format!(
+        "{name}: {about}\n\n\
+         An executable of an active response: a daemon starts it from active-response/bin of its\n\
+         home and writes JSON to its stdin. It acts on {acts_on}, through {back_ends}.\n"
+    );
+    if !row.options.is_empty() {
+        text.push_str("\nIn <extra_args>:\n");
+    }
+    for option in row.options {
+        let shown = format!("{} {}", option.name, option.value.label());
+        text.push_str(&format!("  {shown:<24} {}\n", option.about));
+    }
+    text.push_str("\n--spec prints all of this as JSON.");
+    text
+}
+
+struct Run<A> {
+    action: A,
+    name: ExeName,
+    row: &'static Bundled,
+    log: Log,
+}
+
+impl<A: Action> Run<A> {
+    fn order(&mut self, input: &mut impl BufRead) -> Result<ExitCode, Stop> {
+        self.log.line(b"Starting");
+        let line = input::read_line(input)?;
+        // Without the newline that 4.x leaves in, which makes a blank line
+        // that no decoder asks for.
+        self.log.line(line.trim_ascii_end());
+        let request = input::request(&line)?;
+        let options = Options::parse(self.row.options, &request.extra_args())?;
+        let target = self.target(&request, &options)?;
+        let job = |lasts: Option<Duration>| Job {
+            target: A::Target::of(target).expect("the row names this kind of target"),
+            lasts,
+            options,
+            alert: request.alert().cloned(),
+        };
+        let done = match request.order {
+            Order::Delete => self.action.delete(&job(None)),
+            Order::Add => match self.ask(&target, input)? {
+                Answer::Abort => {
+                    self.log.line(b"Aborted");
+                    return Ok(ExitCode::SUCCESS);
+                }
+                Answer::Continue { expires } => match Special::in_network(target.network()) {
+                    Some(kind) => Ok(Done::refused(format!("refused {target}: it is {kind}"))),
+                    None => self.action.add(&job(expires)),
+                },
+            },
+        };
+        Ok(self.end(done))
+    }
+
+    fn target(&self, request: &Request<'_>, options: &Options) -> Result<Target, Stop> {
+        let words = A::NO_TARGET;
+        let alert = request.alert().ok_or(Stop::Target { words, why: None })?;
+        target::named(self.row, options, alert).map_err(|why| Stop::Target {
+            words,
+            why: Some(why),
+        })
+    }
+
+    /// Says what it would act on and reads the daemon's answer.
+    fn ask(&mut self, target: &Target, input: &mut impl BufRead) -> Result<Answer, Stop> {
+        let line = reply::check_keys(&self.name, &target.keys());
+        self.log.line(line.as_bytes());
+        say(&line);
+        Ok(input::answer(&input::read_line(input)?)?)
+    }
+
+    /// Logs and reports the end. The action is still whole: what it holds is
+    /// let go only after this, as that may take a while.
+    fn end(&mut self, done: Result<Done, Fail>) -> ExitCode {
+        let done = done.unwrap_or_else(|fail| {
+            fail.explain();
+            Done::failed(fail.line())
+        });
+        let code = match done.status {
+            Status::Applied | Status::Already | Status::Reverted | Status::Absent => 0,
+            Status::Refused => REFUSED,
+            Status::Failed => FAILED,
+        };
+        let why = done.detail.as_deref().unwrap_or_default();
+        let message = if code == 0 { "Ended" } else { why };
+        self.log.line(message.as_bytes());
+        say(&reply::result(
+            &self.name,
+            &RunResult {
+                status: done.status,
+                detail: done.detail,
+                backend: Some(self.action.backend().name().to_owned()),
+            },
+        ));
+        ExitCode::from(code)
+    }
+}
+
+/// Prints one line. That nobody listens is no error: a 4.x execd closes its
+/// end once it has answered.
+fn say(line: &str) {
+    let _ = io::stdout().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,56 @@
+//! The table of the bundled executables.
+
+use super::{Backend, Bundled, Effect, Library, OptionSpec, TargetKind, ValueKind};
+
+/// libnftnl and what it needs itself.
+const NFTNL: &[Library] = &[
+    Library {
+        file: "libnftnl.so.11",
+        package: "libnftnl11",
+    },
+    Library {
+        file: "libmnl.so.0",
+        package: "libmnl0",
+    },
+];
+
+/// Of everything that acts on networks.
+const IPV6_PREFIX: OptionSpec = OptionSpec {
+    name: "--ipv6-prefix",
+    value: ValueKind::Ipv6Prefix,
+    about: "act on the network of this length around an IPv6 address, such as 64",
+};
+
+/// All of them, by name.
+pub const BUNDLED: &[Bundled] = &[
+    Bundled {
+        name: "firewall-drop",
+        about: "drop all packets from an address",
+        target: TargetKind::Address,
+        options: &[],
+        backends: &[Backend::NfTables],
+        effect: Effect::Kernel,
+        reverts: true,
+        libraries: NFTNL,
+    },
+    Bundled {
+        name: "host-deny",
+        about: "deny an address in hosts.deny (tcp wrappers)",
+        target: TargetKind::Address,
+        options: &[],
+        backends: &[Backend::HostsDeny],
+        effect: Effect::File,
+        reverts: true,
+        libraries: &[],
+    },
+    Bundled {
+        name: "route-null",
+        about: "answer nothing to an address or a network: no route leads there",
+        target: TargetKind::Network,
+        options: &[IPV6_PREFIX],
+        backends: &[Backend::Routes],
+        effect: Effect::Kernel,
+        reverts: true,
+        libraries: &[],
+    },
+];
