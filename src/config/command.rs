@@ -14,7 +14,8 @@ use crate::config::value::{self, Origin};
 use crate::config::xml::Node;
 use crate::diag::suggest;
 use crate::model::action::Contract;
-use crate::model::{CommandName, ExeName, InvalidName, bundled};
+use crate::model::bundled::{self, Bundled, Options};
+use crate::model::{CommandName, ExeName, InvalidName};
 
 /// A command as it is declared.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -186,6 +187,9 @@ fn command<'a>(
     let contract = contract::read(&block, executable.as_ref(), extra_args, report);
     let command = (|| {
         let executable = executable?;
+        if let (Some(row), Some(args)) = (bundled::find(executable.as_str()), extra_args) {
+            check_options(row, args, report)?;
+        }
         warn_if_missing(&executable, executable_text?.node.text_at, context, report);
         Some(Command {
             name: name?,
@@ -267,6 +271,28 @@ fn limit(value: Value<'_>, report: &mut Report<'_>) -> Option<Duration> {
 fn split_args(value: Value<'_>) -> Vec<String> {
     let words = value.text.split(' ').filter(|word| !word.is_empty());
     words.map(str::to_owned).collect()
+}
+
+/// What a bundled executable would refuse on each host is refused here. A word
+/// that 4.x would have passed on to it, unheeded, still is.
+fn check_options(row: &Bundled, args: Value<'_>, report: &mut Report<'_>) -> Option<()> {
+    let at = args.node.text_at;
+    match Options::parse(row.options, &split_args(args)) {
+        Ok(options) => {
+            if let [word, ..] = options.words() {
+                let message = format!("{} does not heed {word:?} in <extra_args>", row.name);
+                report.warning(at, message, "remove it");
+            }
+            Some(())
+        }
+        Err(error) => {
+            let text = error.to_string();
+            let (problem, hint) = text.split_once('\n').unwrap_or((&text, "(correct it)"));
+            let message = format!("the <extra_args> of {}: {problem}", row.name);
+            report.error(at, message, hint.trim_matches(['(', ')']));
+            None
+        }
+    }
 }
 
 /// Other hosts may have it, so this is a warning; it is checked in full when
