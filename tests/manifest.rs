@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ripost::model::bundled::BUNDLED;
+use ripost::model::bundled::{BUNDLED, Options};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -68,8 +68,25 @@ fn page() -> String {
             row.target.label(),
             back_ends.join(", else "),
         );
-        if !row.options.is_empty() {
+        if let [first, more @ ..] = row.aliases {
+            let names = more
+                .iter()
+                .fold(format!("`{first}`"), |all, name| format!("{all}, `{name}`"));
+            page += &format!("\nAlso called {names}.\n");
+        }
+        let options = Options::default();
+        let fields = row.target.fields(&options);
+        if !fields.is_empty() {
+            page += &format!(
+                "\nWhat it acts on stands in `{}`.\n",
+                fields.join("`, else `")
+            );
+        }
+        if !row.options.is_empty() || row.word.is_some() {
             page += "\n| in `<extra_args>` | what it does |\n|---|---|\n";
+        }
+        if let Some(about) = row.word {
+            page += &format!("| a word | {about} |\n");
         }
         for option in row.options {
             let shown = format!("{} {}", option.name, option.value.label());

@@ -385,7 +385,7 @@ impl Waits {
         match (kind, entry.bundled().map(|row| row.effect)) {
             (Mode::Delete, _) => Self::Briefly,
             (Mode::Add, Some(Effect::Kernel)) => Self::Written,
-            (Mode::Add, Some(Effect::File) | None) => Self::Synced,
+            (Mode::Add, Some(Effect::File | Effect::Outside) | None) => Self::Synced,
         }
     }
 

@@ -9,22 +9,20 @@
 //! input was refused; 1 the effect did not come about, which 4.x often hides
 //! behind 0.
 
+mod acts_on;
 pub mod hosts_deny;
 mod log;
 mod place;
 mod run;
 
 use std::error::Error;
-use std::net::IpAddr;
 use std::time::Duration;
-
-use ipnetwork::IpNetwork;
 
 use crate::contract::json::Value;
 use crate::contract::reply::{self, Status};
-use crate::model::Target;
 use crate::model::bundled::{Backend, Options};
 
+pub use acts_on::ActsOn;
 pub use run::main;
 
 /// What one executable does.
@@ -88,36 +86,6 @@ pub struct Job<'a, T> {
     pub options: Options,
     /// The alert that led here; whatever stands in its place.
     pub alert: Option<Value<'a>>,
-}
-
-/// A type of target, which is also what rows speak of as [`TargetKind`].
-///
-/// [`TargetKind`]: crate::model::bundled::TargetKind
-pub trait ActsOn: Sized {
-    /// The words of 4.x for an alert without one.
-    const NO_TARGET: &str;
-
-    /// `None` if the row of the executable speaks of another kind.
-    fn of(target: Target) -> Option<Self>;
-}
-
-impl ActsOn for IpAddr {
-    const NO_TARGET: &str = "Cannot read 'srcip' from data or invalid IP format";
-
-    fn of(target: Target) -> Option<Self> {
-        match target {
-            Target::Address(address) => Some(address),
-            Target::Network(_) => None,
-        }
-    }
-}
-
-impl ActsOn for IpNetwork {
-    const NO_TARGET: &str = IpAddr::NO_TARGET;
-
-    fn of(target: Target) -> Option<Self> {
-        Some(target.network())
-    }
 }
 
 /// How an order was carried out.

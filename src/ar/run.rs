@@ -1,12 +1,6 @@
 //! One run: from the command line and the first line of stdin to the exit
 //! status.
 
-use std::env;
-use std::ffi::OsString;
-use std::io::{self, BufRead, Write};
-use std::process::ExitCode;
-use std::time::Duration;
-
 use crate::ar::log::Log;
 use crate::ar::{Action, ActsOn, Done, Fail, Job, place};
 use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
@@ -15,6 +9,10 @@ use crate::contract::target::{self, NoTarget};
 use crate::model::bundled::{self, Bundled, InvalidOptions, Options};
 use crate::model::target::Special;
 use crate::model::{ExeName, Target};
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
 
 const REFUSED: u8 = 255;
 const FAILED: u8 = 1;
@@ -98,8 +96,11 @@ fn help(row: &Bundled) -> String {
          An executable of an active response: a daemon starts it from active-response/bin of its\n\
          home and writes JSON to its stdin. It acts on {acts_on}, through {back_ends}.\n"
     );
-    if !row.options.is_empty() {
+    if !row.options.is_empty() || row.word.is_some() {
         text.push_str("\nIn <extra_args>:\n");
+    }
+    if let Some(about) = row.word {
+        text.push_str(&format!("  {:<24} {about}\n", "WORD"));
     }
     for option in row.options {
         let shown = format!("{} {}", option.name, option.value.label());
@@ -126,29 +127,33 @@ impl<A: Action> Run<A> {
         let request = input::request(&line)?;
         let options = Options::parse(self.row.options, &request.extra_args())?;
         let target = self.target(&request, &options)?;
-        let job = |lasts: Option<Duration>| Job {
+        let answer = match (&target, request.order) {
+            (Some(target), Order::Add) => self.ask(target, input)?,
+            // There is nothing to ask about.
+            (None, Order::Add) | (_, Order::Delete) => Answer::Continue { expires: None },
+        };
+        let Answer::Continue { expires } = answer else {
+            self.log.line(b"Aborted");
+            return Ok(ExitCode::SUCCESS);
+        };
+        let refused = target.as_ref().and_then(refused);
+        let job = Job {
             target: A::Target::of(target).expect("the row names this kind of target"),
-            lasts,
+            lasts: expires,
             options,
             alert: request.alert().cloned(),
         };
-        let done = match request.order {
-            Order::Delete => self.action.delete(&job(None)),
-            Order::Add => match self.ask(&target, input)? {
-                Answer::Abort => {
-                    self.log.line(b"Aborted");
-                    return Ok(ExitCode::SUCCESS);
-                }
-                Answer::Continue { expires } => match Special::in_network(target.network()) {
-                    Some(kind) => Ok(Done::refused(format!("refused {target}: it is {kind}"))),
-                    None => self.action.add(&job(expires)),
-                },
-            },
+        let done = match (request.order, refused) {
+            (Order::Delete, _) if self.row.reverts => self.action.delete(&job),
+            // 4.x's restart-wazuh restarts a second time here.
+            (Order::Delete, _) => Ok(Done::absent()),
+            (Order::Add, Some(why)) => Ok(Done::refused(why)),
+            (Order::Add, None) => self.action.add(&job),
         };
         Ok(self.end(done))
     }
 
-    fn target(&self, request: &Request<'_>, options: &Options) -> Result<Target, Stop> {
+    fn target(&self, request: &Request<'_>, options: &Options) -> Result<Option<Target>, Stop> {
         let words = A::NO_TARGET;
         let alert = request.alert().ok_or(Stop::Target { words, why: None })?;
         target::named(self.row, options, alert).map_err(|why| Stop::Target {
@@ -190,6 +195,12 @@ impl<A: Action> Run<A> {
         ));
         ExitCode::from(code)
     }
+}
+
+/// Why nobody may act against a target, whoever asks.
+fn refused(target: &Target) -> Option<String> {
+    let kind = Special::in_network(target.network()?)?;
+    Some(format!("refused {target}: it is {kind}"))
 }
 
 /// Prints one line. That nobody listens is no error: a 4.x execd closes its

@@ -279,7 +279,7 @@ fn check_options(row: &Bundled, args: Value<'_>, report: &mut Report<'_>) -> Opt
     let at = args.node.text_at;
     match Options::parse(row.options, &split_args(args)) {
         Ok(options) => {
-            if let [word, ..] = options.words() {
+            if let ([word, ..], None) = (options.words(), row.word) {
                 let message = format!("{} does not heed {word:?} in <extra_args>", row.name);
                 report.warning(at, message, "remove it");
             }

@@ -2,18 +2,12 @@
 //! act and the bundled executables when they do, so that what a guard has
 //! judged is what is done.
 
+use std::borrow::Cow;
+
 use super::json::{InvalidJson, Value, parse};
 use crate::model::bundled::{self, Bundled, InvalidOptions, Options, TargetKind};
-use crate::model::target::InvalidTarget;
+use crate::model::target::{FilePath, InvalidTarget, Process, UserName};
 use crate::model::{ExeName, Target};
-
-/// The fields that can name an address, in the order in which they are looked
-/// for (Wazuh 4.14 active_responses.c get_srcip_from_json).
-const ADDRESS_FIELDS: [&[&str]; 3] = [
-    &["data", "win", "eventdata", "ipAddress"],
-    &["data", "win", "eventdata", "destinationIp"],
-    &["data", "srcip"],
-];
 
 /// How much of a text from an alert is shown, in bytes after escaping.
 const SHOWN_BYTES: usize = 80;
@@ -21,10 +15,13 @@ const SHOWN_BYTES: usize = 80;
 /// Why an alert names no target.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum NoTarget {
-    #[error(
-        "has no address: none of data.win.eventdata.ipAddress, data.win.eventdata.destinationIp and data.srcip is a text"
-    )]
-    NoField,
+    #[error("does not name {what}: no text in {}", .fields.join(", "))]
+    NoField {
+        /// What it should name.
+        what: &'static str,
+        /// Where that was looked for.
+        fields: Vec<String>,
+    },
     /// The field that decides holds something else. No other field is asked:
     /// it might name a bystander.
     #[error("has in {field} what {why}: \"{text}\"")]
@@ -62,21 +59,53 @@ pub fn of(
         Some(row) => {
             let options = Options::parse(row.options, extra_args)?;
             let alert = parse(alert).map_err(NoTarget::Malformed)?;
-            Ok(Some(named(row, &options, &alert)?))
+            Ok(named(row, &options, &alert)?)
         }
     }
 }
 
-/// What a bundled executable acts on.
-pub fn named(row: &Bundled, options: &Options, alert: &Value<'_>) -> Result<Target, NoTarget> {
+/// What a bundled executable acts on; `None` where its row says that it is
+/// nothing.
+pub fn named(
+    row: &Bundled,
+    options: &Options,
+    alert: &Value<'_>,
+) -> Result<Option<Target>, NoTarget> {
     match row.target {
-        TargetKind::Address => address_in(alert, Target::parse_address),
-        TargetKind::Network => address_in(alert, |text| {
+        TargetKind::Nothing => Ok(None),
+        TargetKind::Host => Ok(Some(Target::Host)),
+        TargetKind::Service => Ok(options
+            .get("--service")
+            .map(|name| Target::Service(name.to_owned()))),
+        TargetKind::Address
+        | TargetKind::Network
+        | TargetKind::User
+        | TargetKind::Process
+        | TargetKind::File => in_fields(row.target, options, alert).map(Some),
+    }
+}
+
+/// Reads a target as an alert names it.
+pub fn read(kind: TargetKind, options: &Options, text: &str) -> Result<Target, InvalidTarget> {
+    match kind {
+        TargetKind::Address => Target::parse_address(text),
+        TargetKind::Network => {
             let target = Target::parse_network(text)?;
-            options
-                .ipv6_prefix()
-                .map_or(Ok(target), |prefix| target.widened(prefix))
-        }),
+            match options.ipv6_prefix() {
+                Some(prefix) => target.widened(prefix),
+                None => Ok(target),
+            }
+        }
+        TargetKind::User => UserName::parse(text).map(Target::User),
+        TargetKind::Process => Ok(Target::Process(match options.get("--by") {
+            Some("exe") => Process::Executable(FilePath::parse(text)?),
+            Some("user") => Process::User(UserName::parse(text)?),
+            Some(_) | None => Process::parse_pid(text)?,
+        })),
+        TargetKind::File => FilePath::parse(text).map(Target::File),
+        TargetKind::Service | TargetKind::Host | TargetKind::Nothing => {
+            Err(InvalidTarget::Needless)
+        }
     }
 }
 
@@ -85,26 +114,42 @@ pub fn named(row: &Bundled, options: &Options, alert: &Value<'_>) -> Result<Targ
 /// decides.
 pub fn address(alert: &[u8]) -> Result<Target, NoTarget> {
     let alert = parse(alert).map_err(NoTarget::Malformed)?;
-    address_in(&alert, Target::parse_address)
+    in_fields(TargetKind::Address, &Options::default(), &alert)
 }
 
 /// The first field that is a text decides, whatever it says.
-fn address_in(
-    alert: &Value<'_>,
-    parse: impl Fn(&str) -> Result<Target, InvalidTarget>,
-) -> Result<Target, NoTarget> {
-    let (field, text) = ADDRESS_FIELDS
+fn in_fields(kind: TargetKind, options: &Options, alert: &Value<'_>) -> Result<Target, NoTarget> {
+    let fields = kind.fields(options);
+    let found = fields
         .iter()
-        .find_map(|path| Some((path, alert.lookup(path)?.as_bytes()?)))
-        .ok_or(NoTarget::NoField)?;
-    str::from_utf8(text)
-        .map_err(|_| InvalidTarget::NoAddress)
-        .and_then(parse)
-        .map_err(|why| NoTarget::Unusable {
-            field: field.join("."),
-            text: shown(text),
-            why,
-        })
+        .find_map(|field| Some((field, text(alert, field)?)));
+    let Some((field, text)) = found else {
+        return Err(NoTarget::NoField {
+            what: kind.label(),
+            fields: fields.into_iter().map(str::to_owned).collect(),
+        });
+    };
+    let unusable = |why| NoTarget::Unusable {
+        field: (*field).to_owned(),
+        text: shown(&text),
+        why,
+    };
+    str::from_utf8(&text)
+        .map_err(|_| InvalidTarget::NotText)
+        .and_then(|text| read(kind, options, text))
+        .map_err(unusable)
+}
+
+/// What stands in a field: a text, or a whole number, as decoders write the
+/// number of a process.
+fn text<'a>(alert: &'a Value<'_>, field: &str) -> Option<Cow<'a, [u8]>> {
+    let path: Vec<_> = field.split('.').collect();
+    match alert.lookup(&path)? {
+        Value::Number(number) if path.ends_with(&["pid"]) && number.fract() == 0.0 => {
+            Some(number.to_string().into_bytes().into())
+        }
+        value => value.as_bytes().map(Cow::Borrowed),
+    }
 }
 
 /// Text from outside, made fit for logs and terminals.
@@ -124,9 +169,10 @@ fn shown(text: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{NoTarget, Unclear, address};
-    use crate::contract::json::InvalidJson;
-    use crate::model::ExeName;
+    use crate::contract::json::{InvalidJson, parse};
+    use crate::model::bundled::{Bundled, Effect, OptionSpec, Options, TargetKind, ValueKind};
     use crate::model::target::InvalidTarget;
+    use crate::model::{ExeName, Target};
 
     fn of(alert: &str) -> Result<String, NoTarget> {
         address(alert.as_bytes()).map(|target| target.to_string())
@@ -209,7 +255,10 @@ mod tests {
             // The first `data` counts although it has none.
             r#"{"data":{},"data":{"srcip":"192.0.2.1"}}"#,
         ] {
-            assert_eq!(of(alert), Err(NoTarget::NoField), "{alert}");
+            assert!(
+                matches!(of(alert), Err(NoTarget::NoField { .. })),
+                "{alert}"
+            );
         }
         assert_eq!(
             of(r#"{"data":{"srcip":"192.0.2.1"}"#),
@@ -287,6 +336,91 @@ mod tests {
         };
         assert_eq!(of("192.0.2.1").unwrap().to_string(), "192.0.2.1");
         assert_eq!(of("192.0.2.0/24"), None);
+    }
+
+    #[test]
+    fn each_kind_of_target_is_read_from_its_fields() {
+        let user = r#"{"data":{"dstuser":"alice","srcuser":"bob"}}"#;
+        let process = r#"{"data":{"process":{"pid":77,"executable":"/x"},"dstuser":"alice"}}"#;
+        let fim = r#"{"syscheck":{"path":"/tmp/x y"}}"#;
+        let cases: &[(TargetKind, &[&str], &str, &str)] = &[
+            (TargetKind::User, &[], user, "alice"),
+            (TargetKind::User, &["--field=data.srcuser"], user, "bob"),
+            (TargetKind::Process, &[], process, "77"),
+            (TargetKind::Process, &["--by", "exe"], process, "/x"),
+            (TargetKind::Process, &["--by", "user"], process, "alice"),
+            (TargetKind::Process, &[], r#"{"data":{"pid":"78"}}"#, "78"),
+            (TargetKind::File, &[], fim, "/tmp/x y"),
+            (TargetKind::Host, &[], "{}", "host"),
+            (TargetKind::Service, &["--service=nginx"], "{}", "nginx"),
+        ];
+        for (kind, args, alert, wanted) in cases {
+            let target = named_by(*kind, args, alert).unwrap().unwrap();
+            assert_eq!(target.to_string(), *wanted, "{kind:?} {args:?}");
+        }
+        assert_eq!(named_by(TargetKind::Nothing, &[], user), Ok(None));
+        for (kind, alert, wanted) in [
+            (
+                TargetKind::User,
+                "{}",
+                "does not name a user: no text in data.dstuser",
+            ),
+            (
+                TargetKind::User,
+                r#"{"data":{"dstuser":"root"}}"#,
+                "is no login name",
+            ),
+            (
+                TargetKind::Process,
+                r#"{"data":{"pid":1.5}}"#,
+                "does not name processes",
+            ),
+            (
+                TargetKind::Process,
+                r#"{"data":{"pid":1}}"#,
+                "no number of a process",
+            ),
+            (
+                TargetKind::File,
+                r#"{"syscheck":{"path":"x"}}"#,
+                "no absolute path",
+            ),
+        ] {
+            let error = named_by(kind, &[], alert).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{kind:?} {alert}: {error}");
+        }
+    }
+
+    fn named_by(kind: TargetKind, args: &[&str], alert: &str) -> Result<Option<Target>, NoTarget> {
+        const OPTIONS: &[OptionSpec] = &[
+            option("--field", ValueKind::Field),
+            option("--by", ValueKind::OneOf(&["pid", "exe", "user"])),
+            option("--service", ValueKind::Service),
+        ];
+        let args: Vec<_> = args.iter().map(|&arg| arg.to_owned()).collect();
+        let options = Options::parse(OPTIONS, &args).unwrap();
+        let row = Bundled {
+            name: "x",
+            aliases: &[],
+            about: "",
+            target: kind,
+            options: OPTIONS,
+            word: None,
+            backends: &[],
+            effect: Effect::Kernel,
+            reverts: true,
+            libraries: &[],
+        };
+        super::named(&row, &options, &parse(alert.as_bytes()).unwrap())
+    }
+
+    const fn option(name: &'static str, value: ValueKind) -> OptionSpec {
+        OptionSpec {
+            name,
+            value,
+            required: false,
+            about: "",
+        }
     }
 
     #[test]

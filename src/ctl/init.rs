@@ -235,8 +235,10 @@ fn install(home: &Home, sources: &Sources) -> Result<(), Error> {
     let folder = home.path().join(EXECUTABLES);
     let mut staged = Vec::new();
     for (row, path) in &sources.files {
-        let mut source = File::open(path).map_err(failed("open", path))?;
-        staged.push(Staged::write(&folder, row.name, 0o750, &mut source)?);
+        for name in row.names() {
+            let mut source = File::open(path).map_err(failed("open", path))?;
+            staged.push(Staged::write(&folder, name, 0o750, &mut source)?);
+        }
     }
     for file in staged {
         file.put()?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::clock::{self, Boot};
 use crate::config::Command;
-use crate::model::bundled::TargetKind;
+use crate::contract::target;
+use crate::model::bundled::Options;
 use crate::model::{
     Action, ActionId, ActionState, AgentId, Keys, Location, Record, Selector, Target, bundled,
 };
@@ -104,7 +105,7 @@ impl Manager {
 
     fn plan_by_hand(&mut self, run: &Run) -> Result<Plan, String> {
         let command = self.command(run)?;
-        let target = target(&command, run.target.as_deref())?;
+        let aim = aim(&command, run.target.as_deref())?;
         let timeout = timeout(&command, run.timeout)?;
         let agents = self.meant(&run.agents)?;
         let now = clock::now();
@@ -114,7 +115,7 @@ impl Manager {
             rule: None,
             alert: None,
             target: None,
-            keys: keys(&target),
+            keys: aim.keys.clone(),
             stale: None,
             now,
             number: None,
@@ -126,9 +127,12 @@ impl Manager {
             };
             let agent = agent_ref(member);
             // Each host's alert names that host.
-            cause.body = alert(&agent.id, &agent.name, run, &target, now.wall);
+            cause.body = alert(&agent.id, &agent.name, run, &aim, now.wall);
             cause.number = None;
             cause.target = acted_on(&command, &cause.body);
+            if let Some(target) = &cause.target {
+                cause.keys = Some(target.keys());
+            }
             let action = Action {
                 id: derived(&[b"by hand", &nonce, id.to_string().as_bytes()]),
                 timeout,
@@ -175,39 +179,63 @@ impl Manager {
     }
 }
 
-/// What a command is to act on: an address or a network, or another text. A
-/// bundled executable needs what its row says.
-fn target(command: &Command, text: Option<&str>) -> Result<Result<Target, Option<String>>, String> {
-    let row = bundled::find(command.executable.as_str());
-    let kind = row.map(|row| row.target);
-    let parse = match kind {
-        Some(TargetKind::Network) => Target::parse_network,
-        Some(TargetKind::Address) | None => Target::parse_address,
-    };
-    let parsed = text.map(|text| (text, parse(text)));
-    match (kind, parsed) {
-        (_, Some((_, Ok(target)))) => Ok(Ok(target)),
-        (None, Some((text, Err(_)))) => Ok(Err(Some(text.to_owned()))),
-        (None, None) => Ok(Err(None)),
-        (Some(kind), parsed) => {
-            let found = match parsed {
-                Some((text, Err(why))) => format!("{text:?} {why}"),
-                _ => "no target is given".to_owned(),
-            };
-            let acts_on = kind.label();
-            let name = &command.executable;
-            Err(format!(
-                "{name} acts on {acts_on}: {found}\n(write --target 203.0.113.9)"
-            ))
-        }
-    }
+/// What a person wants a command to act on.
+struct Aim {
+    /// Where its alert says so, as a path with dots, and what; `None` for what
+    /// needs no telling.
+    said: Option<(String, String)>,
+    /// What names it. A text may be longer than keys can be.
+    keys: Option<Keys>,
 }
 
-/// What names the target. A text may be longer than keys can be.
-fn keys(target: &Result<Target, Option<String>>) -> Option<Keys> {
-    match target {
-        Ok(target) => Some(target.keys()),
-        Err(text) => Keys::new(vec![text.clone()?]).ok(),
+/// A bundled executable needs what its row says; a script is shown an address
+/// where Wazuh's have it, and any other text in the place of a user.
+fn aim(command: &Command, text: Option<&str>) -> Result<Aim, String> {
+    let name = &command.executable;
+    let Some(row) = bundled::find(name.as_str()) else {
+        let Some(text) = text else {
+            return Ok(Aim {
+                said: None,
+                keys: None,
+            });
+        };
+        let (field, text) = match Target::parse_address(text) {
+            Ok(address) => ("data.srcip", address.to_string()),
+            Err(_) => ("data.dstuser", text.to_owned()),
+        };
+        return Ok(Aim {
+            said: Some((field.to_owned(), text.clone())),
+            keys: Keys::new(vec![text]).ok(),
+        });
+    };
+    let options = Options::parse(row.options, &command.extra_args);
+    let options = options.map_err(|error| format!("{name}: {error}"))?;
+    let (kind, fields) = (row.target, row.target.fields(&options));
+    let acts_on = kind.label();
+    match (fields.first(), text) {
+        (Some(field), Some(text)) => {
+            let target = target::read(kind, &options, text).map_err(|why| {
+                let example = kind.example();
+                format!("{name} acts on {acts_on}: {text:?} {why}\n(write --target {example})")
+            })?;
+            Ok(Aim {
+                said: Some(((*field).to_owned(), target.to_string())),
+                keys: Some(target.keys()),
+            })
+        }
+        (Some(_), None) => {
+            let example = kind.example();
+            Err(format!(
+                "{name} acts on {acts_on}: no target is given\n(write --target {example})"
+            ))
+        }
+        (None, Some(_)) => Err(format!(
+            "{name} acts on {acts_on}, whatever its target\n(leave --target away)"
+        )),
+        (None, None) => Ok(Aim {
+            said: None,
+            keys: None,
+        }),
     }
 }
 
@@ -227,30 +255,33 @@ fn timeout(command: &Command, seconds: Option<u64>) -> Result<Option<Duration>, 
 }
 
 /// The alert that the executable is shown, in the shape of Wazuh's.
-fn alert(
-    agent: &AgentId,
-    name: &str,
-    run: &Run,
-    target: &Result<Target, Option<String>>,
-    now: crate::clock::Wall,
-) -> Arc<[u8]> {
-    let data = match target {
-        Ok(address) => serde_json::json!({ "srcip": address.to_string() }),
-        // Wazuh's own disable-account reads the user there.
-        Err(Some(text)) => serde_json::json!({ "dstuser": text }),
-        Err(None) => serde_json::json!({}),
-    };
-    let alert = serde_json::json!({
+fn alert(agent: &AgentId, name: &str, run: &Run, aim: &Aim, now: crate::clock::Wall) -> Arc<[u8]> {
+    let mut alert = serde_json::json!({
         "timestamp": now.to_string(),
         "rule": {"level": 0, "description": "started by hand", "id": "0", "groups": ["ripost"]},
         "agent": {"id": agent.to_string(), "name": name},
         "manager": {"name": ""},
         "id": format!("by-hand-{}", now.millis()),
         "decoder": {"name": "ripost"},
-        "data": data,
+        "data": {},
         "location": format!("ripostctl run {}", run.command),
     });
+    if let Some((field, text)) = &aim.said {
+        put(&mut alert, field, text);
+    }
     alert.to_string().into_bytes().into()
+}
+
+/// Puts a text where a path with dots says.
+fn put(alert: &mut serde_json::Value, field: &str, text: &str) {
+    let mut place = alert;
+    for name in field.split('.') {
+        if !place.is_object() {
+            *place = serde_json::json!({});
+        }
+        place = &mut place[name];
+    }
+    *place = text.into();
 }
 
 #[cfg(test)]

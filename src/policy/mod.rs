@@ -1,8 +1,8 @@
 //! May it? Pure. The manager asks before it sends an action, the host again
 //! before it carries one out, each with what it knows.
 //!
-//! Only addresses and networks are judged. An action without one (a script that
-//! acts on a user, a file or nothing) passes here.
+//! Only addresses and networks are judged here. Which users, processes and files
+//! are protected is for the executable to know that has them before it.
 
 mod guards;
 mod white_list;
@@ -28,7 +28,7 @@ pub enum Verdict {
 }
 
 /// Why an action may not be.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reason {
     Listed {
         target: Target,
@@ -64,10 +64,10 @@ pub fn judge_host(
     guards: &Guards,
 ) -> Verdict {
     let refusal = target.and_then(|target| {
-        let guard = guards.guarding(target.network());
+        let guard = guards.guarding(target.network()?);
         guard
             .map(|guard| Reason::Guarded {
-                target: *target,
+                target: target.clone(),
                 guard,
             })
             .or_else(|| listed(target, manager_list, List::Manager))
@@ -77,9 +77,9 @@ pub fn judge_host(
 }
 
 fn listed(target: &Target, white_list: &WhiteList, list: List) -> Option<Reason> {
-    let entry = white_list.entry_for(target.network())?;
+    let entry = white_list.entry_for(target.network()?)?;
     Some(Reason::Listed {
-        target: *target,
+        target: target.clone(),
         entry,
         list,
     })
@@ -97,8 +97,10 @@ impl fmt::Display for Reason {
                     List::Manager => "the white list",
                     List::Host => "the white list of this host",
                 };
-                let network = target.network();
-                if entry.contains(network.network()) && entry.prefix() <= network.prefix() {
+                let holds = |network: IpNetwork| {
+                    entry.contains(network.network()) && entry.prefix() <= network.prefix()
+                };
+                if target.network().is_some_and(holds) {
                     write!(f, "{target} is in {list} ({entry})")
                 } else {
                     write!(f, "{target} holds {entry} of {list}")

@@ -58,15 +58,16 @@ fn wanted_tree() -> BTreeMap<String, u32> {
 }
 
 fn names() -> impl Iterator<Item = &'static str> {
-    BUNDLED.iter().map(|row| row.name)
+    BUNDLED.iter().flat_map(|row| row.names())
 }
 
 /// What sha256sum(1) prints for the bundled executables of `home`.
 fn sums(home: &Path) -> String {
-    BUNDLED
-        .iter()
-        .map(|row| {
-            let path = format!("active-response/bin/{}", row.name);
+    let names: std::collections::BTreeSet<_> = names().collect();
+    names
+        .into_iter()
+        .map(|name| {
+            let path = format!("active-response/bin/{name}");
             let bytes = std::fs::read(home.join(&path)).expect("an installed executable");
             let sum = Sha256::digest(bytes);
             let sum: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();

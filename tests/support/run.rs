@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use ripost::model::bundled::BUNDLED;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -21,15 +22,15 @@ impl Home {
         let bin = home.path().join("active-response/bin");
         fs::create_dir_all(&bin).unwrap();
         fs::create_dir(home.path().join("logs")).unwrap();
-        for (name, built) in [
-            (FIREWALL_DROP, env!("CARGO_BIN_EXE_firewall-drop")),
-            (HOST_DENY, env!("CARGO_BIN_EXE_host-deny")),
-            (ROUTE_NULL, env!("CARGO_BIN_EXE_route-null")),
-        ] {
-            // A link is the quicker copy, where both are on one disk.
-            fs::hard_link(built, bin.join(name))
-                .or_else(|_| fs::copy(built, bin.join(name)).map(drop))
-                .unwrap();
+        let built = Path::new(env!("CARGO_BIN_EXE_firewall-drop"));
+        for row in BUNDLED {
+            let built = built.with_file_name(row.name);
+            for name in row.names() {
+                // A link is the quicker copy, where both are on one disk.
+                fs::hard_link(&built, bin.join(name))
+                    .or_else(|_| fs::copy(&built, bin.join(name)).map(drop))
+                    .unwrap();
+            }
         }
         Self(home)
     }

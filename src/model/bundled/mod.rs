@@ -2,35 +2,15 @@
 //! the documentation and the executables themselves know of it. No file is
 //! ever run to learn this.
 
+mod kind;
 mod options;
 mod rows;
 
 use serde::Serialize;
 
+pub use kind::TargetKind;
 pub use options::{InvalidOptions, OptionSpec, Options, ValueKind};
 pub use rows::BUNDLED;
-
-/// What an executable acts on, and from which fields of the alert it is read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TargetKind {
-    /// One address: `data.win.eventdata.ipAddress`, then
-    /// `data.win.eventdata.destinationIp`, then `data.srcip`; the first that is
-    /// a string decides (Wazuh 4.14 active_responses.c).
-    Address,
-    /// As [`TargetKind::Address`]; a network (`192.0.2.0/24`) is good too.
-    Network,
-}
-
-impl TargetKind {
-    /// For people.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Address => "an address",
-            Self::Network => "an address or a network",
-        }
-    }
-}
 
 /// What kind of state an executable changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -41,6 +21,8 @@ pub enum Effect {
     Kernel,
     /// Bytes on a disk. Runs once the intent is synced.
     File,
+    /// Something beyond this host. Runs once the intent is synced.
+    Outside,
 }
 
 /// With what an executable does its work.
@@ -77,11 +59,16 @@ impl From<Backend> for &'static str {
 pub struct Bundled {
     /// The classic name, which is also the name of its `[[bin]]`.
     pub name: &'static str,
+    /// Other names under which it lies in a home. None for what is taken back:
+    /// what is in force belongs to the name that brought it about.
+    pub aliases: &'static [&'static str],
     /// One line for people.
     pub about: &'static str,
     pub target: TargetKind,
     /// What it takes in `<extra_args>`.
     pub options: &'static [OptionSpec],
+    /// What a word there means that belongs to no option, for people.
+    pub word: Option<&'static str>,
     /// The first of them that a host has is used there.
     pub backends: &'static [Backend],
     pub effect: Effect,
@@ -104,6 +91,11 @@ pub struct Library {
 const NOT_LOADED: i32 = 127;
 
 impl Bundled {
+    /// All names under which it lies in a home.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.aliases.iter().copied())
+    }
+
     /// The library that kept it from being loaded, if that is how it ended.
     pub fn missing_library(&self, status: i32, stderr: &str) -> Option<&'static Library> {
         let loader = status == NOT_LOADED && stderr.contains("loading shared libraries");
@@ -114,7 +106,9 @@ impl Bundled {
 
 /// The row of the executable with this file name.
 pub fn find(name: &str) -> Option<&'static Bundled> {
-    BUNDLED.iter().find(|row| row.name == name)
+    BUNDLED
+        .iter()
+        .find(|row| row.names().any(|known| known == name))
 }
 
 #[cfg(test)]
@@ -135,10 +129,14 @@ mod tests {
 
     #[test]
     fn a_name_belongs_to_one_row_and_a_row_has_a_back_end() {
+        let names: Vec<_> = BUNDLED.iter().flat_map(|row| row.names()).collect();
         for row in BUNDLED {
-            let of_name = BUNDLED.iter().filter(|other| other.name == row.name);
-            assert_eq!(of_name.count(), 1, "{}", row.name);
+            for name in row.names() {
+                let same = names.iter().filter(|other| **other == name);
+                assert_eq!(same.count(), 1, "{name}");
+            }
             assert!(!row.backends.is_empty(), "{}", row.name);
+            assert!(!row.reverts || row.aliases.is_empty(), "{}", row.name);
         }
     }
 }

@@ -9,6 +9,8 @@ pub struct OptionSpec {
     /// With its dashes.
     pub name: &'static str,
     pub value: ValueKind,
+    /// Whether nothing can be done without it.
+    pub required: bool,
     /// One line for people.
     pub about: &'static str,
 }
@@ -19,33 +21,79 @@ pub struct OptionSpec {
 pub enum ValueKind {
     /// Nothing: it is given or it is not.
     Switch,
-    /// The length of an IPv6 prefix, from [`MIN_IPV6_PREFIX`] to 128.
+    /// The length of an IPv6 prefix, from 32 to 128.
     Ipv6Prefix,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A field of an alert, as a path with dots.
+    Field,
+    /// The name of a unit of the service manager.
+    Service,
+    /// A path that begins with a slash, or one below the home.
+    Path,
+    /// Any text that is not empty.
+    Text,
 }
+
+/// The longest path of a field and name of a unit, in bytes
+/// (`UNIT_NAME_MAX`, systemd.unit(5)).
+const MAX_NAME: usize = 255;
 
 /// A network that is shorter holds whole providers.
 const MIN_IPV6_PREFIX: u8 = 32;
 
 impl ValueKind {
     /// How a person is told what to write; empty for a switch.
-    pub fn label(self) -> &'static str {
+    pub fn label(self) -> String {
         match self {
-            Self::Switch => "",
-            Self::Ipv6Prefix => "LENGTH",
+            Self::Switch => String::new(),
+            Self::Ipv6Prefix => "LENGTH".to_owned(),
+            Self::OneOf(words) => words.join("|"),
+            Self::Field => "FIELD".to_owned(),
+            Self::Service => "NAME".to_owned(),
+            Self::Path => "PATH".to_owned(),
+            Self::Text => "TEXT".to_owned(),
         }
     }
 
     /// What is wrong with a value.
-    fn objection(self, value: &str) -> Option<&'static str> {
-        match self {
-            Self::Switch => Some("it takes no value"),
+    fn objection(self, value: &str) -> Option<String> {
+        let (is_good, wanted) = match self {
+            Self::Switch => (false, "it takes no value".to_owned()),
             Self::Ipv6Prefix => {
                 let length = value.parse();
                 let is_good = length.is_ok_and(|length| (MIN_IPV6_PREFIX..=128).contains(&length));
-                (!is_good).then_some("write a number from 32 to 128")
+                (is_good, "write a number from 32 to 128".to_owned())
             }
-        }
+            Self::OneOf(words) => (
+                words.contains(&value),
+                format!("write {}", words.join(" or ")),
+            ),
+            Self::Field => (
+                value.len() <= MAX_NAME && value.split('.').all(|name| !name.is_empty()),
+                "write names with dots between them, such as data.srcuser".to_owned(),
+            ),
+            Self::Service => (
+                is_unit_name(value),
+                "write the name of a unit, such as nginx or sshd@2.service".to_owned(),
+            ),
+            Self::Path => (
+                !value.is_empty() && !value.split('/').any(|part| part == ".."),
+                "write a path without `..`".to_owned(),
+            ),
+            Self::Text => (!value.is_empty(), "it is empty".to_owned()),
+        };
+        (!is_good).then_some(wanted)
     }
+}
+
+/// systemd.unit(5): letters, digits and `:-_.\@`.
+fn is_unit_name(text: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte);
+    !text.is_empty()
+        && text.len() <= MAX_NAME
+        && !text.starts_with('-')
+        && text.bytes().all(is_good)
 }
 
 /// Why words are not what an executable takes.
@@ -59,10 +107,12 @@ pub enum InvalidOptions {
     Value {
         name: &'static str,
         value: String,
-        why: &'static str,
+        why: String,
     },
     #[error("{0} is given twice")]
     Twice(&'static str),
+    #[error("{name} is missing\n(add {name} {label})")]
+    Missing { name: &'static str, label: String },
 }
 
 /// The options that were given.
@@ -102,7 +152,16 @@ impl Options {
             }
             options.given.push((spec.name, value));
         }
-        Ok(options)
+        let mut missing = specs
+            .iter()
+            .filter(|spec| spec.required && options.get(spec.name).is_none());
+        match missing.next() {
+            Some(spec) => Err(InvalidOptions::Missing {
+                name: spec.name,
+                label: spec.value.label(),
+            }),
+            None => Ok(options),
+        }
     }
 
     /// The value of an option; empty for a switch that is given.
@@ -155,11 +214,13 @@ mod tests {
         OptionSpec {
             name: "--ipv6-prefix",
             value: ValueKind::Ipv6Prefix,
+            required: false,
             about: "",
         },
         OptionSpec {
             name: "--loud",
             value: ValueKind::Switch,
+            required: false,
             about: "",
         },
     ];
@@ -179,6 +240,57 @@ mod tests {
         }
         let options = parse("").unwrap();
         assert_eq!((options.ipv6_prefix(), options.get("--loud")), (None, None));
+    }
+
+    const NEEDED: &[OptionSpec] = &[
+        OptionSpec {
+            name: "--service",
+            value: ValueKind::Service,
+            required: true,
+            about: "",
+        },
+        OptionSpec {
+            name: "--by",
+            value: ValueKind::OneOf(&["pid", "exe"]),
+            required: false,
+            about: "",
+        },
+        OptionSpec {
+            name: "--field",
+            value: ValueKind::Field,
+            required: false,
+            about: "",
+        },
+        OptionSpec {
+            name: "--store",
+            value: ValueKind::Path,
+            required: false,
+            about: "",
+        },
+    ];
+
+    #[test]
+    fn each_kind_of_value_takes_what_it_says() {
+        for (text, wanted) in [
+            ("--service nginx", None),
+            ("--service getty@tty1.service", None),
+            ("--service=x --by exe --field data.a.b --store /srv/x", None),
+            ("--by pid", Some("--service is missing")),
+            ("--service --now", Some("name of a unit")),
+            ("--service a/b", Some("name of a unit")),
+            ("--service=", Some("name of a unit")),
+            ("--service x --by name", Some("write pid or exe")),
+            ("--service x --field a..b", Some("names with dots")),
+            ("--service x --store a/../b", Some("without `..`")),
+        ] {
+            let args: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
+            let error = Options::parse(NEEDED, &args).err();
+            match (error.map(|error| error.to_string()), wanted) {
+                (None, None) => {}
+                (Some(error), Some(wanted)) => assert!(error.contains(wanted), "{text}: {error}"),
+                (error, _) => panic!("{text}: {error:?}"),
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ const NFTNL: &[Library] = &[
 const IPV6_PREFIX: OptionSpec = OptionSpec {
     name: "--ipv6-prefix",
     value: ValueKind::Ipv6Prefix,
+    required: false,
     about: "act on the network of this length around an IPv6 address, such as 64",
 };
 
@@ -25,9 +26,11 @@ const IPV6_PREFIX: OptionSpec = OptionSpec {
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
         name: "firewall-drop",
+        aliases: &[],
         about: "drop all packets from an address",
         target: TargetKind::Address,
         options: &[],
+        word: None,
         backends: &[Backend::NfTables],
         effect: Effect::Kernel,
         reverts: true,
@@ -35,9 +38,11 @@ pub const BUNDLED: &[Bundled] = &[
     },
     Bundled {
         name: "host-deny",
+        aliases: &[],
         about: "deny an address in hosts.deny (tcp wrappers)",
         target: TargetKind::Address,
         options: &[],
+        word: None,
         backends: &[Backend::HostsDeny],
         effect: Effect::File,
         reverts: true,
@@ -45,9 +50,11 @@ pub const BUNDLED: &[Bundled] = &[
     },
     Bundled {
         name: "route-null",
+        aliases: &[],
         about: "answer nothing to an address or a network: no route leads there",
         target: TargetKind::Network,
         options: &[IPV6_PREFIX],
+        word: None,
         backends: &[Backend::Routes],
         effect: Effect::Kernel,
         reverts: true,

@@ -1,5 +1,6 @@
 //! What executables act on, in one canonical spelling each.
 
+mod names;
 mod special;
 
 use std::fmt;
@@ -9,6 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::model::Keys;
 
+pub use names::{FilePath, Process, UserName};
 pub use special::{Special, overlap};
 
 /// Shorter prefixes are no attacker's network, and `/0` is everybody.
@@ -27,16 +29,33 @@ pub enum InvalidTarget {
     NoNetwork,
     #[error("is a network of more addresses than may be acted on at once (at least /8, IPv6 /16)")]
     TooWide,
+    #[error("is no login name that may be acted on")]
+    NoUser,
+    #[error("is no number of a process (from 2 on)")]
+    NoProcess,
+    #[error("is no absolute path of a file, or has `..` in it")]
+    NoFile,
+    #[error("is not needed: it has no target that could be named")]
+    Needless,
+    #[error("is not UTF-8")]
+    NotText,
 }
 
 /// What an executable acts on, in its one canonical spelling.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Target {
     /// A host. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) is the IPv4
     /// host: on the wire its packets are IPv4 (RFC 4291, 2.5.5.2).
     Address(IpAddr),
     /// More than one host; without bits behind the prefix.
     Network(IpNetwork),
+    User(UserName),
+    Process(Process),
+    File(FilePath),
+    /// The name of a unit.
+    Service(String),
+    /// The host that the agent runs on.
+    Host,
 }
 
 impl Target {
@@ -87,20 +106,29 @@ impl Target {
                 let network = IpNetwork::new(address, prefix);
                 Self::of_network(network.map_err(|_| InvalidTarget::NoNetwork)?)
             }
-            Self::Address(_) | Self::Network(_) => Ok(self),
+            Self::Address(_)
+            | Self::Network(_)
+            | Self::User(_)
+            | Self::Process(_)
+            | Self::File(_)
+            | Self::Service(_)
+            | Self::Host => Ok(self),
         }
     }
 
-    /// All its addresses.
-    pub fn network(&self) -> IpNetwork {
+    /// All its addresses, if that is what it is.
+    pub fn network(&self) -> Option<IpNetwork> {
         match self {
-            Self::Address(address) => IpNetwork::from(*address),
-            Self::Network(network) => *network,
+            Self::Address(address) => Some(IpNetwork::from(*address)),
+            Self::Network(network) => Some(*network),
+            Self::User(_) | Self::Process(_) | Self::File(_) | Self::Service(_) | Self::Host => {
+                None
+            }
         }
     }
 
     pub fn keys(&self) -> Keys {
-        Keys::new(vec![self.to_string()]).expect("an address is shorter than the limit")
+        Keys::new(vec![self.to_string()]).expect("every kind of target is shorter than the limit")
     }
 }
 
@@ -121,6 +149,11 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Network(network) => network.fmt(f),
+            Self::User(user) => user.fmt(f),
+            Self::Process(process) => process.fmt(f),
+            Self::File(path) => path.fmt(f),
+            Self::Service(name) => name.fmt(f),
+            Self::Host => f.write_str("host"),
         }
     }
 }
@@ -234,7 +267,11 @@ mod tests {
             ("2001:db8::/32", None),
         ] {
             let target = Target::parse_network(text).unwrap();
-            assert_eq!(Special::in_network(target.network()), special, "{text}");
+            assert_eq!(
+                Special::in_network(target.network().unwrap()),
+                special,
+                "{text}"
+            );
         }
     }
 }

@@ -91,8 +91,8 @@ impl Home {
     /// `ripostctl init`, right after it has installed them.
     pub fn record(&self, installed: &[&'static Bundled]) -> Result<(), ExeError> {
         let mut record = self.recorded()?;
-        for row in installed {
-            let name = ExeName::parse(row.name).expect("bundled names are valid");
+        for name in installed.iter().flat_map(|row| row.names()) {
+            let name = ExeName::parse(name).expect("bundled names are valid");
             let (file, path) = self.open_executable(&name)?;
             let hash = Hash::of(file).map_err(|source| ExeError::Open { path, source })?;
             record.insert(name, hash);
