@@ -14,6 +14,7 @@ pub mod hosts_deny;
 mod log;
 mod place;
 mod run;
+pub mod tool;
 
 use std::error::Error;
 use std::time::Duration;
