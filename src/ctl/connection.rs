@@ -54,6 +54,21 @@ impl Connection {
         Err(nobody(home, manager, agentd).into())
     }
 
+    /// As [`Connection::to_any`], and to the agentd beside a manager.
+    pub(crate) fn to_each(home: &Path) -> Result<Vec<Self>, Error> {
+        let first = Self::to_any(home)?;
+        let mut all = vec![first];
+        if all[0].daemon == Daemon::Manager {
+            match Self::open(home, Daemon::Agentd) {
+                Ok(agentd) => all.push(agentd),
+                // Not every manager's host runs one.
+                Err(Failure::Absent { .. }) => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        Ok(all)
+    }
+
     /// To the manager, for what only it can answer.
     pub(crate) fn to_manager(home: &Path) -> Result<Self, Error> {
         exists(home)?;

@@ -72,14 +72,22 @@ fn run(options: &Options) -> Result<u8, Error> {
     }
 }
 
+/// Of every daemon of the home that runs: each knows of other troubles.
 fn status(home: &Path, output: Output) -> Result<u8, Error> {
-    let mut connection = Connection::to_any(home)?;
-    let Answer::Status(status) = connection.ask(&Request::Status)? else {
-        return Err(connection.wrong_answer());
-    };
+    let mut all = Vec::new();
+    for mut connection in Connection::to_each(home)? {
+        let Answer::Status(status) = connection.ask(&Request::Status)? else {
+            return Err(connection.wrong_answer());
+        };
+        all.push(status);
+    }
+    let now = clock::wall();
     match output {
-        Output::Json => print(&json(&[status])),
-        Output::Table => print(&show::status(&status, clock::wall())),
+        Output::Json => print(&json(&all)),
+        Output::Table => {
+            let shown: Vec<_> = all.iter().map(|one| show::status(one, now)).collect();
+            print(&shown.join("\n"))
+        }
     }
 }
 
