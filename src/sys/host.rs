@@ -4,6 +4,7 @@
 
 mod libraries;
 mod nf_tables;
+mod nft_monitor;
 mod routes;
 
 use std::fs::File;
@@ -14,6 +15,7 @@ use std::ptr;
 
 pub use libraries::has_library;
 pub use nf_tables::nf_tables;
+pub use nft_monitor::{Monitor, Seen, Taken};
 
 /// Where the resolver's configuration stands. Where systemd-resolved stands in
 /// between, the first names only its stub and the second the real servers
