@@ -9,8 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::executor::{self, Outcome, Progress, Run, RunId};
 use crate::model::Capabilities;
 use crate::sys::exe::Home;
+use crate::sys::host::Seen;
 
-use super::capabilities;
+use super::{capabilities, drift};
 
 /// What executables are run by.
 #[derive(Clone, Debug)]
@@ -56,6 +57,19 @@ impl Hands {
             Self::Own => true,
             #[cfg(test)]
             Self::Played(_) => false,
+        }
+    }
+
+    /// Tells what others take away of what is in force.
+    pub(super) fn watch(&self, told: mpsc::Sender<Seen>) -> impl Future<Output = ()> + use<> {
+        let hands = self.clone();
+        async move {
+            match hands {
+                Self::Own => drift::watch(told).await,
+                // Nobody else is in a simulation.
+                #[cfg(test)]
+                Self::Played(_) => {}
+            }
         }
     }
 

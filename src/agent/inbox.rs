@@ -9,6 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 use crate::clock::{self, Boot};
 use crate::executor::{Outcome, Progress, RunId};
 use crate::model::{ActionId, Capabilities};
+use crate::sys::host::Seen;
 use crate::sys::timer::BootTimer;
 use crate::wire::control::Asked;
 use crate::wire::enroll::PublicKey;
@@ -43,6 +44,8 @@ pub(super) enum Event {
     Renew(PublicKey),
     /// What this host can do has been looked up.
     Capable(Box<Capabilities>),
+    /// Somebody has taken away what is in force.
+    Drifted(Seen),
     Told(ToAgent),
     /// An action waits until it is accepted.
     Held,
@@ -71,6 +74,8 @@ pub struct Inbox {
     reports: Reports,
     capable: mpsc::Receiver<Box<Capabilities>>,
     capable_sender: mpsc::Sender<Box<Capabilities>>,
+    drifted: mpsc::Receiver<Seen>,
+    drifted_sender: mpsc::Sender<Seen>,
     progress: mpsc::Receiver<(RunId, Progress)>,
     progress_sender: mpsc::Sender<(RunId, Progress)>,
     /// Actions that came when none was accepted, and when.
@@ -89,6 +94,7 @@ impl Inbox {
         let (events, link) = mpsc::channel(QUEUE);
         let (state, link_state) = watch::channel(LinkState::default());
         let (capable_sender, capable) = mpsc::channel(1);
+        let (drifted_sender, drifted) = mpsc::channel(QUEUE);
         let (progress_sender, progress) = mpsc::channel(QUEUE);
         let mut prune = tokio::time::interval(PRUNE_EVERY);
         prune.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,6 +106,8 @@ impl Inbox {
             reports: Reports { events, state },
             capable,
             capable_sender,
+            drifted,
+            drifted_sender,
             progress,
             progress_sender,
             held: VecDeque::new(),
@@ -117,6 +125,10 @@ impl Inbox {
 
     pub(super) fn capable(&self) -> mpsc::Sender<Box<Capabilities>> {
         self.capable_sender.clone()
+    }
+
+    pub(super) fn drifted(&self) -> mpsc::Sender<Seen> {
+        self.drifted_sender.clone()
     }
 
     pub(super) fn link_state(&self) -> watch::Receiver<LinkState> {
@@ -169,6 +181,7 @@ impl Inbox {
                 rang.expect("a timer descriptor can be read");
                 Event::Rang
             }
+            Some(seen) = self.drifted.recv() => Event::Drifted(seen),
             Some(found) = self.capable.recv() => Event::Capable(found),
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             () = agent.outbox.send_next() => Event::Sent,

@@ -8,6 +8,7 @@
 
 mod backlog;
 mod capabilities;
+mod drift;
 mod guards;
 mod hands;
 mod inbox;
@@ -43,6 +44,7 @@ use crate::wire::ToManager;
 use crate::wire::control::Answer;
 
 use backlog::Backlog;
+use drift::Drift;
 use guards::Guards;
 pub use hands::Hands;
 #[cfg(test)]
@@ -148,6 +150,7 @@ pub struct Agent {
     instance: Instance,
     /// Has what this host can do looked up again.
     look_again: Arc<Notify>,
+    drift: Drift,
     stopping: bool,
 }
 
@@ -187,6 +190,7 @@ impl Agent {
             journal_id: watch::Sender::new(loaded.journal),
             instance: parts.instance,
             look_again: Arc::default(),
+            drift: Drift::default(),
             stopping: false,
             journal,
             home: parts.home,
@@ -216,6 +220,7 @@ impl Agent {
         let hints = Arc::clone(&self.look_again);
         let looking = self.hands.look(self.home.clone(), hints, inbox.capable());
         tokio::spawn(looking);
+        tokio::spawn(self.hands.watch(inbox.drifted()));
         let mut give_up = None;
         loop {
             let busy = !self.running.is_empty();
@@ -239,6 +244,7 @@ impl Agent {
             Event::Steer(Steer::Reload(settings)) => {
                 self.settings = settings;
                 self.look_again.notify_one();
+                self.drift.begin_anew(clock::boot());
             }
             Event::Steer(Steer::Stop) => {}
             Event::Prune => {
@@ -255,6 +261,7 @@ impl Agent {
             Event::Progress(run, progress) => self.progress(run, progress).await,
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
             Event::Rang => self.wake().await,
+            Event::Drifted(seen) => self.drifted(seen),
             Event::Held | Event::Synced | Event::Sent => {}
         }
     }
@@ -272,7 +279,8 @@ impl Agent {
     /// While it stops, no end is begun any more, so none may wake it up.
     fn next_alarm(&self) -> Option<Boot> {
         let due = self.ledger.next_due().filter(|_| !self.stopping);
-        let alarms = [due, self.reverts.next_deadline()];
+        let repair = self.drift.due().filter(|_| !self.stopping);
+        let alarms = [due, repair, self.reverts.next_deadline()];
         alarms.into_iter().flatten().min()
     }
 
@@ -281,6 +289,7 @@ impl Agent {
             let changes = self.ledger.due(clock::now());
             self.commit(changes).await;
             self.start_planned().await;
+            self.repair().await;
         }
         self.answer_reverts();
     }

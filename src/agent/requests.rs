@@ -223,6 +223,7 @@ impl Agent {
                 "{missing} effects could not be put back after a start and are tried again (the log says why)"
             ));
         }
+        problems.extend(self.drift.problem());
         for (script, behind) in self.backlog.crowded() {
             problems.push(format!(
                 "{behind} actions wait behind others of {script}, of which {MAX_OF_SCRIPT} run at a time (if its runs hang, an <execution_timeout> in its <command> ends them sooner)"

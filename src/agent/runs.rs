@@ -315,7 +315,7 @@ impl Agent {
         }
     }
 
-    fn report(&self, id: ActionId, kind: Mode, before: Option<Step>, run: &Finished) {
+    fn report(&mut self, id: ActionId, kind: Mode, before: Option<Step>, run: &Finished) {
         let problem = match &run.ending {
             Ending::Broke(why) | Ending::NotStarted(why) => why.clone(),
             Ending::Exited(status) if *status != 0 => format!("status {status}"),
@@ -323,7 +323,8 @@ impl Agent {
             Ending::Reported(result) => {
                 let in_place = result.detail.as_deref() == Some(crate::contract::reply::IN_PLACE);
                 if before == Some(Step::InForce) && !in_place && kind == Mode::Add {
-                    log::warn!(action:% = id; "an effect was missing and has been put back");
+                    log::debug!(action:% = id; "an effect was missing and has been put back");
+                    self.drift.put_back(clock::boot());
                 }
                 return;
             }

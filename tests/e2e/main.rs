@@ -11,6 +11,7 @@ mod support;
 
 mod block;
 mod clock;
+mod drift;
 mod faults;
 mod guards;
 mod instruments;

@@ -131,6 +131,27 @@ impl Ledger {
         changes
     }
 
+    /// Has the effect of everything in force that is meant looked up, and put
+    /// back where it is missing. What runs already is left alone.
+    pub fn look_again(&mut self, is_meant: impl Fn(&Entry) -> bool) -> Changes {
+        let mut changes = Changes::default();
+        let in_force = self
+            .entries
+            .values_mut()
+            .filter(|entry| entry.step == Step::InForce && !entry.running && is_meant(entry));
+        let mut ids = Vec::new();
+        for entry in in_force {
+            // A start would do the same, so nothing is to be written.
+            entry.must_restore = true;
+            ids.push((entry.accepted, entry.action.id));
+        }
+        ids.sort_unstable();
+        changes
+            .runs
+            .extend(ids.into_iter().map(|(_, id)| (id, Mode::Add)));
+        changes
+    }
+
     fn entry_mut(&mut self, id: ActionId) -> &mut Entry {
         self.entries.get_mut(&id).expect("the caller looked it up")
     }
