@@ -387,8 +387,8 @@ fn every_observed_row_is_answered_as_by_4_x_or_better() {
     reexec_in_namespace(|| {
         for row in [addresses(), alerts(), answers(), lines()].iter().flatten() {
             for name in [FIREWALL_DROP, HOST_DENY, ROUTE_NULL] {
-                if name == ROUTE_NULL && row.what == A_NETWORK {
-                    // It acts on networks too; see `ar_netns`.
+                if name != HOST_DENY && row.what == A_NETWORK {
+                    // They act on networks too; see `ar_netns`.
                     continue;
                 }
                 fresh_state();

@@ -1,13 +1,9 @@
 //! `firewall-drop`: packets that no longer arrive and arrive again.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
-use ripost::sys::nft::{Element, Found, Kernel, Lists};
-
-use crate::netns::{Netns, reexec_in_namespace, run as tool, wait_for};
-use crate::run::{FIREWALL_DROP, Home, Ran, add, feed, message, under_execd};
+use crate::netns::{Netns, reexec_in_namespace, wait_for};
+use crate::run::{FIREWALL_DROP, Home, Ran, add, answer, feed, message, under_execd, with_alert};
 use crate::{ATTACKER, on_server};
 
 fn block(net: &Netns, home: &Home, address: &str, parameters: &str) -> Ran {
@@ -196,177 +192,107 @@ fn of_parallel_blocks_of_one_address_the_longest_wins() {
     });
 }
 
-#[test]
-fn what_was_decided_on_an_older_state_is_decided_anew() {
-    reexec_in_namespace(|| {
-        let longest = 4;
-        for round in 1..=250 {
-            let address = IpAddr::from([198, 51, 100, round]);
-            let start = Barrier::new(longest);
-            std::thread::scope(|scope| {
-                for minutes in 1..=longest {
-                    let start = &start;
-                    scope.spawn(move || {
-                        let mut lists = Lists::open("firewall-drop", Kernel::probe()).unwrap();
-                        let lasts = Duration::from_secs(minutes as u64 * 60);
-                        start.wait();
-                        let lasts = Some(lasts);
-                        lists.add(&[Element { address, lasts }]).unwrap();
-                    });
-                }
-            });
-            let mut lists = Lists::open("firewall-drop", Kernel::probe()).unwrap();
-            let found = lists.look_up(&[address]).unwrap()[0];
-            let right = Duration::from_secs(longest as u64 * 60 - 10);
-            assert!(
-                matches!(found, Found::Until(left) if left > right),
-                "{found:?}"
-            );
-        }
-    });
-}
-
-/// Every kind of kernel that the running one can stand in for: a newer one
-/// does all that an older one does.
-fn kernels() -> Vec<Kernel> {
-    let here = Kernel::probe();
-    [(false, false), (true, false), (true, true)]
-        .map(|(confirms, renews)| Kernel { confirms, renews })
-        .into_iter()
-        .filter(|kernel| kernel.confirms <= here.confirms && kernel.renews <= here.renews)
-        .collect()
+/// An order for a network, or with these `extra_args`.
+fn order(net: &Netns, home: &Home, command: &str, target: &str, args: &str) -> Ran {
+    let alert = format!(r#"{{"data":{{"srcip":"{target}"}}}}"#);
+    let args = format!(r#""extra_args":[{args}]"#);
+    let line = with_alert(command, &alert).replace(r#""extra_args":[]"#, &args);
+    let input = match command {
+        "add" => line + &answer("continue", "{}"),
+        _ => line,
+    };
+    feed(on_server(net, home, FIREWALL_DROP), input.as_bytes())
 }
 
 #[test]
-fn a_block_is_prolonged_and_never_shortened_whatever_the_kernel() {
+fn packets_of_a_blocked_network_do_not_arrive_until_it_is_unblocked() {
     reexec_in_namespace(|| {
-        let minutes = |n: u64| Some(Duration::from_secs(n * 60));
-        for kernel in kernels() {
-            tool("nft", &["flush", "ruleset"]);
-            let address: IpAddr = ATTACKER.parse().unwrap();
-            let mut lists = Lists::open("firewall-drop", kernel).unwrap();
-            for (lasts, then) in [
-                (minutes(10), minutes(10)),
-                (minutes(1), minutes(10)),
-                (minutes(20), minutes(20)),
-                (None, None),
-                (minutes(1), None),
-            ] {
-                let change = lists.add(&[Element { address, lasts }]).unwrap()[0];
-                let right = match (change.after, then) {
-                    (Found::Endless, None) => true,
-                    (Found::Until(left), Some(then)) => {
-                        left <= then && left > then - Duration::from_secs(10)
-                    }
-                    (Found::Missing | Found::Until(_) | Found::Endless, _) => false,
-                };
-                assert!(right, "{kernel:?}: {lasts:?} made it {change:?}");
-                assert_eq!(lists.look_up(&[address]).unwrap().len(), 1);
-            }
-            // Only an element that was made anew has lost its comment.
-            let other = "198.51.100.9 timeout 1m comment \"mark\"";
-            let element = format!("add element inet ripost firewall_drop_4 {{ {other} }}");
-            tool("nft", &[&element]);
-            let change = lists
-                .add(&[Element {
-                    address: "198.51.100.9".parse().unwrap(),
-                    lasts: minutes(10),
-                }])
-                .unwrap()[0];
-            assert!(matches!(change.after, Found::Until(left) if Some(left) > minutes(9)));
-            let set = tool("nft", &["list", "set", "inet", "ripost", "firewall_drop_4"]);
-            assert_eq!(set.contains("mark"), kernel.renews, "{kernel:?}: {set}");
-
-            let change = lists.delete(&[address]).unwrap()[0];
+        let (net, home) = (Netns::new(), Home::new());
+        for (target, args, key, inside, outside, rule) in [
+            (
+                "198.51.100.9/29",
+                "",
+                "198.51.100.8/29",
+                ["198.51.100.8", "198.51.100.15"],
+                ["198.51.100.7", "198.51.100.16"],
+                "ip saddr & 255.255.255.248 == @firewall_drop_4_29",
+            ),
+            (
+                "2001:db8:bad:1::7",
+                r#""--ipv6-prefix","64""#,
+                "2001:db8:bad:1::/64",
+                ["2001:db8:bad:1::", "2001:db8:bad:1:ffff:ffff:ffff:ffff"],
+                ["2001:db8:bad::7", "2001:db8:bad:2::"],
+                "ip6 saddr & ffff:ffff:ffff:ffff:: == @firewall_drop_6_64",
+            ),
+        ] {
+            let ran = order(&net, &home, "add", target, args);
             assert_eq!(
-                (change.before, change.after),
-                (Found::Endless, Found::Missing)
+                (ran.code, ran.status()),
+                (Some(0), "applied".into()),
+                "{ran:?}"
             );
-        }
-    });
-}
+            assert!(ran.stdout[0].contains(&format!(r#"["{key}"]"#)), "{ran:?}");
+            assert_eq!(inside.map(|from| net.tcp_arrives(from)), [false; 2]);
+            assert_eq!(outside.map(|from| net.tcp_arrives(from)), [true; 2]);
+            let chain = net.nft("list chain inet ripost firewall_drop");
+            assert!(chain.contains(rule), "{chain}");
 
-#[test]
-fn a_block_of_the_same_length_is_renewed_whatever_the_kernel() {
-    reexec_in_namespace(|| {
-        for kernel in kernels() {
-            tool("nft", &["flush", "ruleset"]);
-            let element = Element {
-                address: ATTACKER.parse().unwrap(),
-                lasts: Some(Duration::from_secs(600)),
-            };
-            let mut lists = Lists::open("firewall-drop", kernel).unwrap();
-            lists.add(&[element]).unwrap();
-            let spent = Duration::from_millis(200);
-            wait_for("some of it is over", || {
-                let left = lists.look_up(&[element.address]).unwrap()[0];
-                matches!(left, Found::Until(left) if left < Duration::from_secs(600) - spent)
-            });
-            let change = lists.add(&[element]).unwrap()[0];
-            let (Found::Until(before), Found::Until(after)) = (change.before, change.after) else {
-                panic!("{kernel:?}: {change:?}");
-            };
-            assert!(after > before + spent / 2, "{kernel:?}: {change:?}");
-        }
-    });
-}
-
-#[test]
-fn ten_thousand_addresses_are_one_transaction() {
-    reexec_in_namespace(|| {
-        for kernel in kernels() {
-            tool("nft", &["flush", "ruleset"]);
-            // One of them twice.
-            let addresses: Vec<IpAddr> = (0..10_000_u32)
-                .map(|n| Ipv4Addr::from_bits(0x0a00_0000 + n % 9_999).into())
-                .collect();
-            let mut elements: Vec<Element> = addresses
-                .iter()
-                .map(|&address| Element {
-                    address,
-                    lasts: Some(Duration::from_secs(600)),
-                })
-                .collect();
-            let mut lists = Lists::open("firewall-drop", kernel).unwrap();
-            // A part is there already, for less.
-            for element in &mut elements[1..11] {
-                element.lasts = Some(Duration::from_secs(60));
+            let again = order(&net, &home, "add", target, args);
+            assert_eq!(again.result()["detail"], "was in force already");
+            for status in ["reverted", "absent"] {
+                let ran = order(&net, &home, "delete", target, args);
+                assert_eq!((ran.code, ran.status()), (Some(0), status.into()));
             }
-            lists.add(&elements[1..11]).unwrap();
-            for element in &mut elements[1..11] {
-                element.lasts = Some(Duration::from_secs(600));
-            }
-            let changes = lists.add(&elements).unwrap();
-            assert!(changes.iter().all(|change| change.after != Found::Missing));
-            let there = changes
-                .iter()
-                .filter(|change| change.before != Found::Missing);
-            assert_eq!(there.count(), 10);
-            let changes = lists.delete(&addresses).unwrap();
-            assert!(changes.iter().all(|change| change.after == Found::Missing));
-            let set = tool("nft", &["list", "set", "inet", "ripost", "firewall_drop_4"]);
-            assert!(!set.contains("elements"), "{set}");
+            assert_eq!(inside.map(|from| net.tcp_arrives(from)), [true; 2]);
         }
     });
 }
 
 #[test]
-fn the_lists_of_two_executables_do_not_touch_each_other() {
+fn a_network_a_part_of_it_and_a_host_in_it_are_three_blocks() {
     reexec_in_namespace(|| {
-        let address: IpAddr = ATTACKER.parse().unwrap();
-        let element = Element {
-            address,
-            lasts: None,
-        };
-        let mut one = Lists::open("firewall-drop", Kernel::probe()).unwrap();
-        let mut other = Lists::open("block-ip", Kernel::probe()).unwrap();
-        one.add(&[element]).unwrap();
-        other.add(&[element]).unwrap();
-        one.delete(&[address]).unwrap();
-        assert_eq!(one.look_up(&[address]).unwrap(), [Found::Missing]);
-        assert_eq!(other.look_up(&[address]).unwrap(), [Found::Endless]);
-        let chain = tool("nft", &["list", "chain", "inet", "ripost", "block_ip"]);
-        assert_eq!(chain.matches(" drop").count(), 2, "{chain}");
+        let (net, home) = (Netns::new(), Home::new());
+        let targets = ["198.51.100.0/24", "198.51.100.0/28", ATTACKER];
+        for target in targets {
+            let ran = order(&net, &home, "add", target, "");
+            assert_eq!(ran.status(), "applied", "{ran:?}");
+            assert!(ran.result().get("detail").is_none(), "{ran:?}");
+        }
+        let (in_all, in_24) = (ATTACKER, "198.51.100.16");
+        let arrive = || (net.tcp_arrives(in_all), net.tcp_arrives(in_24));
+        for (target, then) in targets
+            .iter()
+            .zip([(false, true), (false, true), (true, true)])
+        {
+            assert!(!arrive().0, "{target}");
+            assert_eq!(
+                order(&net, &home, "delete", target, "").status(),
+                "reverted"
+            );
+            assert_eq!(arrive(), then, "{target}");
+        }
+    });
+}
+
+#[test]
+fn networks_are_enforced_again_with_the_first_host_after_a_flush_of_the_rules() {
+    reexec_in_namespace(|| {
+        let (net, home) = (Netns::new(), Home::new());
+        order(&net, &home, "add", "198.51.100.64/26", "");
+        order(&net, &home, "add", "2001:db8:bad::/64", "");
+        net.nft("flush chain inet ripost firewall_drop");
+        let inside = ["198.51.100.65", "2001:db8:bad::7"];
+        assert_eq!(inside.map(|from| net.tcp_arrives(from)), [true; 2]);
+        block(&net, &home, ATTACKER, "{}");
+        assert_eq!(inside.map(|from| net.tcp_arrives(from)), [false; 2]);
+        // Each rule once.
+        let chain = net.nft("list chain inet ripost firewall_drop");
+        assert_eq!(chain.matches(" drop").count(), 4, "{chain}");
+
+        net.nft("flush chain inet ripost firewall_drop");
+        order(&net, &home, "add", "2001:db8:bad::/64", "");
+        assert_eq!(inside.map(|from| net.tcp_arrives(from)), [false; 2]);
     });
 }
 

@@ -120,7 +120,7 @@ fn text_that_is_no_address_is_never_acted_upon() {
             "",
             "$(id)",
             "203.0.113.9\n203.0.113.10",
-            "203.0.113.0/24",
+            "203.0.113.0/33",
             "attacker.example",
             "--help",
             "3405803785",

@@ -1,8 +1,9 @@
-//! `firewall-drop`: drops all packets from an address, through nf_tables.
+//! `firewall-drop`: drops all packets from an address or a network, through
+//! nf_tables.
 
-use std::net::IpAddr;
 use std::process::ExitCode;
 
+use ipnetwork::IpNetwork;
 use ripost::ar::{self, Action, Done, Fail, Job};
 use ripost::model::bundled::Backend;
 use ripost::sys::nft::{Element, Found, Kernel, Lists};
@@ -12,29 +13,29 @@ struct FirewallDrop(Option<Lists>);
 
 impl Action for FirewallDrop {
     const NAME: &str = "firewall-drop";
-    type Target = IpAddr;
+    type Target = IpNetwork;
 
     fn backend(&self) -> Backend {
         Backend::NfTables
     }
 
-    fn add(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
+    fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
         let element = Element {
-            address: job.target,
+            network: job.target,
             lasts: job.lasts,
         };
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        match lists.add(&[element])?[0].before {
+        match lists.add(&[element])?.swap_remove(0)?.before {
             Found::Missing => Ok(Done::applied()),
-            Found::Until(_) | Found::Endless => Ok(Done::in_place()),
+            Found::There(_) => Ok(Done::in_place()),
         }
     }
 
-    fn delete(&mut self, job: &Job<'_, IpAddr>) -> Result<Done, Fail> {
+    fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
         let lists = self.0.insert(Lists::open(Self::NAME, Kernel::probe())?);
-        match lists.delete(&[job.target])?[0].before {
+        match lists.delete(&[job.target])?.swap_remove(0)?.before {
             Found::Missing => Ok(Done::absent()),
-            Found::Until(_) | Found::Endless => Ok(Done::reverted()),
+            Found::There(_) => Ok(Done::reverted()),
         }
     }
 }

@@ -27,9 +27,9 @@ pub const BUNDLED: &[Bundled] = &[
     Bundled {
         name: "firewall-drop",
         aliases: &[],
-        about: "drop all packets from an address",
-        target: TargetKind::Address,
-        options: &[],
+        about: "drop all packets from an address or a network",
+        target: TargetKind::Network,
+        options: &[IPV6_PREFIX],
         word: None,
         backends: &[Backend::NfTables],
         effect: Effect::Kernel,

@@ -3,17 +3,25 @@
 
 use std::time::Duration;
 
+use super::Held;
+use super::names::List;
 use super::wire::{
-    ATTRIBUTE, HEADER, NFGENMSG, NFTA_LIST_ELEM, NFTA_SET_ELEM_LIST_ELEMENTS, aligned,
+    ATTRIBUTE, HEADER, NFGENMSG, NFTA_EXPR_NAME, NFTA_LIST_ELEM, NFTA_SET_ELEM_LIST_ELEMENTS,
+    aligned,
 };
 
 const ATTRIBUTE_TYPE: u16 = 0x3fff;
 
 // linux/netfilter/nf_tables.h
 const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
+const NFTA_SET_ELEM_EXPR: u16 = 7;
+const NFTA_SET_NAME: u16 = 2;
+const NFTA_SET_FLAGS: u16 = 3;
+const NFTA_SET_KEY_TYPE: u16 = 4;
+const NFTA_SET_KEY_LEN: u16 = 5;
 const NFTA_RULE_EXPRESSIONS: u16 = 4;
-const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_EXPR_DATA: u16 = 2;
+const NFTA_COUNTER_PACKETS: u16 = 2;
 const NFTA_LOOKUP_SET: u16 = 1;
 const NFTA_GEN_ID: u16 = 1;
 
@@ -87,34 +95,75 @@ pub(super) fn generation(object: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(value.try_into().ok()?))
 }
 
-/// What remains of the first element in an answer to [`Verb::GetElement`]:
-/// `Some(None)` is an element without end, `None` no element at all.
-pub(super) fn remaining(object: &[u8]) -> Option<Option<Duration>> {
+/// The first element in an answer to [`Verb::GetElement`].
+pub(super) fn element(object: &[u8]) -> Option<Held> {
     let list = find(object, NFTA_SET_ELEM_LIST_ELEMENTS)?;
     let element = find(list, NFTA_LIST_ELEM)?;
-    let Some(left) = find(element, NFTA_SET_ELEM_EXPIRATION) else {
-        return Some(None);
+    let left = match find(element, NFTA_SET_ELEM_EXPIRATION) {
+        Some(left) => Some(Duration::from_millis(large(left)?)),
+        None => None,
     };
-    let millis = u64::from_be_bytes(left.try_into().ok()?);
-    Some(Some(Duration::from_millis(millis)))
+    let hits = find(element, NFTA_SET_ELEM_EXPR)
+        .filter(|counter| find(counter, NFTA_EXPR_NAME).map(text) == Some(b"counter"))
+        .and_then(|counter| find(counter, NFTA_EXPR_DATA))
+        .and_then(|data| find(data, NFTA_COUNTER_PACKETS))
+        .and_then(large);
+    Some(Held { left, hits })
 }
 
-/// Whether this rule, from an answer to [`Messages::rules`], looks up `set`
-/// and ends with a verdict.
-pub(super) fn rule_uses(object: &[u8], set: &str) -> bool {
-    let Some(expressions) = find(object, NFTA_RULE_EXPRESSIONS) else {
-        return false;
-    };
+fn large(value: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// The set that this rule, from an answer to [`Messages::rules`], looks up
+/// before it ends with a verdict.
+pub(super) fn enforced_set(object: &[u8]) -> Option<&str> {
+    let expressions = find(object, NFTA_RULE_EXPRESSIONS)?;
     let expression = |name: &[u8]| {
         attributes(expressions)
             .filter(|(kind, _)| *kind == NFTA_LIST_ELEM)
             .find(|(_, value)| find(value, NFTA_EXPR_NAME).map(text) == Some(name))
             .and_then(|(_, value)| find(value, NFTA_EXPR_DATA))
     };
-    let looks_up = expression(b"lookup")
-        .and_then(|data| find(data, NFTA_LOOKUP_SET))
-        .is_some_and(|name| text(name) == set.as_bytes());
-    looks_up && expression(b"immediate").is_some()
+    expression(b"immediate")?;
+    let set = find(expression(b"lookup")?, NFTA_LOOKUP_SET)?;
+    str::from_utf8(text(set)).ok()
+}
+
+/// A set in an answer to [`Messages::sets`].
+pub(super) struct Set<'a> {
+    pub name: &'a str,
+    flags: u32,
+    /// The number by which nft(8) knows the type of its keys, and their length
+    /// in bytes.
+    key: (u32, u32),
+}
+
+/// `None`: this is no set.
+pub(super) fn set(object: &[u8]) -> Option<Set<'_>> {
+    let number = |kind| Some(u32::from_be_bytes(find(object, kind)?.try_into().ok()?));
+    Some(Set {
+        name: str::from_utf8(text(find(object, NFTA_SET_NAME)?)).ok()?,
+        flags: number(NFTA_SET_FLAGS).unwrap_or(0),
+        key: (
+            number(NFTA_SET_KEY_TYPE).unwrap_or(0),
+            number(NFTA_SET_KEY_LEN)?,
+        ),
+    })
+}
+
+impl Set<'_> {
+    /// Whether it is as this module makes them: a hash of addresses of this
+    /// list's family, with timeouts.
+    pub(super) fn suits(&self, list: List) -> bool {
+        let timeouts = u32::try_from(libc::NFT_SET_TIMEOUT).expect("the flag is positive");
+        // nftables datatype.h: TYPE_IPADDR, TYPE_IP6ADDR.
+        let key = match list {
+            List::Ipv4(_) => (7, 4),
+            List::Ipv6(_) => (8, 16),
+        };
+        self.flags == timeouts && self.key == key
+    }
 }
 
 #[cfg(test)]
@@ -122,8 +171,9 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use super::super::wire::{Key, Messages, Verb};
-    use super::{Content, remaining, replies};
+    use crate::sys::nft::wire::{Key, Messages, Verb};
+
+    use super::{Content, element, enforced_set, replies, set};
 
     fn keys(count: u8) -> Vec<Key> {
         (0..count)
@@ -142,7 +192,8 @@ mod tests {
         let Content::Object(object) = reply.content else {
             panic!("{reply:?}");
         };
-        assert_eq!(remaining(object), Some(keys(1)[0].timeout));
+        let left = element(object).unwrap().left;
+        assert_eq!(left, keys(1)[0].timeout);
     }
 
     #[test]
@@ -154,7 +205,8 @@ mod tests {
         for length in 0..messages.bytes().len() {
             for reply in replies(&messages.bytes()[..length]) {
                 if let Content::Object(object) = reply.content {
-                    let _ = remaining(object);
+                    let _ = element(object);
+                    let _ = (enforced_set(object), set(object).is_some());
                 }
             }
         }

@@ -6,6 +6,8 @@ pub struct Kernel {
     /// Adding an element that is there renews its end (since 6.12); before, it
     /// silently keeps the old one.
     pub renews: bool,
+    /// A set can count packets for each of its elements (since 5.7).
+    pub counts: bool,
 }
 
 impl Kernel {
@@ -25,6 +27,7 @@ impl Kernel {
         Self {
             confirms: version >= (6, 10),
             renews: version >= (6, 12),
+            counts: version >= (5, 7),
         }
     }
 }
@@ -35,20 +38,22 @@ mod tests {
 
     #[test]
     fn kernels_are_told_apart_by_their_release() {
-        for (release, confirms, renews) in [
-            ("6.18.44-fc-v657", true, true),
-            ("6.12.0", true, true),
-            ("6.11-rc1", true, false),
-            ("6.10", true, false),
-            ("6.9.12-generic", false, false),
-            ("5.15.0-91-generic", false, false),
-            ("unknown", false, false),
+        for (release, confirms, renews, counts) in [
+            ("6.18.44-fc-v657", true, true, true),
+            ("6.12.0", true, true, true),
+            ("6.11-rc1", true, false, true),
+            ("6.10", true, false, true),
+            ("6.9.12-generic", false, false, true),
+            ("5.15.0-91-generic", false, false, true),
+            ("5.6.1", false, false, false),
+            ("unknown", false, false, false),
         ] {
-            assert_eq!(
-                Kernel::of_release(release),
-                Kernel { confirms, renews },
-                "{release}"
-            );
+            let wanted = Kernel {
+                confirms,
+                renews,
+                counts,
+            };
+            assert_eq!(Kernel::of_release(release), wanted, "{release}");
         }
     }
 }

@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
+
 pub(super) const HEADER: usize = 16;
 pub(super) const NFGENMSG: usize = 4;
 pub(super) const ATTRIBUTE: usize = 4;
@@ -19,6 +21,9 @@ const NFTA_SET_ELEM_EXPIRATION: u16 = 5;
 const NFTA_SET_ELEM_LIST_TABLE: u16 = 1;
 const NFTA_SET_ELEM_LIST_SET: u16 = 2;
 pub(super) const NFTA_SET_ELEM_LIST_ELEMENTS: u16 = 3;
+const NFTA_SET_TABLE: u16 = 1;
+pub(super) const NFTA_SET_EXPR: u16 = 17;
+pub(super) const NFTA_EXPR_NAME: u16 = 1;
 const NFTA_RULE_TABLE: u16 = 1;
 const NFTA_RULE_CHAIN: u16 = 2;
 
@@ -33,6 +38,7 @@ pub(super) enum Verb {
     GetElement,
     DelElements,
     GetRules,
+    GetSets,
     GetGeneration,
 }
 
@@ -43,6 +49,7 @@ impl Verb {
             Self::GetElement => libc::NFT_MSG_GETSETELEM,
             Self::DelElements => libc::NFT_MSG_DELSETELEM,
             Self::GetRules => libc::NFT_MSG_GETRULE,
+            Self::GetSets => libc::NFT_MSG_GETSET,
             Self::GetGeneration => libc::NFT_MSG_GETGEN,
         };
         nf_tables(message)
@@ -53,7 +60,7 @@ impl Verb {
             // Without NLM_F_EXCL: an element that is there is no error.
             Self::NewElements => libc::NLM_F_REQUEST | libc::NLM_F_CREATE,
             Self::GetElement | Self::DelElements | Self::GetGeneration => libc::NLM_F_REQUEST,
-            Self::GetRules => libc::NLM_F_REQUEST | libc::NLM_F_DUMP,
+            Self::GetRules | Self::GetSets => libc::NLM_F_REQUEST | libc::NLM_F_DUMP,
         }
     }
 }
@@ -66,7 +73,8 @@ fn short(constant: i32) -> u16 {
     u16::try_from(constant).expect("constants of netlink headers are 16 bits wide")
 }
 
-/// One element of a set, as it is sent.
+/// One element of a set, as it is sent. Of a network it is the first address:
+/// the set knows the length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Key {
     pub address: IpAddr,
@@ -75,10 +83,18 @@ pub(super) struct Key {
 }
 
 impl Key {
-    fn octets(&self) -> Vec<u8> {
+    /// Of a network without bits of a host.
+    pub(super) fn of(network: IpNetwork, timeout: Option<Duration>) -> Self {
+        Self {
+            address: network.ip(),
+            timeout,
+        }
+    }
+
+    fn write_octets(&self, bytes: &mut Vec<u8>) {
         match self.address {
-            IpAddr::V4(address) => address.octets().to_vec(),
-            IpAddr::V6(address) => address.octets().to_vec(),
+            IpAddr::V4(address) => bytes.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => bytes.extend_from_slice(&address.octets()),
         }
     }
 }
@@ -168,6 +184,13 @@ impl Messages {
         });
     }
 
+    /// Asks for the sets of `table`.
+    pub(super) fn sets(&mut self, table: &str) {
+        self.request(Verb::GetSets, |bytes| {
+            attribute_text(bytes, NFTA_SET_TABLE, table);
+        });
+    }
+
     /// Asks for the generation of the rules, a number that every change moves.
     pub(super) fn generation(&mut self) {
         self.request(Verb::GetGeneration, |_| ());
@@ -201,10 +224,21 @@ impl Messages {
     }
 }
 
+/// A built message that makes a set, with a counter for each of its elements.
+/// Kernels before 5.7 do not know this attribute of a set and pass over it.
+pub(super) fn with_counters(mut message: Vec<u8>) -> Vec<u8> {
+    nested(&mut message, NFTA_SET_EXPR, |bytes| {
+        attribute_text(bytes, NFTA_EXPR_NAME, "counter");
+    });
+    let length = u32::try_from(message.len()).expect("a message is below 64 KiB");
+    message[..4].copy_from_slice(&length.to_ne_bytes());
+    message
+}
+
 fn element(bytes: &mut Vec<u8>, key: Key) {
     nested(bytes, NFTA_LIST_ELEM, |bytes| {
         nested(bytes, NFTA_SET_ELEM_KEY, |bytes| {
-            attribute(bytes, NFTA_DATA_VALUE, &key.octets());
+            nested_as(bytes, NFTA_DATA_VALUE, |bytes| key.write_octets(bytes));
         });
         if let Some(timeout) = key.timeout {
             // 0 would be "no timeout of its own".
