@@ -20,6 +20,10 @@ const PROGRAMS: &[(&str, &[&str])] = &[
     (env!("CARGO_BIN_EXE_host-deny"), &[]),
     (env!("CARGO_BIN_EXE_route-null"), &[]),
     (
+        env!("CARGO_BIN_EXE_isolate-host"),
+        &["libmnl.so.0", "libnftnl.so.11"],
+    ),
+    (
         env!("CARGO_BIN_EXE_firewall-drop"),
         &["libmnl.so.0", "libnftnl.so.11"],
     ),

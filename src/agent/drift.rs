@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::{self, Boot};
 use crate::ledger::agent::Entry;
-use crate::model::bundled::{BUNDLED, Backend, Bundled};
+use crate::model::bundled::{BUNDLED, Backend, Bundled, TargetKind};
 use crate::sys::host::{Monitor, Seen, Taken};
 
 use super::Agent;
@@ -166,6 +166,21 @@ impl Drift {
 }
 
 impl Agent {
+    /// A host that is cut off keeps its managers, wherever they are found: after
+    /// a boot their names may be known only once the name servers answer.
+    pub(super) async fn relinked(&mut self) {
+        let managers = self.link.borrow().addresses.clone();
+        if managers == self.managers {
+            return;
+        }
+        self.managers = managers;
+        let is_host = |row: &Bundled| row.target == TargetKind::Host;
+        let is_meant = |entry: &Entry| entry.bundled().is_some_and(is_host);
+        let changes = self.ledger.look_again(is_meant);
+        self.commit(changes).await;
+        self.start_planned().await;
+    }
+
     /// Takes in what the kernel tells.
     pub(super) fn drifted(&mut self, seen: Seen) {
         self.drift.take_in(seen, clock::boot());

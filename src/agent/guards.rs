@@ -1,6 +1,6 @@
 //! The host's own look at an action before it runs.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnetwork::IpNetwork;
 
@@ -65,9 +65,13 @@ impl Guards {
     }
 
     /// The addresses under which this host reaches its manager now.
-    pub(super) fn set_manager(&mut self, addresses: &[IpAddr]) {
-        if self.manager != addresses {
-            self.manager = addresses.to_vec();
+    pub(super) fn set_manager(&mut self, addresses: &[SocketAddr]) {
+        let same = addresses
+            .iter()
+            .map(SocketAddr::ip)
+            .eq(self.manager.iter().copied());
+        if !same {
+            self.manager = addresses.iter().map(SocketAddr::ip).collect();
             self.host = policy::Guards::new(self.facts.clone(), self.manager.clone());
         }
     }
@@ -141,7 +145,7 @@ impl Guards {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
+    use std::net::{IpAddr, SocketAddr};
 
     use ipnetwork::IpNetwork;
 
@@ -211,7 +215,7 @@ mod tests {
         guards.list(Vec::new(), false);
         let manager: IpAddr = "::ffff:203.0.113.9".parse().unwrap();
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));
-        guards.set_manager(&[manager]);
+        guards.set_manager(&[SocketAddr::new(manager, 1517)]);
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(false));
         guards.set_manager(&[]);
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));

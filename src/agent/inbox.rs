@@ -46,6 +46,8 @@ pub(super) enum Event {
     Capable(Box<Capabilities>),
     /// Somebody has taken away what is in force.
     Drifted(Seen),
+    /// The link to the manager stands otherwise.
+    Relinked,
     Told(ToAgent),
     /// An action waits until it is accepted.
     Held,
@@ -182,6 +184,7 @@ impl Inbox {
                 Event::Rang
             }
             Some(seen) = self.drifted.recv() => Event::Drifted(seen),
+            Ok(()) = self.link_state.changed() => Event::Relinked,
             Some(found) = self.capable.recv() => Event::Capable(found),
             Some(asked) = self.asked.recv() => Event::Asked(asked),
             () = agent.outbox.send_next() => Event::Sent,

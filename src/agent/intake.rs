@@ -294,7 +294,7 @@ impl Agent {
             return;
         }
         let wanted = self.target(id);
-        match self.judge(wanted.as_ref()) {
+        match self.judge(id, wanted.as_ref()) {
             None => self.unguarded.push_back(id),
             Some(Ok(())) => {
                 self.plan(id, Mode::Add, wanted.as_ref());
@@ -310,13 +310,19 @@ impl Agent {
 
     /// Whether a new action may run, or why not. `None` while there has been no
     /// white list.
-    pub(super) fn judge(&mut self, target: Option<&Target>) -> Option<Result<(), String>> {
+    pub(super) fn judge(
+        &mut self,
+        id: ActionId,
+        target: Option<&Target>,
+    ) -> Option<Result<(), String>> {
         if self.settings.disabled {
             let why = "active response is disabled on this host (etc/agent.conf)";
             return Some(Err(why.to_owned()));
         }
         self.guards.set_manager(&self.link.borrow().addresses);
-        match self.guards.judge(target, &self.settings.white_list)? {
+        let verdict = self.guards.judge(target, &self.settings.white_list)?;
+        let action = &self.ledger.entry(id)?.action;
+        match verdict.and(|| policy::judge_isolation(target, &action.agent.id, action.location)) {
             Verdict::Allow => Some(Ok(())),
             Verdict::Refuse(reason) => Some(Err(reason.to_string())),
         }

@@ -23,6 +23,7 @@ mod runs;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +152,8 @@ pub struct Agent {
     /// Has what this host can do looked up again.
     look_again: Arc<Notify>,
     drift: Drift,
+    /// Where the managers were when a host that is cut off was told last.
+    managers: Vec<SocketAddr>,
     stopping: bool,
 }
 
@@ -191,6 +194,7 @@ impl Agent {
             instance: parts.instance,
             look_again: Arc::default(),
             drift: Drift::default(),
+            managers: Vec::new(),
             stopping: false,
             journal,
             home: parts.home,
@@ -262,6 +266,7 @@ impl Agent {
             Event::Ended(run, outcome) => self.run_ended(run, *outcome).await,
             Event::Rang => self.wake().await,
             Event::Drifted(seen) => self.drifted(seen),
+            Event::Relinked => self.relinked().await,
             Event::Held | Event::Synced | Event::Sent => {}
         }
     }

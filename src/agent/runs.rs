@@ -10,7 +10,7 @@ use crate::contract::request::Message;
 use crate::executor::{Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
 use crate::journal::{self, JournalError, Ticket};
 use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict, pause_after};
-use crate::model::bundled::{Bundled, Effect};
+use crate::model::bundled::{Bundled, Effect, TargetKind};
 use crate::model::{ActionId, ActionState, Mode, Target};
 
 use super::backlog::LinedUp;
@@ -156,7 +156,7 @@ impl Agent {
             return None;
         }
         let target = self.target(id);
-        self.judge(target.as_ref())?.err()
+        self.judge(id, target.as_ref())?.err()
     }
 
     fn prepare(
@@ -175,13 +175,17 @@ impl Agent {
         let gone = || never("its alert is not in the journal any more".to_owned());
         let alert = alert.ok_or_else(gone)?;
         let action = &entry.action;
-        let message = Message::new(
-            &action.agent.name,
-            &action.executable,
-            &action.extra_args,
-            &alert,
-        )
-        .map_err(|error| never(error.to_string()))?;
+        let mut extra_args = action.extra_args.clone();
+        if entry
+            .bundled()
+            .is_some_and(|row| row.target == TargetKind::Host)
+        {
+            // A host that is cut off keeps its managers.
+            let managers = &self.link.borrow().addresses;
+            extra_args.extend(managers.iter().map(ToString::to_string));
+        }
+        let message = Message::new(&action.agent.name, &action.executable, &extra_args, &alert)
+            .map_err(|error| never(error.to_string()))?;
         let mut limits = Limits::standard(entry.is_bundled);
         limits.execution = action.execution_timeout.unwrap_or(limits.execution);
         limits.handshake = action.handshake_timeout.unwrap_or(limits.handshake);

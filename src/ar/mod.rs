@@ -11,6 +11,7 @@
 
 mod acts_on;
 pub mod hosts_deny;
+pub mod isolate;
 mod log;
 mod place;
 mod run;

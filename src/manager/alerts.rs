@@ -290,7 +290,9 @@ impl Manager {
     pub(super) fn plan(&mut self, action: Action, cause: &mut Cause, plan: &mut Plan) {
         self.fresh.insert(action.id, action.agent.id.clone());
         let now = cause.now;
-        let verdict = policy::judge_manager(cause.target.as_ref(), &self.settings.white_list);
+        let target = cause.target.as_ref();
+        let verdict = policy::judge_manager(target, &self.settings.white_list)
+            .and(|| policy::judge_isolation(target, &action.agent.id, action.location));
         let refusal = match (&cause.stale, verdict) {
             (Some(why), _) => Some((ActionState::Expired, why.clone())),
             (None, Verdict::Refuse(reason)) => Some((ActionState::Refused, reason.to_string())),

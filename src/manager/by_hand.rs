@@ -108,6 +108,10 @@ impl Manager {
         let aim = aim(&command, run.target.as_deref())?;
         let timeout = timeout(&command, run.timeout)?;
         let agents = self.meant(&run.agents)?;
+        let location = match run.agents.iter().any(|text| text == "all") {
+            true => Location::All,
+            false => Location::DefinedAgent,
+        };
         let now = clock::now();
         let nonce: [u8; 16] = random::bytes().map_err(|error| error.to_string())?;
         let mut cause = Cause {
@@ -136,7 +140,7 @@ impl Manager {
             let action = Action {
                 id: derived(&[b"by hand", &nonce, id.to_string().as_bytes()]),
                 timeout,
-                ..action(&command, agent, Location::DefinedAgent, &cause)
+                ..action(&command, agent, location, &cause)
             };
             self.plan(action, &mut cause, &mut plan);
         }

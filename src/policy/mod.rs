@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 
-use crate::model::Target;
+use crate::model::{AgentId, Location, Target};
 pub use guards::{Guard, Guards};
 pub use white_list::{InvalidNetwork, WhiteList};
 
@@ -27,9 +27,21 @@ pub enum Verdict {
     Refuse(Reason),
 }
 
+impl Verdict {
+    /// This one, or what another says if this one has nothing against it.
+    pub fn and(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Allow => other(),
+            Self::Refuse(_) => self,
+        }
+    }
+}
+
 /// Why an action may not be.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Reason {
+    /// It would cut the manager off from its agents.
+    ManagersHost,
     Listed {
         target: Target,
         entry: IpNetwork,
@@ -54,6 +66,19 @@ pub enum List {
 pub fn judge_manager(target: Option<&Target>, list: &WhiteList) -> Verdict {
     let refusal = target.and_then(|target| listed(target, list, List::Manager));
     refusal.map_or(Verdict::Allow, Verdict::Refuse)
+}
+
+/// Whether a host may be cut off. That of the manager may only where the
+/// response names it: `all` and `server` do not mean that.
+pub fn judge_isolation(target: Option<&Target>, agent: &AgentId, location: Location) -> Verdict {
+    match (target, location) {
+        (Some(Target::Host), Location::Local | Location::Server | Location::All)
+            if *agent == AgentId::MANAGER =>
+        {
+            Verdict::Refuse(Reason::ManagersHost)
+        }
+        _ => Verdict::Allow,
+    }
 }
 
 /// The host's judgement: its own guards, then both white lists.
@@ -88,6 +113,9 @@ fn listed(target: &Target, white_list: &WhiteList, list: List) -> Option<Reason>
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ManagersHost => f.write_str(
+                "this is the manager's own host, which no agent could reach any more (name it by <agent_id>000</agent_id> if that is meant)",
+            ),
             Self::Listed {
                 target,
                 entry,
@@ -122,8 +150,8 @@ impl fmt::Display for Reason {
 mod tests {
     use std::net::IpAddr;
 
-    use super::{Guards, Verdict, WhiteList, judge_host, judge_manager};
-    use crate::model::Target;
+    use super::{Guards, Verdict, WhiteList, judge_host, judge_isolation, judge_manager};
+    use crate::model::{AgentId, Location, Target};
     use crate::sys::host::HostFacts;
 
     fn list(entries: &[&str]) -> WhiteList {
@@ -254,6 +282,25 @@ mod tests {
             let target = Target::parse_network(network).unwrap();
             let host = judge_host(Some(&target), &list, &WhiteList::default(), &guards());
             assert_eq!(why(host).as_deref(), wanted, "{network}");
+        }
+    }
+
+    #[test]
+    fn the_manager_s_host_is_cut_off_only_where_it_is_named() {
+        let web = AgentId::parse("007").unwrap();
+        for (agent, location, wanted) in [
+            (&AgentId::MANAGER, Location::All, false),
+            (&AgentId::MANAGER, Location::Server, false),
+            (&AgentId::MANAGER, Location::Local, false),
+            (&AgentId::MANAGER, Location::DefinedAgent, true),
+            (&web, Location::All, true),
+            (&web, Location::Local, true),
+        ] {
+            let verdict = judge_isolation(Some(&Target::Host), agent, location);
+            assert_eq!(verdict == Verdict::Allow, wanted, "{agent} {location:?}");
+            let address = Target::parse_address("203.0.113.9").unwrap();
+            let verdict = judge_isolation(Some(&address), agent, location);
+            assert_eq!(verdict, Verdict::Allow);
         }
     }
 

@@ -13,6 +13,7 @@ mod run;
 
 mod firewall_drop;
 mod host_deny;
+mod isolate_host;
 mod lists;
 mod route_null;
 

@@ -5,7 +5,7 @@
 mod remote;
 mod renewal;
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ pub(super) enum LinkEvent {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LinkState {
     /// The addresses under which the manager is reached, as far as they are known.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) addresses: Vec<SocketAddr>,
     /// Which manager this host is connected to, and since when.
     pub(super) connected: Option<(String, Wall)>,
     /// Until when this host's certificate is valid.

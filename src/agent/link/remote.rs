@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::mem::{Discriminant, discriminant};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ struct Remote<'a> {
     servers: &'a [ServerAddress],
     directory: PathBuf,
     /// What each server was found at when it was last found.
-    found: HashMap<ServerAddress, Vec<IpAddr>>,
+    found: HashMap<ServerAddress, Vec<SocketAddr>>,
     dialler: Option<(Fingerprint, Dialler)>,
     /// The problem that was logged last.
     told: Option<Told>,
@@ -121,12 +121,12 @@ impl Remote<'_> {
             let asked = tokio::net::lookup_host((server.host.as_str(), server.port));
             // Dialling tells why a name is not found.
             if let Ok(Ok(found)) = tokio::time::timeout(LOOKUP, asked).await {
-                let addresses = found.map(|address| address.ip().to_canonical()).collect();
+                let addresses = found.map(canonical).collect();
                 self.found.insert(server.clone(), addresses);
             }
         }
-        let addresses: BTreeSet<IpAddr> = self.found.values().flatten().copied().collect();
-        let addresses: Vec<IpAddr> = addresses.into_iter().collect();
+        let addresses: BTreeSet<SocketAddr> = self.found.values().flatten().copied().collect();
+        let addresses: Vec<SocketAddr> = addresses.into_iter().collect();
         self.link.change(|state| {
             if state.addresses != addresses {
                 state.addresses = addresses;
@@ -205,7 +205,7 @@ impl Remote<'_> {
     async fn attend(&mut self, dialled: Dialled, credentials: &Credentials) -> Over {
         self.told = None;
         let link = self.link;
-        let address = dialled.address.ip().to_canonical();
+        let address = canonical(dialled.address);
         link.change(|state| {
             if !state.addresses.contains(&address) {
                 state.addresses.push(address);
@@ -297,4 +297,9 @@ pub(super) fn with_causes(error: &dyn Error) -> String {
 
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// As its packets bear it on the wire.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -259,7 +259,7 @@ async fn the_addresses_of_the_manager_are_known_before_it_answers() {
     let mut state = host.bench.reports.state.subscribe();
     let known = state.wait_for(|state| {
         let has = |text: &str| state.addresses.contains(&text.parse().unwrap());
-        has("198.51.100.7") && has("127.0.0.1")
+        has("198.51.100.7:1") && has("127.0.0.1:1")
     });
     tokio::time::timeout(PATIENCE, known)
         .await

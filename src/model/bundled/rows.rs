@@ -49,6 +49,25 @@ pub const BUNDLED: &[Bundled] = &[
         libraries: &[],
     },
     Bundled {
+        name: "isolate-host",
+        aliases: &[],
+        about: "cut the host off from all but its manager, DHCP, its name servers and itself",
+        target: TargetKind::Host,
+        options: &[OptionSpec {
+            name: "--no-dns",
+            value: ValueKind::Switch,
+            required: false,
+            about: "cut it off from its name servers too",
+        }],
+        word: Some(
+            "an address or a network that stays reachable; ADDRESS:PORT names a manager. The agent adds its own",
+        ),
+        backends: &[Backend::NfTables],
+        effect: Effect::Kernel,
+        reverts: true,
+        libraries: NFTNL,
+    },
+    Bundled {
         name: "route-null",
         aliases: &[],
         about: "answer nothing to an address or a network: no route leads there",

@@ -41,7 +41,7 @@ const MAX_VANISHED: u32 = 32;
 
 /// What became of a part, or of its transaction.
 #[derive(Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     /// All of it is as it should be.
     Done,
     /// It was written, and is to be looked up.
@@ -56,13 +56,13 @@ enum Step {
 
 /// Counts the rounds of one part.
 #[derive(Default)]
-struct Rounds {
+pub(super) struct Rounds {
     all: u32,
     vanished: u32,
 }
 
 impl Rounds {
-    fn after(&mut self, step: Step) -> Result<(), NftError> {
+    pub(super) fn after(&mut self, step: Step) -> Result<(), NftError> {
         self.all += 1;
         match step {
             Step::Done => *self = Self::default(),
@@ -218,7 +218,7 @@ impl Lists {
         }))
     }
 
-    fn generation(&mut self) -> Result<u32, NftError> {
+    pub(super) fn generation(&mut self) -> Result<u32, NftError> {
         let mut messages = Messages::default();
         messages.generation();
         let mut answer = Err(NftError::NoAnswer);
@@ -235,7 +235,7 @@ impl Lists {
         answer
     }
 
-    fn commit(&mut self, mut messages: Messages) -> Result<Step, NftError> {
+    pub(super) fn commit(&mut self, mut messages: Messages) -> Result<Step, NftError> {
         let end = messages.count();
         let confirms = self.kernel.confirms;
         messages.end(confirms);

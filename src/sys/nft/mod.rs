@@ -18,6 +18,7 @@
 mod answer;
 mod batch;
 mod error;
+pub mod isolation;
 mod items;
 mod kernel;
 mod look_up;

@@ -116,12 +116,12 @@ fn set<'a, K: SetKey>(names: &Names, list: List, id: u32, table: &'a Table) -> S
     set
 }
 
-fn c_string(name: &str) -> CString {
+pub(super) fn c_string(name: &str) -> CString {
     CString::new(name).expect("names of tables, chains and sets are our own, without NUL")
 }
 
 #[inline]
-fn push(messages: &mut Messages, object: &impl NlMsg, kind: MsgType) {
+pub(super) fn push(messages: &mut Messages, object: &impl NlMsg, kind: MsgType) {
     messages.push_built(&built(object, kind));
 }
 
