@@ -7,32 +7,32 @@
 )]
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use ripost::model::bundled::BUNDLED;
 
 /// What every program links: the C library, and what unwinds a panic.
 const ALL: &[&str] = &["libc.so.6", "libgcc_s.so.1", "libm.so.6"];
 
-/// Each program, and what it may link beyond that.
-const PROGRAMS: &[(&str, &[&str])] = &[
-    (env!("CARGO_BIN_EXE_ripost-manager"), &[]),
-    (env!("CARGO_BIN_EXE_ripost-agentd"), &[]),
-    (env!("CARGO_BIN_EXE_ripostctl"), &[]),
-    (env!("CARGO_BIN_EXE_host-deny"), &[]),
-    (env!("CARGO_BIN_EXE_route-null"), &[]),
-    (
-        env!("CARGO_BIN_EXE_isolate-host"),
-        &["libmnl.so.0", "libnftnl.so.11"],
-    ),
-    (
-        env!("CARGO_BIN_EXE_firewall-drop"),
-        &["libmnl.so.0", "libnftnl.so.11"],
-    ),
-];
+/// Each program, and what it may link beyond that: executables what their rows
+/// say.
+fn programs() -> Vec<(PathBuf, BTreeSet<String>)> {
+    let folder = Path::new(env!("CARGO_BIN_EXE_ripostctl")).parent().unwrap();
+    let plain = ["ripost-manager", "ripost-agentd", "ripostctl"];
+    let plain = plain.map(|name| (folder.join(name), BTreeSet::new()));
+    let rows = BUNDLED.iter().map(|row| {
+        let libraries = row.libraries.iter().map(|library| library.file.to_owned());
+        (folder.join(row.name), libraries.collect())
+    });
+    plain.into_iter().chain(rows).collect()
+}
 
 /// The entries of type NEEDED in the dynamic section (elf(5)).
-fn needed(program: &str) -> BTreeSet<String> {
+fn needed(program: &Path) -> BTreeSet<String> {
     let output = Command::new("readelf")
-        .args(["--dynamic", "--wide", program])
+        .args(["--dynamic", "--wide"])
+        .arg(program)
         .env("LC_ALL", "C")
         .output()
         .expect("readelf(1) comes with the linker");
@@ -46,15 +46,15 @@ fn needed(program: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn only_firewall_drop_links_libnftnl() {
-    for (program, extra) in PROGRAMS {
-        let needed = needed(program);
+fn only_those_whose_row_says_so_link_libnftnl() {
+    for (program, extra) in programs() {
+        let (needed, program) = (needed(&program), program.display());
         assert!(needed.contains("libc.so.6"), "{program}: {needed:?}");
         for library in &needed {
-            let allowed = ALL.contains(&library.as_str()) || extra.contains(&library.as_str());
+            let allowed = ALL.contains(&library.as_str()) || extra.contains(library);
             assert!(allowed, "{program} links {library}");
         }
-        let wants_nftnl = extra.contains(&"libnftnl.so.11");
+        let wants_nftnl = extra.contains("libnftnl.so.11");
         assert_eq!(needed.contains("libnftnl.so.11"), wants_nftnl, "{program}");
     }
 }
@@ -63,5 +63,5 @@ fn only_firewall_drop_links_libnftnl() {
 fn every_program_is_looked_at() {
     let manifest = include_str!("../Cargo.toml");
     let stanzas = manifest.matches("[[bin]]").count();
-    assert_eq!(PROGRAMS.len(), stanzas);
+    assert_eq!(programs().len(), stanzas);
 }
