@@ -3,26 +3,16 @@
 //! no longer than they may.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::clock;
-
-/// Where they are looked for. The environment is not asked: it is the caller's.
-const FOLDERS: &[&str] = &[
-    "/usr/local/sbin",
-    "/usr/local/bin",
-    "/usr/sbin",
-    "/usr/bin",
-    "/sbin",
-    "/bin",
-];
+use crate::sys::host::{PROGRAM_FOLDERS, find_program};
 
 /// What is kept of each of a tool's two outputs, in bytes.
 const MAX_OUTPUT: u64 = 256 << 10;
@@ -30,7 +20,7 @@ const MAX_OUTPUT: u64 = 256 << 10;
 /// Why a tool did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    #[error("find {name}: it is in none of {}\n({hint})", FOLDERS.join(", "))]
+    #[error("find {name}: it is in none of {}\n({hint})", PROGRAM_FOLDERS.join(", "))]
     Missing {
         name: &'static str,
         hint: &'static str,
@@ -87,17 +77,20 @@ impl Tool {
     /// Finds it by name. `hint` says how to get one, such as which package to
     /// install.
     pub fn find(name: &'static str, hint: &'static str) -> Result<Self, ToolError> {
-        let paths = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
-        let mut found = paths.filter(|path| is_program(path));
-        let program = found.next().ok_or(ToolError::Missing { name, hint })?;
+        let program = find_program(name).ok_or(ToolError::Missing { name, hint })?;
         Ok(Self { program })
     }
 
     /// Runs it, with an environment that holds only a path and the C locale, so
     /// that its words can be understood. It is killed after `limit`.
     pub fn run(&self, args: &[&str], limit: Duration) -> Result<Ended, ToolError> {
+        self.feed(args, b"", limit)
+    }
+
+    /// As [`Tool::run`], with `input` on its stdin.
+    pub fn feed(&self, args: &[&str], input: &[u8], limit: Duration) -> Result<Ended, ToolError> {
         let program = self.program.clone();
-        match self.carry_out(args, limit) {
+        match self.carry_out(args, input, limit) {
             Ok(Some(ended)) => Ok(ended),
             Ok(None) => Err(ToolError::TimedOut { program, limit }),
             Err(source) => Err(ToolError::Run { program, source }),
@@ -108,16 +101,18 @@ impl Tool {
         clippy::disallowed_methods,
         reason = "the one place where an executable starts a program"
     )]
-    fn carry_out(&self, args: &[&str], limit: Duration) -> io::Result<Option<Ended>> {
-        // Files, unlike pipes, need nobody who reads them meanwhile, and end
-        // with the tool even if something that it started lives on.
-        let (stdout, stderr) = (scratch()?, scratch()?);
+    fn carry_out(&self, args: &[&str], input: &[u8], limit: Duration) -> io::Result<Option<Ended>> {
+        // Files, unlike pipes, need nobody who reads or writes them meanwhile,
+        // and end with the tool even if something that it started lives on.
+        let (mut stdin, stdout, stderr) = (scratch()?, scratch()?, scratch()?);
+        stdin.write_all(input)?;
+        stdin.rewind()?;
         let mut child = Command::new(&self.program)
             .args(args)
             .env_clear()
-            .env("PATH", FOLDERS.join(":"))
+            .env("PATH", PROGRAM_FOLDERS.join(":"))
             .env("LC_ALL", "C")
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout.try_clone()?)
             .stderr(stderr.try_clone()?)
             .spawn()?;
@@ -133,11 +128,6 @@ impl Tool {
     }
 }
 
-fn is_program(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
 /// A file without a name (memfd_create(2)).
 fn scratch() -> io::Result<File> {
     use rustix::fs::{MemfdFlags, memfd_create};
@@ -145,7 +135,6 @@ fn scratch() -> io::Result<File> {
 }
 
 fn text(mut file: File) -> io::Result<String> {
-    use std::io::Seek;
     file.rewind()?;
     let mut bytes = Vec::new();
     file.take(MAX_OUTPUT).read_to_end(&mut bytes)?;
@@ -193,6 +182,14 @@ mod tests {
         assert_eq!(ended.done().unwrap(), "a b|$(id)|-x|");
         let ended = sh("echo $HOME-$LC_ALL-$PATH; cat", LIMIT).unwrap();
         assert!(ended.stdout.starts_with("-C-/usr/local/sbin:"), "{ended:?}");
+    }
+
+    #[test]
+    fn a_tool_reads_its_input_to_the_end() {
+        let cat = Tool::find("cat", "").unwrap();
+        let ended = cat.feed(&[], b"one\ntwo", LIMIT).unwrap();
+        assert_eq!(ended.done().unwrap(), "one\ntwo");
+        assert_eq!(cat.run(&[], LIMIT).unwrap().done().unwrap(), "");
     }
 
     #[test]

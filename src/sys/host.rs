@@ -1,10 +1,11 @@
 //! What the host knows of itself: its addresses, default gateways and name
-//! servers, from which the guards of the agent are built; and what its kernel
-//! and its libraries can do.
+//! servers, from which the guards of the agent are built; and what its kernel,
+//! its libraries and its programs can do.
 
 mod libraries;
-mod nf_tables;
+pub(in crate::sys) mod nf_tables;
 mod nft_monitor;
+mod programs;
 mod routes;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ use std::ptr;
 pub use libraries::has_library;
 pub use nf_tables::nf_tables;
 pub use nft_monitor::{Monitor, Seen, Taken};
+pub use programs::{PROGRAM_FOLDERS, find_program};
 
 /// Where the resolver's configuration stands. Where systemd-resolved stands in
 /// between, the first names only its stub and the second the real servers
