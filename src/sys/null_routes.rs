@@ -1,11 +1,12 @@
 //! Routes that lead nowhere: packets to such a network are answered by the
 //! sender's own kernel with "no route to host" (ip-route(8), `unreachable`).
 //!
-//! Each of ours bears a protocol number of its own, by which it is told from
-//! those of others, and which `ip route show proto 165` lists. The kernel holds
-//! ours beside a route of the administrator to the same network and prefers
-//! ours: in IPv4 the one that was added last comes first (fib_table_insert
-//! without NLM_F_APPEND), in IPv6 the one with the smaller metric.
+//! Each of ours bears the protocol number of its owner, by which it is told
+//! from those of others, and which `ip route show proto 165` lists. The kernel
+//! holds ours beside a route of the administrator to the same network and
+//! prefers ours: in IPv4 the one that was added last comes first
+//! (fib_table_insert without NLM_F_APPEND), in IPv6 the one with the smaller
+//! metric.
 
 use std::io;
 use std::net::IpAddr;
@@ -17,11 +18,33 @@ use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::sys::rtnetlink::{self, Message, Route, family, messages, octets};
 
-/// Not in use by any routing daemon (linux/rtnetlink.h, rt_protos of iproute2).
-const PROTOCOL: u8 = 165;
+/// Whose routes they are. Those of one never touch those of another.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    RouteNull,
+    BlockIp,
+}
 
-/// Of IPv6 only; others have 1,024 (`IP6_RT_PRIO_USER`), or 256 of the kernel.
-const METRIC: u32 = 1;
+impl Owner {
+    /// Not in use by any routing daemon (linux/rtnetlink.h, rt_protos of
+    /// iproute2).
+    fn protocol(self) -> u8 {
+        match self {
+            Self::RouteNull => 165,
+            Self::BlockIp => 166,
+        }
+    }
+
+    /// Of IPv6 only; others have 1,024 (`IP6_RT_PRIO_USER`), or 256 of the
+    /// kernel. Two with the same are one to the kernel, whatever their
+    /// protocols (rt6_duplicate_nexthop).
+    fn metric(self) -> u32 {
+        match self {
+            Self::RouteNull => 1,
+            Self::BlockIp => 2,
+        }
+    }
+}
 
 const BUFFER_BYTES: usize = 32 << 10;
 
@@ -54,13 +77,15 @@ pub enum Before {
 /// A connection to the routing tables of the kernel.
 #[derive(Debug)]
 pub struct NullRoutes {
+    owner: Owner,
     socket: OwnedFd,
     buffer: Vec<u8>,
 }
 
 impl NullRoutes {
-    pub fn open() -> Result<Self, RouteError> {
+    pub fn open(owner: Owner) -> Result<Self, RouteError> {
         Ok(Self {
+            owner,
             socket: rtnetlink::open().map_err(RouteError::Socket)?,
             buffer: vec![0; BUFFER_BYTES],
         })
@@ -100,7 +125,8 @@ impl NullRoutes {
 
     /// Sends questions and returns the answers: 0, or the errno.
     fn ask<const N: usize>(&mut self, questions: [Question; N]) -> Result<[i32; N], RouteError> {
-        let requests: Vec<_> = (0..).zip(questions).map(|(n, q)| q.request(n)).collect();
+        let numbered = (0..).zip(questions);
+        let requests: Vec<_> = numbered.map(|(n, q)| q.request(n, self.owner)).collect();
         send(&self.socket, &requests.concat(), SendFlags::empty()).map_err(broken)?;
         let mut answers = [None; N];
         while answers.contains(&None) {
@@ -127,7 +153,7 @@ enum Question {
 }
 
 impl Question {
-    fn request(self, number: u32) -> Vec<u8> {
+    fn request(self, number: u32, owner: Owner) -> Vec<u8> {
         let (verb, flags, address, prefix) = match self {
             // Without NLM_F_EXCL: ours goes beside that of another.
             Self::Add(network) => (
@@ -145,13 +171,19 @@ impl Question {
             ),
         };
         let is_look_up = matches!(self, Self::LookUp(_));
+        let ours = Route {
+            table: libc::RT_TABLE_MAIN,
+            protocol: owner.protocol(),
+            kind: libc::RTN_UNREACHABLE,
+            ..Route::default()
+        };
         let route = Route {
             family: family(address),
             prefix,
-            ..if is_look_up { Route::default() } else { OURS }
+            ..if is_look_up { Route::default() } else { ours }
         };
         let destination = octets(address);
-        let metric = METRIC.to_ne_bytes();
+        let metric = owner.metric().to_ne_bytes();
         let mut attributes: Vec<(u16, &[u8])> = vec![(libc::RTA_DST, &destination)];
         if address.is_ipv6() && !is_look_up {
             attributes.push((libc::RTA_PRIORITY, &metric));
@@ -161,15 +193,6 @@ impl Question {
         rtnetlink::request(verb, flags, number, route, &attributes)
     }
 }
-
-/// What makes a route ours.
-const OURS: Route = Route {
-    family: 0,
-    prefix: 0,
-    table: libc::RT_TABLE_MAIN,
-    protocol: PROTOCOL,
-    kind: libc::RTN_UNREACHABLE,
-};
 
 fn refused(errno: i32) -> RouteError {
     let error = io::Error::from_raw_os_error(errno);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use ipnetwork::IpNetwork;
 use ripost::ar::{self, Action, Done, Fail, Job};
 use ripost::model::bundled::Backend;
-use ripost::sys::null_routes::{Before, NullRoutes};
+use ripost::sys::null_routes::{Before, NullRoutes, Owner};
 
 struct RouteNull;
 
@@ -21,14 +21,14 @@ impl Action for RouteNull {
 
     /// Routes have no end of their own.
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        match NullRoutes::open()?.add(job.target)? {
+        match NullRoutes::open(Owner::RouteNull)?.add(job.target)? {
             Before::Missing => Ok(Done::applied()),
             Before::There => Ok(Done::in_place()),
         }
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        match NullRoutes::open()?.delete(job.target)? {
+        match NullRoutes::open(Owner::RouteNull)?.delete(job.target)? {
             Before::Missing => Ok(Done::absent()),
             Before::There => Ok(Done::reverted()),
         }
