@@ -24,6 +24,8 @@ use run::{
     FIREWALL_DROP, HOST_DENY, Home, ROUTE_NULL, Ran, add, answer, direct, feed, message, with_alert,
 };
 
+const BLOCK_IP: &str = "block-ip";
+
 const BAD_ADDRESS: &str = "Cannot read 'srcip' from data or invalid IP format";
 const BAD_ROUTE: &str = "Cannot read 'srcip' from data";
 const A_NETWORK: &str = "network";
@@ -386,9 +388,9 @@ fn check(name: &str, row: &Row) {
 fn every_observed_row_is_answered_as_by_4_x_or_better() {
     reexec_in_namespace(|| {
         for row in [addresses(), alerts(), answers(), lines()].iter().flatten() {
-            for name in [FIREWALL_DROP, HOST_DENY, ROUTE_NULL] {
+            for name in [BLOCK_IP, FIREWALL_DROP, HOST_DENY, ROUTE_NULL] {
                 if name != HOST_DENY && row.what == A_NETWORK {
-                    // They act on networks too; see `ar_netns`.
+                    // They act on networks too; see `ar_netns`, `ar_iptables`.
                     continue;
                 }
                 fresh_state();
@@ -407,6 +409,7 @@ fn no_tool_is_needed() {
         fresh_state();
         let home = Home::new();
         for (name, path) in [
+            (BLOCK_IP, None),
             (FIREWALL_DROP, None),
             (HOST_DENY, Some("/nonexistent")),
             (ROUTE_NULL, None),

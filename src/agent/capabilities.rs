@@ -2,6 +2,7 @@
 //! when something changes in `active-response/bin`. No executable is run for it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,10 +87,10 @@ fn renew(watcher: &mut RecommendedWatcher, home: &Path) {
 
 /// Looks at the files and asks the kernel. Blocks.
 fn look(home: &Home) -> Capabilities {
-    let nf_tables = host::nf_tables().map_err(|error| error.to_string());
     let seen = Seen {
-        nf_tables,
+        nf_tables: host::nf_tables(),
         has_library: host::has_library,
+        has_program: |name| host::find_program(name).is_some(),
     };
     let names = names(&home.path().join(BIN));
     Capabilities {
@@ -144,8 +145,9 @@ fn names(folder: &Path) -> Vec<ExeName> {
 /// What the host has that back ends need.
 struct Seen {
     /// Or why not.
-    nf_tables: Result<(), String>,
+    nf_tables: io::Result<()>,
     has_library: fn(&str) -> bool,
+    has_program: fn(&str) -> bool,
 }
 
 fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
@@ -201,13 +203,30 @@ fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
         Backend::NfTables => seen.nf_tables.as_ref().copied().map_err(|why| {
             format!("the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)")
         }),
+        Backend::Iptables => iptables(seen),
         Backend::Routes | Backend::HostsDeny => Ok(()),
+    }
+}
+
+/// Whether its kernel part can be had shows when it is used: legacy iptables
+/// loads it then.
+fn iptables(seen: &Seen) -> Result<(), String> {
+    let nf_tables = seen.nf_tables.as_ref().err();
+    // The kernel says the same to iptables.
+    if nf_tables.is_some_and(|why| why.kind() == io::ErrorKind::PermissionDenied) {
+        return Err("iptables is not permitted either".to_owned());
+    }
+    let names = ["iptables", "iptables-legacy"];
+    match names.into_iter().any(seen.has_program) {
+        true => Ok(()),
+        false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
+    use std::io;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
     use std::sync::Arc;
@@ -243,7 +262,16 @@ mod tests {
     const EVERYTHING: Seen = Seen {
         nf_tables: Ok(()),
         has_library: |_| true,
+        has_program: |_| true,
     };
+
+    /// Without nf_tables, for this reason.
+    fn no_kernel(errno: i32) -> Seen {
+        Seen {
+            nf_tables: Err(io::Error::from_raw_os_error(errno)),
+            ..EVERYTHING
+        }
+    }
 
     #[test]
     fn every_bundled_executable_has_a_back_end() {
@@ -256,11 +284,8 @@ mod tests {
     #[test]
     fn a_back_end_needs_its_kernel_part_and_its_libraries() {
         let row = find("firewall-drop").unwrap();
-        let no_kernel = Seen {
-            nf_tables: Err("Operation not permitted".to_owned()),
-            ..EVERYTHING
-        };
-        let gap = backend(row, &no_kernel).unwrap_err();
+        let forbidden = no_kernel(libc::EPERM);
+        let gap = backend(row, &forbidden).unwrap_err();
         assert!(gap.contains("nf_tables: Operation not permitted"), "{gap}");
         let no_library = Seen {
             has_library: |file| file != "libmnl.so.0",
@@ -268,10 +293,22 @@ mod tests {
         };
         let gap = backend(row, &no_library).unwrap_err();
         assert!(gap.contains("apt install libmnl0"), "{gap}");
-        for seen in [no_kernel, no_library] {
+        for seen in [forbidden, no_library] {
             let plain = find("host-deny").unwrap();
             assert_eq!(backend(plain, &seen), Ok("hosts.deny"));
         }
+    }
+
+    #[test]
+    fn without_nf_tables_the_next_back_end_that_is_there_is_told() {
+        let block = find("block-ip").unwrap();
+        let old = no_kernel(libc::EPROTONOSUPPORT);
+        assert_eq!(backend(block, &old), Ok("iptables"));
+        let bare = Seen {
+            has_program: |_| false,
+            ..old
+        };
+        assert_eq!(backend(block, &bare), Ok("routes"));
     }
 
     #[test]

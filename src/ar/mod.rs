@@ -10,8 +10,10 @@
 //! behind 0.
 
 mod acts_on;
+pub mod block;
 pub mod hosts_deny;
 pub mod isolate;
+pub mod iptables;
 mod log;
 mod place;
 mod run;

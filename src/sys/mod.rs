@@ -14,3 +14,4 @@ pub mod null_routes;
 pub mod process;
 mod rtnetlink;
 pub mod timer;
+pub mod xtables;

@@ -31,6 +31,8 @@ pub enum Effect {
 pub enum Backend {
     /// Netlink to nf_tables.
     NfTables,
+    /// The programs of iptables.
+    Iptables,
     /// Netlink to the routing tables.
     Routes,
     /// The file of libwrap.
@@ -42,6 +44,7 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::NfTables => "nf_tables",
+            Self::Iptables => "iptables",
             Self::Routes => "routes",
             Self::HostsDeny => "hosts.deny",
         }

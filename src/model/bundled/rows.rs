@@ -25,6 +25,18 @@ const IPV6_PREFIX: OptionSpec = OptionSpec {
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
+        name: "block-ip",
+        aliases: &[],
+        about: "block an address or a network with the best that works on the host",
+        target: TargetKind::Network,
+        options: &[IPV6_PREFIX],
+        word: None,
+        backends: &[Backend::NfTables, Backend::Iptables, Backend::Routes],
+        effect: Effect::Kernel,
+        reverts: true,
+        libraries: NFTNL,
+    },
+    Bundled {
         name: "firewall-drop",
         aliases: &[],
         about: "drop all packets from an address or a network",

@@ -10,8 +10,8 @@ use rustix::net::{
 };
 
 const HEADER: usize = size_of::<libc::nlmsghdr>();
-/// `struct nfgenmsg` of linux/netfilter/nfnetlink.h.
-const GENERAL: usize = 4;
+/// `struct nlattr`.
+const ATTRIBUTE: usize = 4;
 /// The answer is shorter.
 const BUFFER_BYTES: usize = 4 << 10;
 /// Loading the module takes much less; this only keeps a fault from becoming a
@@ -23,6 +23,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// word on why there is none for this process: nfnetlink answers those who may
 /// administer the network only (`EPERM`).
 pub fn nf_tables() -> io::Result<()> {
+    ask(&request(libc::NFT_MSG_GETGEN, 0, &[]), libc::NFT_MSG_NEWGEN)
+}
+
+/// Sends one question whose answer is of the type `wanted`. An error is the
+/// errno of the kernel.
+pub(in crate::sys) fn ask(question: &[u8], wanted: libc::c_int) -> io::Result<()> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::RAW,
@@ -30,10 +36,10 @@ pub fn nf_tables() -> io::Result<()> {
         Some(netlink::NETFILTER),
     )?;
     set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_WITHIN))?;
-    send(&socket, &request(), SendFlags::empty())?;
+    send(&socket, question, SendFlags::empty())?;
     let mut buffer = [0; BUFFER_BYTES];
     let (received, _) = recv(&socket, buffer.as_mut_slice(), RecvFlags::empty())?;
-    understand(&buffer[..received])
+    understand(&buffer[..received], kind(wanted))
 }
 
 fn kind(message: libc::c_int) -> u16 {
@@ -41,23 +47,38 @@ fn kind(message: libc::c_int) -> u16 {
     u16::try_from(kind).expect("both are small numbers")
 }
 
-/// `NFT_MSG_GETGEN`. Sequence number and port: one question per socket needs
-/// neither.
-fn request() -> Vec<u8> {
-    let length = u32::try_from(HEADER + GENERAL).expect("a few bytes");
+/// A question about `family`, with its attributes. Sequence number and port:
+/// one question per socket needs neither.
+pub(in crate::sys) fn request(
+    message: libc::c_int,
+    family: u8,
+    attributes: &[(u16, &str)],
+) -> Vec<u8> {
+    let mut payload = vec![family, 0, 0, 0];
+    for (number, text) in attributes {
+        // Texts end with a NUL byte; what follows is aligned to four bytes.
+        let length = u16::try_from(ATTRIBUTE + text.len() + 1).expect("names are short");
+        payload.extend(length.to_ne_bytes());
+        payload.extend(number.to_ne_bytes());
+        payload.extend(text.as_bytes());
+        payload.push(0);
+        payload.resize(payload.len().next_multiple_of(4), 0);
+    }
+    let length = u32::try_from(HEADER + payload.len()).expect("a few bytes");
     let mut request = Vec::new();
     request.extend(length.to_ne_bytes());
-    request.extend(kind(libc::NFT_MSG_GETGEN).to_ne_bytes());
+    request.extend(kind(message).to_ne_bytes());
     request.extend((libc::NLM_F_REQUEST as u16).to_ne_bytes());
-    request.resize(HEADER + GENERAL, 0);
+    request.resize(HEADER, 0);
+    request.extend(payload);
     request
 }
 
-fn understand(answer: &[u8]) -> io::Result<()> {
+fn understand(answer: &[u8], wanted: u16) -> io::Result<()> {
     let cut = || io::Error::new(io::ErrorKind::UnexpectedEof, "the answer is cut short");
     let field = answer.get(4..6).ok_or_else(cut)?;
     let got = u16::from_ne_bytes(field.try_into().map_err(|_| cut())?);
-    if got == kind(libc::NFT_MSG_NEWGEN) {
+    if got == wanted {
         return Ok(());
     }
     if i32::from(got) != libc::NLMSG_ERROR {
@@ -82,6 +103,7 @@ mod tests {
             bytes.extend(payload);
             bytes
         };
+        let understand = |answer: &[u8]| understand(answer, kind(libc::NFT_MSG_NEWGEN));
         understand(&message(kind(libc::NFT_MSG_NEWGEN), &[0; 12])).unwrap();
         let refused = message(2, &(-libc::EPERM).to_ne_bytes());
         let error = understand(&refused).unwrap_err();
