@@ -301,13 +301,17 @@ mod tests {
 
     #[test]
     fn without_nf_tables_the_next_back_end_that_is_there_is_told() {
-        let block = find("block-ip").unwrap();
+        let (drop, block) = (find("firewall-drop").unwrap(), find("block-ip").unwrap());
         let old = no_kernel(libc::EPROTONOSUPPORT);
+        assert_eq!(backend(drop, &old), Ok("iptables"));
         assert_eq!(backend(block, &old), Ok("iptables"));
         let bare = Seen {
             has_program: |_| false,
             ..old
         };
+        let gap = backend(drop, &bare).unwrap_err();
+        assert!(gap.contains("modprobe nf_tables"), "{gap}");
+        assert!(gap.contains("apt install iptables"), "{gap}");
         assert_eq!(backend(block, &bare), Ok("routes"));
     }
 

@@ -43,7 +43,7 @@ pub const BUNDLED: &[Bundled] = &[
         target: TargetKind::Network,
         options: &[IPV6_PREFIX],
         word: None,
-        backends: &[Backend::NfTables],
+        backends: &[Backend::NfTables, Backend::Iptables],
         effect: Effect::Kernel,
         reverts: true,
         libraries: NFTNL,
