@@ -11,6 +11,7 @@ mod netns;
 #[path = "../support/run.rs"]
 mod run;
 
+mod disturbed;
 mod firewall_drop;
 mod host_deny;
 mod isolate_host;

@@ -71,7 +71,9 @@ impl Item {
         let done = match order {
             Order::Add => {
                 let lasts = self.lasts.map(|lasts| lasts.saturating_sub(slack));
-                self.after.covers(lasts)
+                // Its end may have come before it was looked up.
+                let over = self.written && lasts == Some(Duration::ZERO);
+                over || self.after.covers(lasts)
             }
             Order::Delete => self.after == Found::Missing,
         };
