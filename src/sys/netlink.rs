@@ -1,11 +1,15 @@
-//! Messages of netlink(7) as bytes. Layouts: linux/netlink.h.
+//! Messages of netlink(7) as bytes, and how a list is asked for and orders are
+//! given. Layouts: linux/netlink.h.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with,
+};
 
 const HEADER: usize = size_of::<libc::nlmsghdr>();
 pub(super) const ATTRIBUTE_HEADER: usize = 4;
@@ -17,6 +21,14 @@ const KIND_OF_ATTRIBUTE: u16 = 0x3fff;
 /// A kernel that has nothing to say answers at once; this only keeps a fault
 /// from becoming a hang.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// The kernel makes no message of a list larger than what it is offered, up to
+/// this.
+const BUFFER_BYTES: usize = 32 << 10;
+
+/// How many orders are sent at once: the answers to 64 fit a receive buffer of
+/// the default size (212,992 bytes) several times.
+const ORDERS: usize = 64;
 
 /// A socket of a protocol; none is NETLINK_ROUTE, which is protocol 0.
 pub(super) fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
@@ -58,6 +70,7 @@ pub(super) fn attribute(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Message<'a> {
     kind: u16,
+    flags: u16,
     /// That of the request it belongs to.
     pub number: u32,
     payload: &'a [u8],
@@ -86,6 +99,11 @@ impl<'a> Message<'a> {
             _ => Content::Item(self.kind, self.payload),
         }
     }
+
+    /// Whether what is listed has changed meanwhile.
+    fn is_interrupted(&self) -> bool {
+        i32::from(self.flags) & libc::NLM_F_DUMP_INTR != 0
+    }
 }
 
 /// The messages of one datagram.
@@ -94,6 +112,7 @@ pub(super) fn messages(mut datagram: &[u8]) -> impl Iterator<Item = Message<'_>>
         let length = usize::try_from(u32_at(datagram, 0)?).ok()?;
         let message = Message {
             kind: u16_at(datagram, 4)?,
+            flags: u16_at(datagram, 6)?,
             number: u32_at(datagram, 8)?,
             payload: datagram.get(HEADER..length)?,
         };
@@ -114,6 +133,122 @@ pub(super) fn parts(mut bytes: &[u8], header: usize) -> impl Iterator<Item = (u1
     })
 }
 
+/// The value of the first attribute of a kind.
+pub(super) fn find(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    parts(attributes, ATTRIBUTE_HEADER).find_map(|(kind, value)| (kind == wanted).then_some(value))
+}
+
+/// How the reading of a list ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Listed {
+    Whole,
+    /// Something may be missing: the list changed meanwhile, or the kernel ran
+    /// out of room for it.
+    Torn,
+    /// The kernel lists none, for this errno; `EPROTONOSUPPORT` where it does
+    /// not know the protocol.
+    Refused(i32),
+}
+
+/// Asks for a list and hands on what stands in it, message by message. It takes
+/// a socket of its own, as one on which a list broke off is of no more use.
+pub(super) fn list(
+    protocol: Option<Protocol>,
+    kind: u16,
+    body: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<Listed> {
+    let socket = match open(protocol) {
+        Err(error) if error.raw_os_error() == Some(libc::EPROTONOSUPPORT) => {
+            return Ok(Listed::Refused(libc::EPROTONOSUPPORT));
+        }
+        socket => socket?,
+    };
+    let question = request(kind, libc::NLM_F_DUMP, 0, body);
+    send(&socket, &question, SendFlags::empty())?;
+    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut listed = Listed::Whole;
+    loop {
+        let length = match receive(&socket, &mut buffer) {
+            Ok(length) => length,
+            Err(Errno::NOBUFS) => return Ok(Listed::Torn),
+            Err(errno) => return Err(errno.into()),
+        };
+        for message in messages(&buffer[..length]) {
+            if message.is_interrupted() {
+                listed = Listed::Torn;
+            }
+            match message.content() {
+                Content::Done(0) => return Ok(listed),
+                Content::Done(libc::EINTR | libc::ENOBUFS) => return Ok(Listed::Torn),
+                Content::Done(errno) | Content::Outcome(errno) => {
+                    return Ok(Listed::Refused(errno));
+                }
+                Content::Item(_, payload) => each(payload),
+            }
+        }
+    }
+}
+
+/// A socket over which orders are given.
+#[derive(Debug)]
+pub(super) struct Orders {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    /// Of the next order. None comes twice, so that a late answer is never
+    /// taken for that to another.
+    number: u32,
+}
+
+impl Orders {
+    pub(super) fn open(protocol: Option<Protocol>) -> io::Result<Self> {
+        Ok(Self {
+            socket: open(protocol)?,
+            buffer: vec![0; BUFFER_BYTES],
+            number: 0,
+        })
+    }
+
+    /// Gives orders of one kind, many at once, and returns the answer to each:
+    /// 0, or the errno.
+    pub(super) fn give(&mut self, kind: u16, bodies: &[Vec<u8>]) -> io::Result<Vec<i32>> {
+        let mut answers = Vec::with_capacity(bodies.len());
+        for some in bodies.chunks(ORDERS) {
+            answers.extend(self.give_some(kind, some)?);
+        }
+        Ok(answers)
+    }
+
+    fn give_some(&mut self, kind: u16, bodies: &[Vec<u8>]) -> io::Result<Vec<i32>> {
+        let first = self.number;
+        let mut bytes = Vec::new();
+        for body in bodies {
+            bytes.extend(request(kind, libc::NLM_F_ACK, self.number, body));
+            self.number = self.number.wrapping_add(1);
+        }
+        send(&self.socket, &bytes, SendFlags::empty())?;
+        let mut answers = vec![None; bodies.len()];
+        while answers.contains(&None) {
+            let length = receive(&self.socket, &mut self.buffer)?;
+            for message in messages(&self.buffer[..length]) {
+                let place = message.number.wrapping_sub(first) as usize;
+                if let Content::Outcome(errno) = message.content()
+                    && let Some(answer) = answers.get_mut(place)
+                {
+                    *answer = Some(errno);
+                }
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+}
+
+/// The length of the next datagram. A signal is no reason to give up.
+fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    rustix::io::retry_on_intr(|| recv(socket, &mut *buffer, RecvFlags::empty()))
+        .map(|(length, _)| length)
+}
+
 /// Messages and attributes begin at multiples of four.
 fn aligned(length: usize) -> usize {
     length.next_multiple_of(4)
@@ -131,7 +266,9 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Content, attribute, messages, parts, request, u16_at};
+    use super::{
+        Content, HEADER, Listed, Orders, attribute, find, list, messages, parts, request, u16_at,
+    };
 
     #[test]
     fn what_is_written_can_be_read() {
@@ -150,6 +287,8 @@ mod tests {
         };
         let kinds: Vec<_> = parts(payload, 4).map(|(kind, _)| kind).collect();
         assert_eq!(kinds, [1, 2]);
+        assert_eq!(find(payload, 1), Some(&b"abc"[..]));
+        assert_eq!(find(payload, 3), None);
     }
 
     #[test]
@@ -175,5 +314,27 @@ mod tests {
             let content = messages(&message).next().unwrap().content();
             assert_eq!(format!("{content:?}"), wanted);
         }
+    }
+
+    /// NETLINK_ROUTE, which every kernel has.
+    #[test]
+    fn the_kernel_lists_and_answers_each_order() {
+        let links = libc::RTM_GETLINK;
+        let mut seen = 0;
+        let listed = list(None, links, &[0; 16], |item| {
+            assert!(item.len() >= HEADER);
+            seen += 1;
+        });
+        assert_eq!(listed.unwrap(), Listed::Whole);
+        assert!(seen > 0);
+        let mut orders = Orders::open(None).unwrap();
+        // No such interface, and a message so short that it is passed over.
+        let mut missing = vec![0; 16];
+        missing[4..8].copy_from_slice(&i32::MAX.to_ne_bytes());
+        let asked: Vec<_> = (0..200)
+            .map(|n| if n % 2 == 0 { missing.clone() } else { vec![] })
+            .collect();
+        let answers = orders.give(links, &asked).unwrap();
+        assert_eq!(answers, [libc::ENODEV, 0].repeat(100));
     }
 }
