@@ -325,7 +325,7 @@ impl Agent {
             Ending::Exited(status) if *status != 0 => format!("status {status}"),
             Ending::Exited(_) | Ending::TooLate => return,
             Ending::Reported(result) => {
-                let in_place = result.detail.as_deref() == Some(crate::contract::reply::IN_PLACE);
+                let in_place = result.is_in_place();
                 if before == Some(Step::InForce) && !in_place && kind == Mode::Add {
                     log::debug!(action:% = id; "an effect was missing and has been put back");
                     self.drift.put_back(clock::boot());

@@ -11,6 +11,7 @@
 
 mod acts_on;
 pub mod block;
+mod cut;
 pub mod hosts_deny;
 pub mod isolate;
 pub mod iptables;
@@ -27,6 +28,7 @@ use crate::contract::reply::{self, Status};
 use crate::model::bundled::{Backend, Options};
 
 pub use acts_on::ActsOn;
+pub use cut::cut_open;
 pub use run::main;
 
 /// What one executable does.
@@ -128,6 +130,14 @@ impl Done {
     /// A guard of the executable has said no, for this reason.
     pub fn refused(why: String) -> Self {
         Self::new(Status::Refused, Some(why))
+    }
+
+    /// Adds to its detail.
+    fn tell_also(&mut self, more: &str) {
+        self.detail = Some(match self.detail.take() {
+            Some(detail) => format!("{detail}; {more}"),
+            None => more.to_owned(),
+        });
     }
 
     fn failed(why: String) -> Self {

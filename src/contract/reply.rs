@@ -35,8 +35,16 @@ pub struct RunResult {
     pub backend: Option<String>,
 }
 
-/// The detail with which a bundled executable says that it found its own
-/// effect in force and only renewed it.
+impl RunResult {
+    /// Whether the effect was in force before, as this executable's own.
+    pub fn is_in_place(&self) -> bool {
+        let mut detail = self.detail.iter();
+        detail.any(|detail| detail.starts_with(IN_PLACE))
+    }
+}
+
+/// What the detail begins with by which a bundled executable says that it found
+/// its own effect in force and only renewed it.
 pub const IN_PLACE: &str = "was in force already";
 
 /// A line an executable printed, told apart.
@@ -150,6 +158,23 @@ mod tests {
             r#""command":"result","parameters":{"status":"absent","backend":"hosts.deny"}}"#
         ));
         assert_eq!(parse(line.as_bytes()).unwrap(), Reply::Result(wanted));
+    }
+
+    #[test]
+    fn what_was_in_force_is_told_apart_whatever_else_is_told() {
+        for (detail, wanted) in [
+            (Some("was in force already"), true),
+            (Some("was in force already; cut 1 socket"), true),
+            (Some("cut 1 socket"), false),
+            (None, false),
+        ] {
+            let result = RunResult {
+                status: Status::Applied,
+                detail: detail.map(str::to_owned),
+                backend: None,
+            };
+            assert_eq!(result.is_in_place(), wanted, "{detail:?}");
+        }
     }
 
     #[test]

@@ -176,6 +176,11 @@ impl Options {
         self.get("--ipv6-prefix")?.parse().ok()
     }
 
+    /// Whether what is open with a blocked address is to stay so.
+    pub fn keeps_connections(&self) -> bool {
+        self.get("--keep-connections").is_some()
+    }
+
     /// What belongs to no option, as 4.x passes it to any executable.
     pub fn words(&self) -> &[String] {
         &self.words
