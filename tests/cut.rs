@@ -9,6 +9,9 @@
 
 #[path = "support/netns.rs"]
 mod netns;
+#[path = "support/run.rs"]
+#[expect(dead_code, reason = "what other tests ask of a run")]
+mod run;
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -19,6 +22,7 @@ use std::time::{Duration, Instant};
 use ipnetwork::IpNetwork;
 use netns::{Netns, reexec_in_namespace};
 use ripost::sys::cut::{Cut, CutError, Sockets, cut};
+use run::{FIREWALL_DROP, Home, add, feed};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustix::thread::{
     CapabilitySet, LinkNameSpaceType, capabilities, move_into_link_name_space, set_capabilities,
@@ -411,5 +415,52 @@ fn without_the_privilege_it_says_what_is_missing() {
         assert!(matches!(error, CutError::NotPermitted(..)), "{error:?}");
         assert!(error.to_string().contains("CAP_NET_ADMIN"), "{error}");
         connection.assert_open();
+    });
+}
+
+/// Lets firewall-drop block an address on the server, with these
+/// `extra_args`, and returns the detail of its result.
+fn blocked(net: &Netns, home: &Home, address: &str, extra_args: &str) -> Option<String> {
+    let mut command = net.command(&format!("active-response/bin/{FIREWALL_DROP}"));
+    command.current_dir(home.path());
+    let input = String::from_utf8(add(address, "{}")).unwrap();
+    let input = input.replace(
+        r#""extra_args":[]"#,
+        &format!(r#""extra_args":[{extra_args}]"#),
+    );
+    let ran = feed(command, input.as_bytes());
+    assert_eq!((ran.code, ran.status()), (Some(0), "applied".to_owned()));
+    let detail = &ran.result()["detail"];
+    detail.as_str().map(str::to_owned)
+}
+
+#[test]
+fn firewall_drop_cuts_what_is_open_unless_told_to_keep_it() {
+    reexec_in_namespace(|| {
+        let (net, home) = (Netns::new(), Home::new());
+        let listener = listen("0.0.0.0");
+        let mean = Connection::inward(&listener, ATTACKER);
+        let fine = Connection::inward(&listener, BYSTANDER);
+        let detail = blocked(&net, &home, ATTACKER, r#""--keep-connections""#);
+        assert_eq!(detail, None);
+        assert!(!net.tcp_arrives(ATTACKER));
+        // It hangs, as 4.x leaves it.
+        (&mean.server).write_all(b"x").unwrap();
+        (&mean.other).read_exact(&mut [0]).unwrap();
+
+        // Also when the block is there already: whoever wrote it may have been
+        // killed before it could cut.
+        let detail = blocked(&net, &home, ATTACKER, "");
+        assert_eq!(
+            detail.as_deref(),
+            Some("was in force already; cut 1 socket")
+        );
+        mean.assert_cut();
+        fine.assert_open();
+        let detail = blocked(&net, &home, BYSTANDER, "");
+        assert_eq!(detail.as_deref(), Some("cut 1 socket"));
+        fine.assert_cut();
+        let detail = blocked(&net, &home, "198.51.100.71", "");
+        assert_eq!(detail, None);
     });
 }

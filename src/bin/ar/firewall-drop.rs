@@ -1,7 +1,9 @@
 //! `firewall-drop`: drops all packets from an address or a network, through
-//! nf_tables, or through iptables where the kernel has no nf_tables.
+//! nf_tables, or through iptables where the kernel has no nf_tables, and cuts
+//! what is open with it.
 
 use std::process::ExitCode;
+use std::slice;
 
 use ipnetwork::IpNetwork;
 use ripost::ar::block::Block;
@@ -20,10 +22,14 @@ impl Action for FirewallDrop {
     }
 
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        self.0.add(Element {
+        let element = Element {
             network: job.target,
             lasts: job.lasts,
-        })
+        };
+        let mut answers = [self.0.add(element)];
+        ar::cut_open(slice::from_ref(job), &mut answers);
+        let [answer] = answers;
+        answer
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {

@@ -22,6 +22,14 @@ const IPV6_PREFIX: OptionSpec = OptionSpec {
     about: "act on the network of this length around an IPv6 address, such as 64",
 };
 
+/// Of everything that blocks what it acts on.
+const KEEP_CONNECTIONS: OptionSpec = OptionSpec {
+    name: "--keep-connections",
+    value: ValueKind::Switch,
+    required: false,
+    about: "let connections that are open already hang until they time out",
+};
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
@@ -41,7 +49,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "drop all packets from an address or a network",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[IPV6_PREFIX, KEEP_CONNECTIONS],
         word: None,
         backends: &[Backend::NfTables, Backend::Iptables],
         effect: Effect::Kernel,
