@@ -54,6 +54,10 @@ fn extra_args(row: &Bundled) -> Vec<String> {
                 ValueKind::Service => "no-such-service",
                 ValueKind::Path => "no/such/file",
                 ValueKind::Text => "x",
+                ValueKind::EtcFile => "etc/no-such-file",
+                ValueKind::Url => "https://127.0.0.1:9/",
+                ValueKind::Proxy => "http://127.0.0.1:9",
+                ValueKind::CloudflareId => "0123456789abcdef0123456789abcdef",
             };
             vec![option.name.to_owned(), value.to_owned()]
         })

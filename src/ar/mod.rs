@@ -15,6 +15,7 @@ mod cut;
 pub mod hosts_deny;
 pub mod isolate;
 pub mod iptables;
+pub mod http;
 mod log;
 mod place;
 mod run;

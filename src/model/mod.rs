@@ -17,6 +17,7 @@ mod selector;
 pub mod server;
 pub mod span;
 pub mod target;
+pub mod url;
 
 pub use action::{Action, ActionState, AgentRef, Location, Mode, RuleRef};
 pub use capabilities::{Ability, Capabilities};
@@ -30,3 +31,4 @@ pub use record::Record;
 pub use selector::{InvalidSelector, Selector};
 pub use server::ServerAddress;
 pub use target::{InvalidTarget, Target};
+pub use url::{InvalidUrl, Url};

@@ -1,7 +1,12 @@
 //! What an executable is told in `<extra_args>`: `--name value`,
 //! `--name=value`, `--switch`, in any order.
 
+use std::fmt::Display;
+use std::path::{Component, Path};
+
 use serde::Serialize;
+
+use crate::model::Url;
 
 /// One option of an executable.
 #[derive(Debug, Serialize)]
@@ -33,6 +38,14 @@ pub enum ValueKind {
     Path,
     /// Any text that is not empty.
     Text,
+    /// The path of a file below the folder `etc` of the home.
+    EtcFile,
+    /// Where a service is.
+    Url,
+    /// Where an HTTP proxy is.
+    Proxy,
+    /// What Cloudflare calls a zone or an account by: 32 hexadecimal digits.
+    CloudflareId,
 }
 
 /// The longest path of a field and name of a unit, in bytes
@@ -53,6 +66,9 @@ impl ValueKind {
             Self::Service => "NAME".to_owned(),
             Self::Path => "PATH".to_owned(),
             Self::Text => "TEXT".to_owned(),
+            Self::EtcFile => "FILE".to_owned(),
+            Self::Url | Self::Proxy => "URL".to_owned(),
+            Self::CloudflareId => "ID".to_owned(),
         }
     }
 
@@ -82,9 +98,34 @@ impl ValueKind {
                 "write a path without `..`".to_owned(),
             ),
             Self::Text => (!value.is_empty(), "it is empty".to_owned()),
+            Self::EtcFile => (
+                is_below_etc(value),
+                "write the path of a file below etc, as etc/NAME".to_owned(),
+            ),
+            Self::Url => judged(Url::parse(value)),
+            Self::Proxy => judged(Url::parse_proxy(value)),
+            Self::CloudflareId => (
+                value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_hexdigit()),
+                "write the 32 hexadecimal digits of its id".to_owned(),
+            ),
         };
         (!is_good).then_some(wanted)
     }
+}
+
+fn judged<T, E: Display>(parsed: Result<T, E>) -> (bool, String) {
+    match parsed {
+        Ok(_) => (true, String::new()),
+        Err(why) => (false, why.to_string()),
+    }
+}
+
+/// Whether a path leads to a file below `etc` by its own words.
+fn is_below_etc(path: &str) -> bool {
+    let mut parts = Path::new(path).components();
+    parts.next() == Some(Component::Normal("etc".as_ref()))
+        && parts.clone().next().is_some()
+        && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 /// systemd.unit(5): letters, digits and `:-_.\@`.
@@ -272,6 +313,30 @@ mod tests {
             required: false,
             about: "",
         },
+        OptionSpec {
+            name: "--file",
+            value: ValueKind::EtcFile,
+            required: false,
+            about: "",
+        },
+        OptionSpec {
+            name: "--to",
+            value: ValueKind::Url,
+            required: false,
+            about: "",
+        },
+        OptionSpec {
+            name: "--through",
+            value: ValueKind::Proxy,
+            required: false,
+            about: "",
+        },
+        OptionSpec {
+            name: "--zone",
+            value: ValueKind::CloudflareId,
+            required: false,
+            about: "",
+        },
     ];
 
     #[test]
@@ -287,6 +352,25 @@ mod tests {
             ("--service x --by name", Some("write pid or exe")),
             ("--service x --field a..b", Some("names with dots")),
             ("--service x --store a/../b", Some("without `..`")),
+            ("--service x --file etc/slack-url", None),
+            ("--service x --file etc/a/b.pem", None),
+            ("--service x --file /etc/shadow", Some("below etc")),
+            ("--service x --file etc", Some("below etc")),
+            ("--service x --file etc/../x", Some("below etc")),
+            ("--service x --file queue/x", Some("below etc")),
+            ("--service x --to https://192.0.2.1/x", None),
+            ("--service x --to http://192.0.2.1/x", Some("in the clear")),
+            ("--service x --through http://192.0.2.1:3128", None),
+            (
+                "--service x --through https://192.0.2.1",
+                Some("http://HOST:PORT"),
+            ),
+            ("--service x --zone 0123456789abcdef0123456789ABCDEF", None),
+            (
+                "--service x --zone 0123456789abcdef0123456789abcdeg",
+                Some("hexadecimal"),
+            ),
+            ("--service x --zone 0123", Some("hexadecimal")),
         ] {
             let args: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
             let error = Options::parse(NEEDED, &args).err();
