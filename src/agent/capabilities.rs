@@ -204,7 +204,7 @@ fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
             format!("the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)")
         }),
         Backend::Iptables => iptables(seen),
-        Backend::Routes | Backend::HostsDeny => Ok(()),
+        Backend::Routes | Backend::HostsDeny | Backend::Https => Ok(()),
     }
 }
 

@@ -19,6 +19,7 @@ pub mod http;
 mod log;
 mod place;
 mod run;
+pub mod slack;
 pub mod tool;
 
 use std::error::Error;

@@ -37,6 +37,8 @@ pub enum Backend {
     Routes,
     /// The file of libwrap.
     HostsDeny,
+    /// A service on the web.
+    Https,
 }
 
 impl Backend {
@@ -47,6 +49,7 @@ impl Backend {
             Self::Iptables => "iptables",
             Self::Routes => "routes",
             Self::HostsDeny => "hosts.deny",
+            Self::Https => "https",
         }
     }
 }

@@ -30,6 +30,22 @@ const KEEP_CONNECTIONS: OptionSpec = OptionSpec {
     about: "let connections that are open already hang until they time out",
 };
 
+/// Of everything that calls a service.
+const PROXY: OptionSpec = OptionSpec {
+    name: "--proxy",
+    value: ValueKind::Proxy,
+    required: false,
+    about: "call the service through this HTTP proxy, such as http://proxy.example:3128",
+};
+
+/// Of everything that calls a service.
+const CA_FILE: OptionSpec = OptionSpec {
+    name: "--ca-file",
+    value: ValueKind::EtcFile,
+    required: false,
+    about: "trust the CAs in this PEM file below `etc` and not the system's",
+};
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
@@ -97,6 +113,29 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Routes],
         effect: Effect::Kernel,
         reverts: true,
+        libraries: &[],
+    },
+    Bundled {
+        name: "slack",
+        aliases: &["ossec-slack", "wazuh-slack"],
+        about: "post a message about the alert in a Slack channel",
+        target: TargetKind::Nothing,
+        options: &[
+            OptionSpec {
+                name: "--hook-url-file",
+                value: ValueKind::EtcFile,
+                required: false,
+                about: "the file below `etc` that holds the URL of the incoming webhook, readable for root alone",
+            },
+            PROXY,
+            CA_FILE,
+        ],
+        word: Some(
+            "the URL of the incoming webhook, as in 4.x; it is then in the configuration and in the log",
+        ),
+        backends: &[Backend::Https],
+        effect: Effect::Outside,
+        reverts: false,
         libraries: &[],
     },
 ];
