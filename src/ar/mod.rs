@@ -11,11 +11,12 @@
 
 mod acts_on;
 pub mod block;
+pub mod cloudflare;
 mod cut;
 pub mod hosts_deny;
-pub mod isolate;
-pub mod iptables;
 pub mod http;
+pub mod iptables;
+pub mod isolate;
 mod log;
 mod place;
 mod run;

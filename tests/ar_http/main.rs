@@ -6,6 +6,7 @@
     reason = "a test starts programs, writes files, looks at the clock, and fails by panicking"
 )]
 
+mod cloudflare;
 #[expect(
     dead_code,
     reason = "the 4.x daemon and other executables are for other tests"

@@ -58,6 +58,10 @@ pub fn says(status: u16, body: &str) -> Reply {
     Reply::Says(status, "text/plain", body.to_owned())
 }
 
+pub fn json(status: u16, body: &Value) -> Reply {
+    Reply::Says(status, "application/json", body.to_string())
+}
+
 type Handler = dyn FnMut(&Asked) -> Reply + Send;
 
 pub struct Server {
