@@ -106,6 +106,32 @@ pub fn can_replace(path: &Path) -> Result<(), FsError> {
     made
 }
 
+/// Writes what is to replace the file at `path` as `new`, in the same directory,
+/// with the owner and the mode of that file, or 0600 if there is none. It is
+/// synced, and so is its name.
+pub fn stage(new: &Path, bytes: &[u8], path: &Path) -> Result<(), FsError> {
+    write_new(new, bytes, Mode::Default(0o600), path)?;
+    sync_directory(new)
+}
+
+/// Gives the file at `new` the name `path`, in the same directory, for good. Only
+/// an error from `rename(2)` leaves things as they were.
+pub fn install(new: &Path, path: &Path) -> Result<(), FsError> {
+    fs::rename(new, path).map_err(FsError::io("replace", path))?;
+    sync_directory(path)
+}
+
+/// Takes the file at `path` away for good, if there is one.
+pub fn remove(path: &Path) -> Result<(), FsError> {
+    match fs::remove_file(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => {
+            done.map_err(FsError::io("remove", path))?;
+            sync_directory(path)
+        }
+    }
+}
+
 /// Which mode a file gets.
 #[derive(Clone, Copy)]
 enum Mode {
@@ -117,10 +143,7 @@ enum Mode {
 
 fn replace_as(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FsError> {
     let new = beside(path);
-    let done = write_new(&new, bytes, mode, path).and_then(|()| {
-        fs::rename(&new, path).map_err(FsError::io("replace", path))?;
-        sync_directory(path)
-    });
+    let done = write_new(&new, bytes, mode, path).and_then(|()| install(&new, path));
     if done.is_err() {
         // It may be gone already, and the error that matters is known.
         let _ = fs::remove_file(&new);
@@ -274,7 +297,8 @@ fn write_new(new: &Path, bytes: &[u8], mode: Mode, like: &Path) -> Result<(), Fs
     fill().map_err(FsError::io("write", new))
 }
 
-fn sync_directory(path: &Path) -> Result<(), FsError> {
+/// Makes the name of `path` in its directory outlast a power cut.
+pub fn sync_directory(path: &Path) -> Result<(), FsError> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),

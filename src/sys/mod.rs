@@ -15,5 +15,6 @@ pub mod nft;
 pub mod null_routes;
 pub mod process;
 mod rtnetlink;
+pub mod shadow;
 pub mod timer;
 pub mod xtables;
