@@ -2,6 +2,7 @@
 
 mod child;
 mod group;
+mod owner;
 mod spawn;
 
 use std::ffi::{CString, OsStr};
@@ -18,6 +19,7 @@ use crate::sys::exe::{Home, VerifiedExe};
 
 pub use child::{Child, Exit};
 pub use group::{NotEnded, ProcessId};
+pub use owner::{OwnerError, count_of, end_all_of};
 
 /// Where executables find their tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
