@@ -91,6 +91,7 @@ fn look(home: &Home) -> Capabilities {
         nf_tables: host::nf_tables(),
         has_library: host::has_library,
         has_program: |name| host::find_program(name).is_some(),
+        has_systemd: host::has_systemd(),
     };
     let names = names(&home.path().join(BIN));
     Capabilities {
@@ -148,6 +149,7 @@ struct Seen {
     nf_tables: io::Result<()>,
     has_library: fn(&str) -> bool,
     has_program: fn(&str) -> bool,
+    has_systemd: bool,
 }
 
 fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
@@ -220,6 +222,12 @@ fn iptables(seen: &Seen) -> Result<(), String> {
     match names.into_iter().any(seen.has_program) {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
+        Backend::Logind if !seen.has_systemd => Err("systemd does not run this host".to_owned()),
+        Backend::Routes
+        | Backend::HostsDeny
+        | Backend::Logind
+        | Backend::Shadow
+        | Backend::Signals => Ok(()),
     }
 }
 
@@ -263,6 +271,7 @@ mod tests {
         nf_tables: Ok(()),
         has_library: |_| true,
         has_program: |_| true,
+        has_systemd: true,
     };
 
     /// Without nf_tables, for this reason.

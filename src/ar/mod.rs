@@ -9,6 +9,7 @@
 //! input was refused; 1 the effect did not come about, which 4.x often hides
 //! behind 0.
 
+pub mod accounts;
 mod acts_on;
 pub mod block;
 pub mod cloudflare;
@@ -21,9 +22,11 @@ mod log;
 mod place;
 mod run;
 pub mod slack;
+pub mod sessions;
 pub mod tool;
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use crate::contract::json::Value;
@@ -141,6 +144,21 @@ impl Done {
             Some(detail) => format!("{detail}; {more}"),
             None => more.to_owned(),
         });
+    /// With more for people to know.
+    #[must_use]
+    pub fn saying(self, detail: impl Into<String>) -> Self {
+        let detail = Some(detail.into());
+        Self { detail, ..self }
+    }
+
+    /// With this behind what there is to know already.
+    #[must_use]
+    pub fn adding(self, more: &str) -> Self {
+        let detail = match &self.detail {
+            Some(detail) => format!("{detail}; {more}"),
+            None => more.to_owned(),
+        };
+        self.saying(detail)
     }
 
     fn failed(why: String) -> Self {
@@ -181,6 +199,13 @@ impl Fail {
             Some(words) => format!("{words}: failed to {}", self.text),
             None => format!("failed to {}", self.text),
         }
+    }
+}
+
+/// Without its hint.
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line())
     }
 }
 

@@ -52,6 +52,11 @@ pub enum UnknownFact {
     },
 }
 
+/// Whether systemd started this host and its services (sd_booted(3)).
+pub fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
 /// Asks the kernel and the resolver's configuration. Each address stands there
 /// once, IPv4-mapped ones as IPv4. A missing resolver configuration is no
 /// error. The cost grows with the number of routes (about 20 ms for 100,000),

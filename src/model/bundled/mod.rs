@@ -39,6 +39,12 @@ pub enum Backend {
     HostsDeny,
     /// A service on the web.
     Https,
+    /// The file of passwords.
+    Shadow,
+    /// The login manager of systemd.
+    Logind,
+    /// Signals to processes.
+    Signals,
 }
 
 impl Backend {
@@ -50,6 +56,9 @@ impl Backend {
             Self::Routes => "routes",
             Self::HostsDeny => "hosts.deny",
             Self::Https => "https",
+            Self::Shadow => "shadow",
+            Self::Logind => "logind",
+            Self::Signals => "signals",
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum ValueKind {
     Service,
     /// A path that begins with a slash, or one below the home.
     Path,
+    /// The number of a user other than root.
+    Uid,
     /// Any text that is not empty.
     Text,
     /// The path of a file below the folder `etc` of the home.
@@ -65,6 +67,7 @@ impl ValueKind {
             Self::Field => "FIELD".to_owned(),
             Self::Service => "NAME".to_owned(),
             Self::Path => "PATH".to_owned(),
+            Self::Uid => "UID".to_owned(),
             Self::Text => "TEXT".to_owned(),
             Self::EtcFile => "FILE".to_owned(),
             Self::Url | Self::Proxy => "URL".to_owned(),
@@ -96,6 +99,10 @@ impl ValueKind {
             Self::Path => (
                 !value.is_empty() && !value.split('/').any(|part| part == ".."),
                 "write a path without `..`".to_owned(),
+            ),
+            Self::Uid => (
+                value.parse::<u32>().is_ok_and(|uid| uid > 0),
+                "write the number of a user, from 1 on".to_owned(),
             ),
             Self::Text => (!value.is_empty(), "it is empty".to_owned()),
             Self::EtcFile => (
@@ -334,6 +341,8 @@ mod tests {
         OptionSpec {
             name: "--zone",
             value: ValueKind::CloudflareId,
+            name: "--min-uid",
+            value: ValueKind::Uid,
             required: false,
             about: "",
         },
@@ -371,6 +380,9 @@ mod tests {
                 Some("hexadecimal"),
             ),
             ("--service x --zone 0123", Some("hexadecimal")),
+            ("--service x --min-uid 500", None),
+            ("--service x --min-uid 0", Some("from 1 on")),
+            ("--service x --min-uid=-5", Some("from 1 on")),
         ] {
             let args: Vec<_> = text.split_whitespace().map(str::to_owned).collect();
             let error = Options::parse(NEEDED, &args).err();

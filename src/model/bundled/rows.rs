@@ -46,6 +46,22 @@ const CA_FILE: OptionSpec = OptionSpec {
     about: "trust the CAs in this PEM file below `etc` and not the system's",
 };
 
+/// Of everything that acts on users.
+const USER_FIELD: OptionSpec = OptionSpec {
+    name: "--field",
+    value: ValueKind::Field,
+    required: false,
+    about: "the field of the alert that names the user, such as data.srcuser",
+};
+
+/// As [`USER_FIELD`].
+const MIN_UID: OptionSpec = OptionSpec {
+    name: "--min-uid",
+    value: ValueKind::Uid,
+    required: false,
+    about: "where the uids of people begin, instead of UID_MIN of /etc/login.defs",
+};
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
@@ -98,6 +114,45 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Https],
         effect: Effect::Outside,
         reverts: true,
+        libraries: &[],
+    },
+    Bundled {
+        name: "disable-account",
+        aliases: &[],
+        about: "lock the password of a person's account",
+        target: TargetKind::User,
+        options: &[
+            USER_FIELD,
+            MIN_UID,
+            OptionSpec {
+                name: "--expire",
+                value: ValueKind::Switch,
+                required: false,
+                about: "end the account too, which also keeps out who logs in with a key",
+            },
+            OptionSpec {
+                name: "--end-sessions",
+                value: ValueKind::Switch,
+                required: false,
+                about: "then end the sessions of the user, as end-sessions does",
+            },
+        ],
+        word: None,
+        backends: &[Backend::Shadow],
+        effect: Effect::File,
+        reverts: true,
+        libraries: &[],
+    },
+    Bundled {
+        name: "end-sessions",
+        aliases: &[],
+        about: "end all sessions of a person",
+        target: TargetKind::User,
+        options: &[USER_FIELD, MIN_UID],
+        word: None,
+        backends: &[Backend::Logind, Backend::Signals],
+        effect: Effect::Kernel,
+        reverts: false,
         libraries: &[],
     },
     Bundled {
