@@ -223,11 +223,16 @@ fn iptables(seen: &Seen) -> Result<(), String> {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
         Backend::Logind if !seen.has_systemd => Err("systemd does not run this host".to_owned()),
+        Backend::Logind | Backend::Systemd if !seen.has_systemd => {
+            Err("systemd does not run this host".to_owned())
+        }
         Backend::Routes
         | Backend::HostsDeny
+        | Backend::InitScripts
         | Backend::Logind
         | Backend::Shadow
-        | Backend::Signals => Ok(()),
+        | Backend::Signals
+        | Backend::Systemd => Ok(()),
     }
 }
 

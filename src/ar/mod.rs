@@ -22,6 +22,7 @@ mod log;
 mod place;
 mod run;
 pub mod slack;
+pub mod service;
 pub mod sessions;
 pub mod tool;
 

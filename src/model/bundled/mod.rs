@@ -45,6 +45,11 @@ pub enum Backend {
     Logind,
     /// Signals to processes.
     Signals,
+    /// The service manager systemd.
+    Systemd,
+    /// The scripts that start services where systemd does not (service(8),
+    /// rc-service(8)).
+    InitScripts,
 }
 
 impl Backend {
@@ -59,6 +64,8 @@ impl Backend {
             Self::Shadow => "shadow",
             Self::Logind => "logind",
             Self::Signals => "signals",
+            Self::Systemd => "systemd",
+            Self::InitScripts => "init scripts",
         }
     }
 }
