@@ -7,6 +7,7 @@
 )]
 
 pub mod cut;
+pub mod beneath;
 pub mod exe;
 pub mod fs;
 pub mod host;
