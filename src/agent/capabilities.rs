@@ -233,6 +233,7 @@ fn iptables(seen: &Seen) -> Result<(), String> {
         | Backend::Shadow
         | Backend::Signals
         | Backend::Systemd => Ok(()),
+        Backend::Routes | Backend::HostsDeny | Backend::Quarantine | Backend::Unlink => Ok(()),
     }
 }
 

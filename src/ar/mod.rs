@@ -20,6 +20,7 @@ pub mod iptables;
 pub mod isolate;
 mod log;
 mod place;
+pub mod quarantine;
 mod run;
 pub mod slack;
 pub mod service;

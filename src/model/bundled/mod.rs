@@ -50,6 +50,10 @@ pub enum Backend {
     /// The scripts that start services where systemd does not (service(8),
     /// rc-service(8)).
     InitScripts,
+    /// A folder for root alone, into which files are moved.
+    Quarantine,
+    /// Deleting files.
+    Unlink,
 }
 
 impl Backend {
@@ -66,6 +70,8 @@ impl Backend {
             Self::Signals => "signals",
             Self::Systemd => "systemd",
             Self::InitScripts => "init scripts",
+            Self::Quarantine => "quarantine",
+            Self::Unlink => "unlink",
         }
     }
 }

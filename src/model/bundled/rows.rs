@@ -62,6 +62,14 @@ const MIN_UID: OptionSpec = OptionSpec {
     about: "where the uids of people begin, instead of UID_MIN of /etc/login.defs",
 };
 
+/// Of everything that acts on something an alert may name elsewhere.
+const FIELD: OptionSpec = OptionSpec {
+    name: "--field",
+    value: ValueKind::Field,
+    required: false,
+    about: "the field of the alert that names it, such as data.file.path",
+};
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
@@ -114,6 +122,18 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Https],
         effect: Effect::Outside,
         reverts: true,
+        libraries: &[],
+    },
+    Bundled {
+        name: "delete-file",
+        aliases: &[],
+        about: "delete a file for good",
+        target: TargetKind::File,
+        options: &[ALLOW_SYSTEM, FIELD, REQUIRE_HASH, STORE],
+        word: None,
+        backends: &[Backend::Unlink],
+        effect: Effect::File,
+        reverts: false,
         libraries: &[],
     },
     Bundled {
@@ -197,6 +217,18 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::Kernel,
         reverts: true,
         libraries: NFTNL,
+    },
+    Bundled {
+        name: "quarantine-file",
+        aliases: &[],
+        about: "move a file to where only root can get at it, until it is given back",
+        target: TargetKind::File,
+        options: &[ALLOW_SYSTEM, FIELD, REQUIRE_HASH, STORE],
+        word: None,
+        backends: &[Backend::Quarantine],
+        effect: Effect::File,
+        reverts: true,
+        libraries: &[],
     },
     Bundled {
         name: "restart-service",
