@@ -41,10 +41,13 @@ fn prepare() {
     isolation::run("ip", &["link", "set", "lo", "up"]);
 }
 
-/// The options that it cannot do without, with values that mean nothing.
+/// The options that it cannot do without, with values that mean nothing, and
+/// those that keep it in its home and off the machine's own folders.
 fn extra_args(row: &Bundled) -> Vec<String> {
-    let needed = row.options.iter().filter(|option| option.required);
+    let mut needed = row.options.iter().collect::<Vec<_>>();
+    needed.retain(|option| option.required || option.value == ValueKind::Path);
     let mut args: Vec<_> = needed
+        .into_iter()
         .flat_map(|option| {
             let value = match option.value {
                 ValueKind::Switch => return vec![option.name.to_owned()],

@@ -1,4 +1,4 @@
-//! `quarantine-file` and `delete-file`, each in mounts of its
+//! `quarantine-file`, `delete-file` and `ip-customblock`, each in mounts of its
 //! own: what becomes of files, whoever interferes and whatever is killed.
 #![expect(
     clippy::disallowed_methods,
@@ -8,6 +8,8 @@
 
 #[path = "ar_files/killed.rs"]
 mod killed;
+#[path = "ar_files/markers.rs"]
+mod markers;
 #[expect(dead_code, reason = "the wire is for ar_netns")]
 #[path = "support/netns.rs"]
 mod netns;

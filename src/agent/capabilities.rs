@@ -234,6 +234,11 @@ fn iptables(seen: &Seen) -> Result<(), String> {
         | Backend::Signals
         | Backend::Systemd => Ok(()),
         Backend::Routes | Backend::HostsDeny | Backend::Quarantine | Backend::Unlink => Ok(()),
+        Backend::Routes
+        | Backend::HostsDeny
+        | Backend::Markers
+        | Backend::Quarantine
+        | Backend::Unlink => Ok(()),
     }
 }
 

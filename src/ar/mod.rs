@@ -14,6 +14,7 @@ mod acts_on;
 pub mod block;
 pub mod cloudflare;
 mod cut;
+pub mod customblock;
 pub mod hosts_deny;
 pub mod http;
 pub mod iptables;

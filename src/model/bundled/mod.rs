@@ -50,6 +50,8 @@ pub enum Backend {
     /// The scripts that start services where systemd does not (service(8),
     /// rc-service(8)).
     InitScripts,
+    /// A file for each address.
+    Markers,
     /// A folder for root alone, into which files are moved.
     Quarantine,
     /// Deleting files.
@@ -70,6 +72,7 @@ impl Backend {
             Self::Signals => "signals",
             Self::Systemd => "systemd",
             Self::InitScripts => "init scripts",
+            Self::Markers => "markers",
             Self::Quarantine => "quarantine",
             Self::Unlink => "unlink",
         }

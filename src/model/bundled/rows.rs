@@ -200,6 +200,26 @@ pub const BUNDLED: &[Bundled] = &[
         libraries: &[],
     },
     Bundled {
+        name: "ip-customblock",
+        aliases: &[],
+        about: "leave a file named after an address or a network, for other programs to see; it blocks nothing",
+        target: TargetKind::Network,
+        options: &[
+            OptionSpec {
+                name: "--directory",
+                value: ValueKind::Path,
+                required: false,
+                about: "the folder of these files, in place of /ipblock",
+            },
+            IPV6_PREFIX,
+        ],
+        word: None,
+        backends: &[Backend::Markers],
+        effect: Effect::File,
+        reverts: true,
+        libraries: &[],
+    },
+    Bundled {
         name: "isolate-host",
         aliases: &[],
         about: "cut the host off from all but its manager, DHCP, its name servers and itself",
