@@ -92,14 +92,9 @@ impl Return<'_> {
     /// is whole.
     fn copy_into(&self, folder: &Folder) -> Result<(), GiveBackError> {
         let beside = self.entry.record.beside.as_ref();
-        let private = match folder.private(beside).map_err(self.not_placed())? {
-            // Left by a run that was killed.
-            Some(private) => private,
-            None => folder.make(beside).map_err(self.not_placed())?,
-        };
-        // There may be none.
-        let _ = private.remove(INSIDE.as_ref());
+        let private = folder.make(beside).map_err(self.not_placed())?;
         let copied = self.copy(&private).and_then(|()| {
+            self.announce(&private)?;
             private
                 .rename(INSIDE.as_ref(), folder, name_of(self.path))
                 .map_err(self.not_placed())
@@ -111,6 +106,15 @@ impl Return<'_> {
         let cleared = folder.remove_folder(beside).map_err(self.not_placed());
         copied?;
         cleared
+    }
+
+    /// Once the copy has its name, the one in the store must go, also if another
+    /// run has to see to that.
+    fn announce(&self, private: &Folder) -> Result<(), GiveBackError> {
+        let copy = private.find(INSIDE.as_ref()).map_err(self.not_placed())?;
+        let mut entry = self.entry.clone();
+        entry.record.returned = copy.map(|copy| copy.id().inode());
+        Ok(self.shelf.write(&entry)?)
     }
 
     fn copy(&self, private: &Folder) -> Result<(), GiveBackError> {

@@ -46,6 +46,9 @@ pub(super) struct Record {
     pub(super) attributes: Option<Attributes>,
     /// The name of the private folder beside its place, whenever one is needed.
     pub(super) beside: String,
+    /// The inode of a copy of it that was about to go to its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) returned: Option<u64>,
 }
 
 impl Record {
@@ -67,6 +70,7 @@ impl Record {
             attributes,
             // Nobody can know it before, and take it.
             beside: format!(".ripost-{:x}-{:x}", std::process::id(), clock::boot_nanos()),
+            returned: None,
         }
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn settle(shelf: &mut Shelf<'_>, path: &FilePath) -> Result<(), Stop>
                 shelf.forget(&entry)?;
                 false
             }
-            (Stage::Kept, _) => true,
+            (Stage::Kept, _) => settle_kept(shelf, path, &entry)?,
             (Stage::Intent, Way::Renamed) => settle_renamed(shelf, path, &mut entry)?,
             (Stage::Intent, Way::Copied) => settle_copied(shelf, path, &mut entry)?,
         };
@@ -28,6 +28,29 @@ pub(super) fn settle(shelf: &mut Shelf<'_>, path: &FilePath) -> Result<(), Stop>
         }
     }
     Ok(())
+}
+
+/// Of a file that was about to go back as a copy. Whether the entry is there
+/// afterwards.
+fn settle_kept(shelf: &Shelf<'_>, path: &FilePath, entry: &Entry) -> Result<bool, Stop> {
+    // What has become of its folder is for who gives it back to say.
+    let Ok(Some(folder)) = folder_of(path) else {
+        return Ok(true);
+    };
+    let beside = entry.record.beside.as_ref();
+    if let Some(private) = folder.private(beside)? {
+        // There may be none.
+        let _ = private.remove(INSIDE.as_ref());
+        folder.remove_folder(beside)?;
+    }
+    let there = folder.find(name_of(path))?;
+    let inode = there.map(|there| there.id().inode());
+    if entry.record.returned.is_none() || inode != entry.record.returned {
+        return Ok(true);
+    }
+    shelf.clear(entry.file())?;
+    shelf.forget(entry)?;
+    Ok(false)
 }
 
 /// Whether the entry is there afterwards.
