@@ -206,7 +206,20 @@ fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
             format!("the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)")
         }),
         Backend::Iptables => iptables(seen),
-        Backend::Routes | Backend::HostsDeny | Backend::Https => Ok(()),
+        Backend::Logind | Backend::Systemd if !seen.has_systemd => {
+            Err("systemd does not run this host".to_owned())
+        }
+        Backend::HostsDeny
+        | Backend::Https
+        | Backend::InitScripts
+        | Backend::Logind
+        | Backend::Markers
+        | Backend::Quarantine
+        | Backend::Routes
+        | Backend::Shadow
+        | Backend::Signals
+        | Backend::Systemd
+        | Backend::Unlink => Ok(()),
     }
 }
 
@@ -222,23 +235,6 @@ fn iptables(seen: &Seen) -> Result<(), String> {
     match names.into_iter().any(seen.has_program) {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
-        Backend::Logind if !seen.has_systemd => Err("systemd does not run this host".to_owned()),
-        Backend::Logind | Backend::Systemd if !seen.has_systemd => {
-            Err("systemd does not run this host".to_owned())
-        }
-        Backend::Routes
-        | Backend::HostsDeny
-        | Backend::InitScripts
-        | Backend::Logind
-        | Backend::Shadow
-        | Backend::Signals
-        | Backend::Systemd => Ok(()),
-        Backend::Routes | Backend::HostsDeny | Backend::Quarantine | Backend::Unlink => Ok(()),
-        Backend::Routes
-        | Backend::HostsDeny
-        | Backend::Markers
-        | Backend::Quarantine
-        | Backend::Unlink => Ok(()),
     }
 }
 

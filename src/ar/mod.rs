@@ -13,8 +13,8 @@ pub mod accounts;
 mod acts_on;
 pub mod block;
 pub mod cloudflare;
-mod cut;
 pub mod customblock;
+mod cut;
 pub mod hosts_deny;
 pub mod http;
 pub mod iptables;
@@ -23,9 +23,9 @@ mod log;
 mod place;
 pub mod quarantine;
 mod run;
-pub mod slack;
 pub mod service;
 pub mod sessions;
+pub mod slack;
 pub mod tool;
 
 use std::error::Error;
@@ -141,12 +141,6 @@ impl Done {
         Self::new(Status::Refused, Some(why))
     }
 
-    /// Adds to its detail.
-    fn tell_also(&mut self, more: &str) {
-        self.detail = Some(match self.detail.take() {
-            Some(detail) => format!("{detail}; {more}"),
-            None => more.to_owned(),
-        });
     /// With more for people to know.
     #[must_use]
     pub fn saying(self, detail: impl Into<String>) -> Self {
@@ -156,12 +150,17 @@ impl Done {
 
     /// With this behind what there is to know already.
     #[must_use]
-    pub fn adding(self, more: &str) -> Self {
-        let detail = match &self.detail {
+    pub fn adding(mut self, more: &str) -> Self {
+        self.tell_also(more);
+        self
+    }
+
+    /// As [`Done::adding`], in place.
+    fn tell_also(&mut self, more: &str) {
+        self.detail = Some(match self.detail.take() {
             Some(detail) => format!("{detail}; {more}"),
             None => more.to_owned(),
-        };
-        self.saying(detail)
+        });
     }
 
     fn failed(why: String) -> Self {

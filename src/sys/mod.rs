@@ -6,8 +6,8 @@
     reason = "this module is where the operating system is spoken to"
 )]
 
-pub mod cut;
 pub mod beneath;
+pub mod cut;
 pub mod exe;
 pub mod fs;
 pub mod host;

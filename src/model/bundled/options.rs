@@ -341,6 +341,10 @@ mod tests {
         OptionSpec {
             name: "--zone",
             value: ValueKind::CloudflareId,
+            required: false,
+            about: "",
+        },
+        OptionSpec {
             name: "--min-uid",
             value: ValueKind::Uid,
             required: false,

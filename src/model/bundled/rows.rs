@@ -70,6 +70,27 @@ const FIELD: OptionSpec = OptionSpec {
     about: "the field of the alert that names it, such as data.file.path",
 };
 
+const ALLOW_SYSTEM: OptionSpec = OptionSpec {
+    name: "--allow-system",
+    value: ValueKind::Switch,
+    required: false,
+    about: "act in /bin, /boot, /etc, /lib*, /sbin and /usr too",
+};
+
+const REQUIRE_HASH: OptionSpec = OptionSpec {
+    name: "--require-hash",
+    value: ValueKind::Switch,
+    required: false,
+    about: "act only where the alert has a hash of the file",
+};
+
+const STORE: OptionSpec = OptionSpec {
+    name: "--store",
+    value: ValueKind::Path,
+    required: false,
+    about: "the folder for what is taken away, in place of queue/quarantine",
+};
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
