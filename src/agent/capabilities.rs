@@ -235,6 +235,7 @@ fn iptables(seen: &Seen) -> Result<(), String> {
     match names.into_iter().any(seen.has_program) {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
+        Backend::Routes | Backend::HostsDeny | Backend::Signals => Ok(()),
     }
 }
 

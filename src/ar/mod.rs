@@ -19,6 +19,7 @@ pub mod hosts_deny;
 pub mod http;
 pub mod iptables;
 pub mod isolate;
+pub mod kill;
 mod log;
 mod place;
 pub mod quarantine;
@@ -161,6 +162,13 @@ impl Done {
             Some(detail) => format!("{detail}; {more}"),
             None => more.to_owned(),
         });
+    /// With something more to tell.
+    pub fn and_detail(self, more: &str) -> Self {
+        let detail = match self.detail {
+            None => more.to_owned(),
+            Some(detail) => format!("{detail}; {more}"),
+        };
+        Self::new(self.status, Some(detail))
     }
 
     fn failed(why: String) -> Self {

@@ -12,6 +12,7 @@ pub mod exe;
 pub mod fs;
 pub mod host;
 mod netlink;
+pub mod kill;
 pub mod nft;
 pub mod null_routes;
 pub mod process;

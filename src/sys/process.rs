@@ -4,6 +4,7 @@ mod child;
 mod group;
 mod owner;
 mod spawn;
+pub(super) mod stat;
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};

@@ -56,6 +56,8 @@ pub enum Backend {
     Quarantine,
     /// Deleting files.
     Unlink,
+    /// Signals through descriptors of processes.
+    Signals,
 }
 
 impl Backend {
@@ -75,6 +77,7 @@ impl Backend {
             Self::Markers => "markers",
             Self::Quarantine => "quarantine",
             Self::Unlink => "unlink",
+            Self::Signals => "signals",
         }
     }
 }

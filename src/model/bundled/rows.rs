@@ -260,6 +260,18 @@ pub const BUNDLED: &[Bundled] = &[
         libraries: NFTNL,
     },
     Bundled {
+        name: "kill-process",
+        aliases: &[],
+        about: "end a process with all that descend from it, or all of a file or a user",
+        target: TargetKind::Process,
+        options: KILL_PROCESS,
+        word: None,
+        backends: &[Backend::Signals],
+        effect: Effect::Kernel,
+        reverts: false,
+        libraries: &[],
+    },
+    Bundled {
         name: "quarantine-file",
         aliases: &[],
         about: "move a file to where only root can get at it, until it is given back",

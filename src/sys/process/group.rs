@@ -20,6 +20,7 @@ use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::RIPOST_HOME;
+use super::stat::Stat;
 use crate::clock;
 
 /// A process, told from any later one with the same number by when it started.
@@ -247,56 +248,9 @@ fn wait_for_any(members: &[Member], time: Duration) {
     let _ = rustix::event::poll(&mut fds, Some(&timeout));
 }
 
-/// The fields of `/proc/PID/stat` that are used here.
-struct Stat {
-    state: u8,
-    parent: i32,
-    group: i32,
-    session: i32,
-    start_time: u64,
-}
-
-impl Stat {
-    fn of(pid: i32) -> Option<Self> {
-        Self::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// The name of the program, in parentheses, may itself contain blanks and
-    /// parentheses; the fields behind the last one are plain (proc(5)).
-    fn parse(stat: &[u8]) -> Option<Self> {
-        let behind_name = memchr::memrchr(b')', stat)? + 1;
-        let fields = std::str::from_utf8(stat.get(behind_name..)?).ok()?;
-        let mut fields = fields.split_ascii_whitespace();
-        Some(Self {
-            state: *fields.next()?.as_bytes().first()?,
-            parent: fields.next()?.parse().ok()?,
-            group: fields.next()?.parse().ok()?,
-            session: fields.next()?.parse().ok()?,
-            // Field 22 of all, counted from the number as the first.
-            start_time: fields.nth(15)?.parse().ok()?,
-        })
-    }
-
-    fn has_ended(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x')
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ProcessId, Stat};
-
-    #[test]
-    fn a_program_name_cannot_forge_fields() {
-        let line =
-            b"4242 (a) Z 1 1 1) S 7 4242 4240 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1 1 1\n";
-        let stat = Stat::parse(line).unwrap();
-        assert_eq!(
-            (stat.state, stat.parent, stat.group, stat.session),
-            (b'S', 7, 4242, 4240)
-        );
-        assert_eq!(stat.start_time, 987_654);
-    }
+    use super::ProcessId;
 
     #[test]
     fn a_process_is_known_by_when_it_started() {
