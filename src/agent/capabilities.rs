@@ -10,7 +10,7 @@ use std::time::Duration;
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, mpsc};
 
-use crate::model::bundled::{Backend, Bundled, Library};
+use crate::model::bundled::{Backend, Bundled, Library, System};
 use crate::model::{Ability, Capabilities, ExeName};
 use crate::sys::exe::{ExeError, Home, Kind, RECORD};
 use crate::sys::host;
@@ -92,6 +92,7 @@ fn look(home: &Home) -> Capabilities {
         has_library: host::has_library,
         has_program: |name| host::find_program(name).is_some(),
         has_systemd: host::has_systemd(),
+        system: System::here(),
     };
     let names = names(&home.path().join(BIN));
     Capabilities {
@@ -150,6 +151,7 @@ struct Seen {
     has_library: fn(&str) -> bool,
     has_program: fn(&str) -> bool,
     has_systemd: bool,
+    system: System,
 }
 
 fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
@@ -160,10 +162,12 @@ fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
                 Ok(backend) => (Some(backend.to_owned()), None),
                 Err(gap) => (None, Some(gap)),
             };
+            let mut backends = row.backends.iter();
             Ability {
                 bundled: true,
                 backend,
                 gap,
+                foreign: backends.all(|backend| backend.objection(seen.system).is_some()),
             }
         }
         Err(error) => Ability {
@@ -201,6 +205,9 @@ fn backend(row: &Bundled, seen: &Seen) -> Result<&'static str, String> {
 
 /// Whether a back end is there, or why not.
 fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
+    if let Some(gap) = backend.objection(seen.system) {
+        return Err(gap);
+    }
     match backend {
         Backend::NfTables => seen.nf_tables.as_ref().copied().map_err(|why| {
             format!("the kernel does not answer for nf_tables: {why} (as root: modprobe nf_tables)")
@@ -236,6 +243,15 @@ fn iptables(seen: &Seen) -> Result<(), String> {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
         Backend::Routes | Backend::HostsDeny | Backend::Signals => Ok(()),
+        Backend::Routes
+        | Backend::HostsDeny
+        | Backend::Signals
+        | Backend::Firewalld
+        | Backend::Ipfw
+        | Backend::Netsh
+        | Backend::Npf
+        | Backend::Pf
+        | Backend::RouteTool => Ok(()),
     }
 }
 
@@ -251,7 +267,7 @@ mod tests {
     use tokio::sync::{Notify, mpsc};
 
     use super::{BIN, Seen, ability, backend, look, that_fit, watch};
-    use crate::model::bundled::{BUNDLED, find};
+    use crate::model::bundled::{BUNDLED, System, find};
     use crate::model::{Ability, Capabilities, ExeName};
     use crate::sys::exe::Home;
     use crate::wire::ToManager;
@@ -280,6 +296,7 @@ mod tests {
         has_library: |_| true,
         has_program: |_| true,
         has_systemd: true,
+        system: System::Linux,
     };
 
     /// Without nf_tables, for this reason.
@@ -293,9 +310,17 @@ mod tests {
     #[test]
     fn every_bundled_executable_has_a_back_end() {
         for row in BUNDLED {
-            let preferred = row.backends[0].name();
-            assert_eq!(backend(row, &EVERYTHING), Ok(preferred), "{}", row.name);
+            let preferred = row.backends[0];
+            let is_of = |system: &&System| preferred.objection(**system).is_none();
+            let system = *System::ALL.iter().find(is_of).unwrap();
+            let seen = Seen {
+                system,
+                ..EVERYTHING
+            };
+            assert_eq!(backend(row, &seen), Ok(preferred.name()), "{}", row.name);
         }
+        let gap = backend(find("pf").unwrap(), &EVERYTHING).unwrap_err();
+        assert_eq!(gap, "pf is of FreeBSD, macOS, OpenBSD, and this is Linux");
     }
 
     #[test]
@@ -342,9 +367,13 @@ mod tests {
         let bundled = Ability {
             bundled: true,
             backend: Some("hosts.deny".to_owned()),
-            gap: None,
+            ..Ability::default()
         };
         assert_eq!(of("host-deny"), bundled);
+        put(folder.path(), "pf", 0o750);
+        home.record(&[find("pf").unwrap()]).unwrap();
+        let pf = of("pf");
+        assert!(pf.foreign && pf.gap.unwrap().contains("this is Linux"));
         put(folder.path(), "open.sh", 0o777);
         let gap = of("open.sh").gap.unwrap();
         assert!(gap.contains("can be written by group or others"), "{gap}");

@@ -15,6 +15,7 @@ pub mod block;
 pub mod cloudflare;
 pub mod customblock;
 mod cut;
+pub mod foreign;
 pub mod hosts_deny;
 pub mod http;
 pub mod iptables;

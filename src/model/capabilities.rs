@@ -30,6 +30,10 @@ pub struct Ability {
     /// Why it cannot do its work here, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<String>,
+    /// Whether that is because it is for other operating systems, which is no
+    /// fault of the host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
 }
 
 impl Capabilities {
@@ -43,10 +47,12 @@ impl Capabilities {
         }
     }
 
-    /// What it lacks of what it has: one line per executable that cannot work.
+    /// What it lacks of what it has: one line per executable that should work
+    /// here and cannot.
     pub fn gaps(&self) -> Vec<String> {
         self.executables
             .iter()
+            .filter(|(_, ability)| !ability.foreign)
             .filter_map(|(name, ability)| Some(format!("{name}: {}", ability.gap.as_deref()?)))
             .collect()
     }
@@ -78,6 +84,13 @@ mod tests {
                 .unwrap()
                 .contains("route-null")
         );
+        let foreign = Ability {
+            gap: Some("pf is of OpenBSD".to_owned()),
+            foreign: true,
+            ..Ability::default()
+        };
+        host.executables.insert(name("pf"), foreign);
         assert_eq!(host.gaps(), ["firewall-drop: no nf_tables"]);
+        assert_eq!(host.lacks(&name("pf")).as_deref(), Some("pf is of OpenBSD"));
     }
 }

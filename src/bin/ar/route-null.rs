@@ -4,9 +4,12 @@
 use std::process::ExitCode;
 
 use ipnetwork::IpNetwork;
+use ripost::ar::foreign::Foreign;
 use ripost::ar::{self, Action, Done, Fail, Job};
 use ripost::model::bundled::Backend;
 use ripost::sys::null_routes::{Before, NullRoutes, Owner};
+use ripost::model::bundled::{Backend, System};
+use ripost::sys::null_routes::{Before, NullRoutes};
 
 struct RouteNull;
 
@@ -16,12 +19,24 @@ impl Action for RouteNull {
     type Target = IpNetwork;
 
     fn backend(&self) -> Backend {
-        Backend::Routes
+        match System::here() {
+            System::Linux => Backend::Routes,
+            System::FreeBsd
+            | System::MacOs
+            | System::NetBsd
+            | System::OpenBsd
+            | System::Windows
+            | System::Other => Backend::RouteTool,
+        }
     }
 
     /// Routes have no end of their own.
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
         match NullRoutes::open(Owner::RouteNull)?.add(job.target)? {
+        if let Some(tool) = self.tool(job)? {
+            return tool.add();
+        }
+        match NullRoutes::open()?.add(job.target)? {
             Before::Missing => Ok(Done::applied()),
             Before::There => Ok(Done::in_place()),
         }
@@ -29,9 +44,24 @@ impl Action for RouteNull {
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
         match NullRoutes::open(Owner::RouteNull)?.delete(job.target)? {
+        if let Some(tool) = self.tool(job)? {
+            return tool.delete();
+        }
+        match NullRoutes::open()?.delete(job.target)? {
             Before::Missing => Ok(Done::absent()),
             Before::There => Ok(Done::reverted()),
         }
+    }
+}
+
+impl RouteNull {
+    /// What changes routes where there is no netlink.
+    fn tool<'a>(&self, job: &'a Job<'_, IpNetwork>) -> Result<Option<Foreign<'a>>, Fail> {
+        let backend = self.backend();
+        if backend == Backend::Routes {
+            return Ok(None);
+        }
+        Foreign::new(backend, System::here(), job.target, &job.options).map(Some)
     }
 }
 

@@ -5,12 +5,14 @@
 mod kind;
 mod options;
 mod rows;
+mod system;
 
 use serde::Serialize;
 
 pub use kind::TargetKind;
 pub use options::{InvalidOptions, OptionSpec, Options, ValueKind};
 pub use rows::BUNDLED;
+pub use system::System;
 
 /// What kind of state an executable changes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -58,6 +60,18 @@ pub enum Backend {
     Unlink,
     /// Signals through descriptors of processes.
     Signals,
+    /// Rich rules, by firewall-cmd(1).
+    Firewalld,
+    /// A table of ipfw(8).
+    Ipfw,
+    /// Rules of the firewall of Windows, by netsh.
+    Netsh,
+    /// A table of npf(7), by npfctl(8).
+    Npf,
+    /// A table of pf(4), by pfctl(8).
+    Pf,
+    /// The routing tables where there is no netlink, by route(8).
+    RouteTool,
 }
 
 impl Backend {
@@ -78,6 +92,12 @@ impl Backend {
             Self::Quarantine => "quarantine",
             Self::Unlink => "unlink",
             Self::Signals => "signals",
+            Self::Firewalld => "firewalld",
+            Self::Ipfw => "ipfw",
+            Self::Netsh => "netsh",
+            Self::Npf => "npf",
+            Self::Pf => "pf",
+            Self::RouteTool => "route",
         }
     }
 }
