@@ -13,6 +13,7 @@ mod netns;
 #[path = "support/run.rs"]
 mod run;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -20,6 +21,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use netns::{reexec_in_namespace, run as tool, wait_for};
+use ripost::sys::kill::{Held, Hunt, Manner};
 use run::{Home, Ran, answer, direct, feed, with_alert};
 
 const KILL_PROCESS: &str = "kill-process";
@@ -264,6 +266,37 @@ fn a_bomb_that_goes_off_does_not_get_away() {
         assert_eq!(ran.status(), "applied", "{ran:?}");
         assert_eq!(wait_for_others("none", &[bystander], 0), [] as [u32; 0]);
         assert!(runs(bystander));
+    });
+}
+
+#[test]
+fn all_stand_still_before_the_look_that_finds_no_more() {
+    reexec_in_namespace(|| {
+        let bystander = sh("exec sleep 900").id();
+        let root = sh("sleep 901 & wait").id();
+        wait_for("a child", || children(root).len() == 1);
+        let child = children(root)[0];
+        let stops = |pid: u32| wait_for("it is stopped", || stat(pid).unwrap()[0] == "T");
+        let looks = Cell::new(0);
+        let belongs = |held: &Held| {
+            if held.pid().cast_unsigned() == bystander {
+                looks.set(looks.get() + 1);
+                match looks.get() {
+                    1 => stops(root),
+                    2 => stops(child),
+                    _ => {}
+                }
+            }
+            false
+        };
+        let first = Held::open(root.cast_signed()).unwrap().unwrap();
+        let hunt = Hunt::new(vec![first], Some(&belongs), &|_| false, true);
+        let outcome = hunt.end(Manner::Force).unwrap();
+        assert_eq!(
+            (outcome.ended, outcome.left.len(), outcome.more),
+            (2, 0, false)
+        );
+        assert!(looks.get() >= 2 && runs(bystander));
     });
 }
 
