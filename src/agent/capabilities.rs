@@ -216,12 +216,18 @@ fn usable(backend: Backend, seen: &Seen) -> Result<(), String> {
         Backend::Logind | Backend::Systemd if !seen.has_systemd => {
             Err("systemd does not run this host".to_owned())
         }
-        Backend::HostsDeny
+        Backend::Firewalld
+        | Backend::HostsDeny
         | Backend::Https
         | Backend::InitScripts
+        | Backend::Ipfw
         | Backend::Logind
         | Backend::Markers
+        | Backend::Netsh
+        | Backend::Npf
+        | Backend::Pf
         | Backend::Quarantine
+        | Backend::RouteTool
         | Backend::Routes
         | Backend::Shadow
         | Backend::Signals
@@ -242,16 +248,6 @@ fn iptables(seen: &Seen) -> Result<(), String> {
     match names.into_iter().any(seen.has_program) {
         true => Ok(()),
         false => Err("iptables is missing (Debian and Ubuntu: apt install iptables)".to_owned()),
-        Backend::Routes | Backend::HostsDeny | Backend::Signals => Ok(()),
-        Backend::Routes
-        | Backend::HostsDeny
-        | Backend::Signals
-        | Backend::Firewalld
-        | Backend::Ipfw
-        | Backend::Netsh
-        | Backend::Npf
-        | Backend::Pf
-        | Backend::RouteTool => Ok(()),
     }
 }
 

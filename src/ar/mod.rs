@@ -163,13 +163,6 @@ impl Done {
             Some(detail) => format!("{detail}; {more}"),
             None => more.to_owned(),
         });
-    /// With something more to tell.
-    pub fn and_detail(self, more: &str) -> Self {
-        let detail = match self.detail {
-            None => more.to_owned(),
-            Some(detail) => format!("{detail}; {more}"),
-        };
-        Self::new(self.status, Some(detail))
     }
 
     fn failed(why: String) -> Self {

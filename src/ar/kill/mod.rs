@@ -97,7 +97,7 @@ fn numbered(job: &Job<'_, Process>, pid: u32, ours: &Ours) -> Result<Done, Fail>
     let done = hunt(job, vec![held], None, ours)?;
     Ok(match trust {
         None => done,
-        Some(trust) => done.and_detail(&trust),
+        Some(trust) => done.adding(&trust),
     })
 }
 
@@ -133,7 +133,7 @@ fn hunt(
 }
 
 fn none_running() -> Done {
-    Done::applied().and_detail("none was running")
+    Done::applied().adding("none was running")
 }
 
 fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
@@ -148,7 +148,7 @@ fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
             return Err(NotEnded::More { ended: of }.into());
         }
         let plural = if of == 1 { "process" } else { "processes" };
-        return Ok(Done::applied().and_detail(&format!("ended {of} {plural}")));
+        return Ok(Done::applied().adding(&format!("ended {of} {plural}")));
     };
     let left = outcome.left.len();
     Err(match (refused, manner) {

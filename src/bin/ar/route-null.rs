@@ -6,10 +6,8 @@ use std::process::ExitCode;
 use ipnetwork::IpNetwork;
 use ripost::ar::foreign::Foreign;
 use ripost::ar::{self, Action, Done, Fail, Job};
-use ripost::model::bundled::Backend;
-use ripost::sys::null_routes::{Before, NullRoutes, Owner};
 use ripost::model::bundled::{Backend, System};
-use ripost::sys::null_routes::{Before, NullRoutes};
+use ripost::sys::null_routes::{Before, NullRoutes, Owner};
 
 struct RouteNull;
 
@@ -32,22 +30,20 @@ impl Action for RouteNull {
 
     /// Routes have no end of their own.
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        match NullRoutes::open(Owner::RouteNull)?.add(job.target)? {
         if let Some(tool) = self.tool(job)? {
             return tool.add();
         }
-        match NullRoutes::open()?.add(job.target)? {
+        match NullRoutes::open(Owner::RouteNull)?.add(job.target)? {
             Before::Missing => Ok(Done::applied()),
             Before::There => Ok(Done::in_place()),
         }
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        match NullRoutes::open(Owner::RouteNull)?.delete(job.target)? {
         if let Some(tool) = self.tool(job)? {
             return tool.delete();
         }
-        match NullRoutes::open()?.delete(job.target)? {
+        match NullRoutes::open(Owner::RouteNull)?.delete(job.target)? {
             Before::Missing => Ok(Done::absent()),
             Before::There => Ok(Done::reverted()),
         }

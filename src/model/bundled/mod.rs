@@ -45,7 +45,7 @@ pub enum Backend {
     Shadow,
     /// The login manager of systemd.
     Logind,
-    /// Signals to processes.
+    /// Signals through descriptors of processes.
     Signals,
     /// The service manager systemd.
     Systemd,
@@ -58,8 +58,6 @@ pub enum Backend {
     Quarantine,
     /// Deleting files.
     Unlink,
-    /// Signals through descriptors of processes.
-    Signals,
     /// Rich rules, by firewall-cmd(1).
     Firewalld,
     /// A table of ipfw(8).
@@ -91,7 +89,6 @@ impl Backend {
             Self::Markers => "markers",
             Self::Quarantine => "quarantine",
             Self::Unlink => "unlink",
-            Self::Signals => "signals",
             Self::Firewalld => "firewalld",
             Self::Ipfw => "ipfw",
             Self::Netsh => "netsh",

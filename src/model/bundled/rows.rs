@@ -91,6 +91,46 @@ const STORE: OptionSpec = OptionSpec {
     about: "the folder for what is taken away, in place of queue/quarantine",
 };
 
+const PF_TABLE: OptionSpec = OptionSpec {
+    name: "--table",
+    value: ValueKind::OneOf(&["wazuh_fwtable", "ossec_fwtable"]),
+    required: false,
+    about: "the table that pf.conf blocks (without it: wazuh_fwtable)",
+};
+
+const KILL_PROCESS: &[OptionSpec] = &[
+    OptionSpec {
+        name: "--by",
+        value: ValueKind::OneOf(&["pid", "exe", "user"]),
+        required: false,
+        about: "what names the processes: a number, a file that they run, or their user",
+    },
+    OptionSpec {
+        name: "--field",
+        value: ValueKind::Field,
+        required: false,
+        about: "the field of the alert that names them",
+    },
+    OptionSpec {
+        name: "--no-tree",
+        value: ValueKind::Switch,
+        required: false,
+        about: "leave alone what they have started",
+    },
+    OptionSpec {
+        name: "--signal",
+        value: ValueKind::OneOf(&["TERM", "KILL"]),
+        required: false,
+        about: "only SIGTERM, or SIGKILL at once; without it KILL follows TERM after 3 s",
+    },
+    OptionSpec {
+        name: "--system",
+        value: ValueKind::Switch,
+        required: false,
+        about: "by user: allow the users of services (never root)",
+    },
+];
+
 /// All of them, by name.
 pub const BUNDLED: &[Bundled] = &[
     Bundled {
@@ -379,7 +419,7 @@ pub const BUNDLED: &[Bundled] = &[
         target: TargetKind::Network,
         options: &[IPV6_PREFIX],
         word: None,
-        backends: &[Backend::Routes],
+        backends: &[Backend::Routes, Backend::RouteTool],
         effect: Effect::Kernel,
         reverts: true,
         libraries: &[],
