@@ -3,8 +3,9 @@
 //! (Wazuh 4.14 active_responses.c write_debug_file). The decoder `ar_log_json`
 //! and the rules 650 to 658 read it.
 
-use std::fs::File;
+use std::fs::{self, File, Metadata};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::ar::Fail;
@@ -15,62 +16,114 @@ use crate::sys;
 const PATH: &str = "logs/active-responses.log";
 const MODE: u32 = 0o640;
 
-/// The log of one run. Where it cannot be opened the run goes on without it,
-/// as in 4.x, but says so.
+/// How much room for kept lines is not given back.
+const KEPT: usize = 256 * 1024;
+
+/// The log of one run or one worker. Where it cannot be opened the run goes on
+/// without it, as in 4.x, but says so.
 #[derive(Debug)]
 pub(super) struct Log {
     file: Option<File>,
     name: ExeName,
+    /// Whole lines that are still to be written.
+    kept: Vec<u8>,
 }
 
 impl Log {
     /// Opens the log below the working directory, which is the home.
     pub(super) fn open(name: &ExeName) -> Self {
-        let file = sys::fs::append(Path::new(PATH), MODE)
-            .map_err(Fail::from)
-            .inspect_err(|why| eprintln!("{} (going on without it)", why.line()))
-            .ok();
         Self {
-            file,
+            file: open(),
             name: name.clone(),
+            kept: Vec::new(),
         }
     }
 
     /// Appends one line, by one `write(2)`, so that concurrent runs do not mix.
     pub(super) fn line(&mut self, message: &[u8]) {
+        self.keep(&self.stamp(), message);
+        self.write();
+    }
+
+    /// How a line begins that is logged now.
+    pub(super) fn stamp(&self) -> String {
+        let stamp = clock::wall().local_log_stamp();
+        format!("{stamp} active-response/bin/{}: ", self.name)
+    }
+
+    /// Takes one line, to be written with others by [`Log::write`].
+    pub(super) fn keep(&mut self, stamp: &str, message: &[u8]) {
+        if self.file.is_some() {
+            self.kept.extend_from_slice(stamp.as_bytes());
+            push_printable(&mut self.kept, message);
+            self.kept.push(b'\n');
+        }
+    }
+
+    /// Appends the lines that were kept, all of them by one `write(2)`.
+    pub(super) fn write(&mut self) {
         let Some(file) = &mut self.file else {
             return;
         };
-        let stamp = clock::wall().local_log_stamp();
-        let mut line = format!("{stamp} active-response/bin/{}: ", self.name).into_bytes();
-        push_printable(&mut line, message);
-        line.push(b'\n');
-        if let Err(why) = file.write_all(&line) {
+        if let Err(why) = file.write_all(&self.kept) {
             eprintln!("failed to write {PATH}: {why} (going on without it)");
             self.file = None;
         }
+        self.kept.clear();
+        self.kept.shrink_to(KEPT);
     }
+
+    /// Opens the log anew where it was renamed, removed, or could not be
+    /// written: a worker lives longer than a log between two rotations.
+    pub(super) fn reopen_if_moved(&mut self) {
+        let named = fs::metadata(PATH).ok();
+        let own = self.file.as_ref().and_then(|file| file.metadata().ok());
+        let same =
+            |named: &Metadata, own: &Metadata| (named.dev(), named.ino()) == (own.dev(), own.ino());
+        match (&named, &own) {
+            (Some(named), Some(own)) if same(named, own) => {}
+            (Some(_) | None, Some(_) | None) => self.file = open(),
+        }
+    }
+}
+
+fn open() -> Option<File> {
+    sys::fs::append(Path::new(PATH), MODE)
+        .map_err(Fail::from)
+        .inspect_err(|why| eprintln!("{} (going on without it)", why.line()))
+        .ok()
 }
 
 /// Appends `message` so that it stays one line and moves no terminal: control
 /// characters, those of two bytes included (C1, U+0080 to U+009F), become
 /// `\u00XX`, which inside a JSON text means the same.
 fn push_printable(line: &mut Vec<u8>, message: &[u8]) {
-    let mut rest = message.iter().copied().peekable();
-    while let Some(byte) = rest.next() {
-        let control = match (byte, rest.peek()) {
-            (0..=0x1f | 0x7f, _) => byte,
-            (0xc2, Some(&second @ 0x80..=0x9f)) => {
-                rest.next();
-                second
+    let mut rest = message;
+    while let Some(at) = rest.iter().position(|byte| is_suspicious(*byte)) {
+        line.extend_from_slice(&rest[..at]);
+        let control = match &rest[at..] {
+            [0xc2, second @ 0x80..=0x9f, ..] => Some((*second, 2)),
+            [byte @ (0..=0x1f | 0x7f), ..] => Some((*byte, 1)),
+            _ => None,
+        };
+        let length = match control {
+            Some((control, length)) => {
+                line.extend_from_slice(format!("\\u{control:04x}").as_bytes());
+                length
             }
-            _ => {
-                line.push(byte);
-                continue;
+            None => {
+                line.push(rest[at]);
+                1
             }
         };
-        line.extend_from_slice(format!("\\u{control:04x}").as_bytes());
+        rest = &rest[at + length..];
     }
+    line.extend_from_slice(rest);
+}
+
+/// Whether a byte is a control character or may begin one.
+fn is_suspicious(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | 0x7f | 0xc2)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! An executable implements [`Action`] and hands itself to [`main`], which
 //! speaks the contract, keeps the log and says how it ended. One run is one
 //! order for one target. A run enters its home, so paths in an action are
-//! relative to it.
+//! relative to it. One that implements [`Serves`] too can be kept running as a
+//! worker, which takes any number of orders.
 //!
 //! Exit status: 0 done, aborted, or nothing left to do; 255 (4.x's -1) the
 //! input was refused; 1 the effect did not come about, which 4.x often hides
@@ -29,6 +30,7 @@ pub mod service;
 pub mod sessions;
 pub mod slack;
 pub mod tool;
+mod worker;
 
 use std::error::Error;
 use std::fmt;
@@ -41,6 +43,7 @@ use crate::model::bundled::{Backend, Options};
 pub use acts_on::ActsOn;
 pub use cut::cut_open;
 pub use run::main;
+pub use worker::serve;
 
 /// What one executable does.
 ///
@@ -91,6 +94,20 @@ pub trait Action {
 
     /// Takes back what `add` did, and nothing else, and looks that up.
     fn delete(&mut self, job: &Job<'_, Self::Target>) -> Result<Done, Fail>;
+}
+
+/// An executable that also serves as a worker: it takes many orders at once,
+/// because that is far cheaper than one after the other. Hands itself to
+/// [`serve`] in place of [`main`].
+///
+/// Of the jobs of one call no two have the same target, and none carries its
+/// alert. The answers are in the order of the jobs, one for each.
+pub trait Serves: Action {
+    /// As [`Action::add`], for each job.
+    fn add_all(&mut self, jobs: &[Job<'_, Self::Target>]) -> Vec<Result<Done, Fail>>;
+
+    /// As [`Action::delete`], for each job.
+    fn delete_all(&mut self, jobs: &[Job<'_, Self::Target>]) -> Vec<Result<Done, Fail>>;
 }
 
 /// What is to be done.
@@ -191,10 +208,15 @@ impl Fail {
     }
 
     fn explain(&self) {
+        eprintln!("{}", self.explained());
+    }
+
+    /// With its hint, for people.
+    fn explained(&self) -> String {
         let line = self.line();
         match self.hint.as_str() {
-            "" => eprintln!("{line}"),
-            hint => eprintln!("{line}\n{hint}"),
+            "" => line,
+            hint => format!("{line}\n{hint}"),
         }
     }
 

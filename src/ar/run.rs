@@ -6,7 +6,7 @@ use crate::ar::{Action, ActsOn, Done, Fail, Job, place};
 use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
 use crate::contract::reply::{self, RunResult, Status};
 use crate::contract::target::{self, NoTarget};
-use crate::model::bundled::{self, Bundled, InvalidOptions, Options};
+use crate::model::bundled::{self, Backend, Bundled, InvalidOptions, Options};
 use crate::model::target::Special;
 use crate::model::{ExeName, Target};
 use std::env;
@@ -14,15 +14,15 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
-const REFUSED: u8 = 255;
-const FAILED: u8 = 1;
+pub(super) const REFUSED: u8 = 255;
+pub(super) const FAILED: u8 = 1;
 
 /// sysexits(3).
 const USAGE: u8 = 64;
 
 /// Why a run ends without having tried.
 #[derive(Debug, thiserror::Error)]
-enum Stop {
+pub(super) enum Stop {
     #[error(transparent)]
     Input(#[from] InvalidInput),
     #[error("Invalid extra_args: {0}")]
@@ -33,6 +33,16 @@ enum Stop {
         words: &'static str,
         why: Option<NoTarget>,
     },
+}
+
+impl Stop {
+    /// For people.
+    pub(super) fn explained(&self) -> String {
+        match self {
+            Self::Target { why: Some(why), .. } => format!("{self}: the alert {why}"),
+            Self::Input(_) | Self::Options(_) | Self::Target { why: None, .. } => self.to_string(),
+        }
+    }
 }
 
 /// Runs one executable from its first line to its exit status.
@@ -58,10 +68,7 @@ pub fn main<A: Action>(action: A) -> ExitCode {
         Ok(code) => code,
         Err(stop) => {
             run.log.line(stop.to_string().as_bytes());
-            match &stop {
-                Stop::Target { why: Some(why), .. } => eprintln!("{stop}: the alert {why}"),
-                _ => eprintln!("{stop}"),
-            }
+            eprintln!("{}", stop.explained());
             ExitCode::from(REFUSED)
         }
     }
@@ -124,9 +131,11 @@ impl<A: Action> Run<A> {
         // Without the newline that 4.x leaves in, which makes a blank line
         // that no decoder asks for.
         self.log.line(line.trim_ascii_end());
-        let request = input::request(&line)?;
-        let options = Options::parse(self.row.options, &request.extra_args())?;
-        let target = self.target(&request, &options)?;
+        let Wanted {
+            request,
+            options,
+            target,
+        } = Wanted::read::<A>(self.row, &line)?;
         let answer = match (&target, request.order) {
             (Some(target), Order::Add) => self.ask(target, input)?,
             // There is nothing to ask about.
@@ -136,30 +145,23 @@ impl<A: Action> Run<A> {
             self.log.line(b"Aborted");
             return Ok(ExitCode::SUCCESS);
         };
-        let refused = target.as_ref().and_then(refused);
-        let job = Job {
-            target: A::Target::of(target).expect("the row names this kind of target"),
-            lasts: expires,
-            options,
-            alert: request.alert().cloned(),
-        };
-        let done = match (request.order, refused) {
-            (Order::Delete, _) if self.row.reverts => self.action.delete(&job),
-            // 4.x's restart-wazuh restarts a second time here.
-            (Order::Delete, _) => Ok(Done::absent()),
-            (Order::Add, Some(why)) => Ok(Done::refused(why)),
-            (Order::Add, None) => self.action.add(&job),
+        let order = request.order;
+        let done = match without_trying(self.row, order, target.as_ref()) {
+            Some(done) => Ok(done),
+            None => {
+                let job = Job {
+                    target: acted_on::<A>(target),
+                    lasts: expires,
+                    options,
+                    alert: request.alert().cloned(),
+                };
+                match order {
+                    Order::Delete => self.action.delete(&job),
+                    Order::Add => self.action.add(&job),
+                }
+            }
         };
         Ok(self.end(done))
-    }
-
-    fn target(&self, request: &Request<'_>, options: &Options) -> Result<Option<Target>, Stop> {
-        let words = A::NO_TARGET;
-        let alert = request.alert().ok_or(Stop::Target { words, why: None })?;
-        target::named(self.row, options, alert).map_err(|why| Stop::Target {
-            words,
-            why: Some(why),
-        })
     }
 
     /// Says what it would act on and reads the daemon's answer.
@@ -173,27 +175,85 @@ impl<A: Action> Run<A> {
     /// Logs and reports the end. The action is still whole: what it holds is
     /// let go only after this, as that may take a while.
     fn end(&mut self, done: Result<Done, Fail>) -> ExitCode {
-        let done = done.unwrap_or_else(|fail| {
+        if let Err(fail) = &done {
             fail.explain();
-            Done::failed(fail.line())
-        });
+        }
+        let ending = Ending::of(done, self.action.backend());
+        self.log.line(ending.message.as_bytes());
+        say(&reply::result(&self.name, &ending.result));
+        ExitCode::from(ending.code)
+    }
+}
+
+/// What a first line asks for.
+pub(super) struct Wanted<'a> {
+    pub(super) request: Request<'a>,
+    pub(super) options: Options,
+    pub(super) target: Option<Target>,
+}
+
+impl<'a> Wanted<'a> {
+    pub(super) fn read<A: Action>(row: &Bundled, line: &'a [u8]) -> Result<Self, Stop> {
+        let words = A::NO_TARGET;
+        let request = input::request(line)?;
+        let options = Options::parse(row.options, &request.extra_args())?;
+        let alert = request.alert().ok_or(Stop::Target { words, why: None })?;
+        let target = target::named(row, &options, alert).map_err(|why| Stop::Target {
+            words,
+            why: Some(why),
+        })?;
+        Ok(Self {
+            request,
+            options,
+            target,
+        })
+    }
+}
+
+/// The target as the action takes it.
+pub(super) fn acted_on<A: Action>(target: Option<Target>) -> A::Target {
+    A::Target::of(target).expect("the row names this kind of target")
+}
+
+/// How an order ends for which nothing is to be done.
+pub(super) fn without_trying(row: &Bundled, order: Order, target: Option<&Target>) -> Option<Done> {
+    match order {
+        Order::Delete if row.reverts => None,
+        // 4.x's restart-wazuh restarts a second time here.
+        Order::Delete => Some(Done::absent()),
+        Order::Add => target.and_then(refused).map(Done::refused),
+    }
+}
+
+/// The end of an order that was carried out or tried.
+pub(super) struct Ending {
+    pub(super) code: u8,
+    /// The last line in the log.
+    pub(super) message: String,
+    pub(super) result: RunResult,
+}
+
+impl Ending {
+    pub(super) fn of(done: Result<Done, Fail>, backend: Backend) -> Self {
+        let done = done.unwrap_or_else(|fail| Done::failed(fail.line()));
         let code = match done.status {
             Status::Applied | Status::Already | Status::Reverted | Status::Absent => 0,
             Status::Refused => REFUSED,
             Status::Failed => FAILED,
         };
         let why = done.detail.as_deref().unwrap_or_default();
-        let message = if code == 0 { "Ended" } else { why };
-        self.log.line(message.as_bytes());
-        say(&reply::result(
-            &self.name,
-            &RunResult {
-                status: done.status,
-                detail: done.detail,
-                backend: Some(self.action.backend().name().to_owned()),
-            },
-        ));
-        ExitCode::from(code)
+        let message = if code == 0 { "Ended" } else { why }.to_owned();
+        let result = RunResult {
+            status: done.status,
+            detail: done.detail,
+            backend: Some(backend.name().to_owned()),
+            stderr: None,
+        };
+        Self {
+            code,
+            message,
+            result,
+        }
     }
 }
 

@@ -7,3 +7,4 @@ pub mod json;
 pub mod reply;
 pub mod request;
 pub mod target;
+pub mod worker;

@@ -33,6 +33,9 @@ pub struct RunResult {
     pub detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// From a worker only: what a process of its own would have said on stderr.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stderr: Option<String>,
 }
 
 impl RunResult {
@@ -152,6 +155,7 @@ mod tests {
             status: Status::Absent,
             detail: None,
             backend: Some("hosts.deny".to_owned()),
+            stderr: None,
         };
         let line = result(&name, &wanted);
         assert!(line.ends_with(

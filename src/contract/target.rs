@@ -410,6 +410,7 @@ mod tests {
             effect: Effect::Kernel,
             reverts: true,
             libraries: &[],
+            serves: false,
         };
         super::named(&row, &options, &parse(alert.as_bytes()).unwrap())
     }

@@ -127,6 +127,7 @@ pub struct VerifiedExe {
     name: ExeName,
     kind: Kind,
     mismatch: bool,
+    stamp: Stamp,
 }
 
 impl VerifiedExe {
@@ -146,6 +147,12 @@ impl VerifiedExe {
     /// one recorded, and therefore counts as a script.
     pub fn mismatch(&self) -> bool {
         self.mismatch
+    }
+
+    /// Whether both are the same file with the same content, and it is still
+    /// known as what it was.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        self.stamp == other.stamp && self.kind.is_bundled() == other.kind.is_bundled()
     }
 
     /// The path below the home, which is also the program's `argv[0]`.
@@ -233,6 +240,7 @@ impl Home {
     /// Opens and checks `active-response/bin/NAME` and tells what it is.
     pub fn executable(&self, name: &ExeName) -> Result<VerifiedExe, ExeError> {
         let (file, path) = self.open_executable(name)?;
+        let stamp = Stamp::of(&stat(&file, &path)?);
         let (kind, mismatch) = match bundled::find(name.as_str()) {
             None => (Kind::Script, false),
             Some(row) => {
@@ -248,6 +256,7 @@ impl Home {
             name: name.clone(),
             kind,
             mismatch,
+            stamp,
         })
     }
 

@@ -236,6 +236,24 @@ pub fn lock(path: &Path, wait: Duration) -> Result<Lock, FsError> {
     }
 }
 
+/// The process that holds the lock at `path`, as it has written there itself.
+/// `None`: nobody does, or it cannot be told.
+pub fn lock_holder(path: &Path) -> Option<i32> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+        .open(path)
+        .ok()?;
+    let file = regular(file, path).ok()?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Err(rustix::io::Errno::AGAIN) => {}
+        Ok(()) | Err(_) => return None,
+    }
+    let mut holder = String::new();
+    file.take(32).read_to_string(&mut holder).ok()?;
+    holder.parse().ok()
+}
+
 fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }

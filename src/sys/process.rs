@@ -3,17 +3,20 @@
 mod child;
 mod group;
 mod owner;
+mod hang_up;
 mod spawn;
 pub(super) mod stat;
 
 use std::ffi::{CString, OsStr};
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
 use crate::sys::exe::{Home, VerifiedExe};
@@ -21,6 +24,7 @@ use crate::sys::exe::{Home, VerifiedExe};
 pub use child::{Child, Exit};
 pub use group::{NotEnded, ProcessId};
 pub use owner::{OwnerError, count_of, end_all_of};
+pub use hang_up::end_at_hang_up;
 
 /// Where executables find their tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,6 +38,15 @@ pub(crate) const RIPOST_HOME: &str = "RIPOST_HOME";
 pub struct Pipes {
     pub stdin: pipe::Sender,
     pub stdout: pipe::Receiver,
+    pub stderr: pipe::Receiver,
+}
+
+/// This end of what connects a worker with us.
+#[derive(Debug)]
+pub struct WorkerPipes {
+    /// The other end is its stdin.
+    pub socket: UnixStream,
+    /// Its stderr, and its stdout, which it does not use.
     pub stderr: pipe::Receiver,
 }
 
@@ -54,6 +67,12 @@ pub fn start(exe: &VerifiedExe) -> Result<(Child, Pipes), StartError> {
     start_unexplained(exe).map_err(|error| StartError::explain(exe, error))
 }
 
+/// Starts a verified executable as [`start`] does, but with `word` behind its
+/// name and one end of a socket as its stdin, over which both talk.
+pub fn start_worker(exe: &VerifiedExe, word: &str) -> Result<(Child, WorkerPipes), StartError> {
+    start_worker_unexplained(exe, word).map_err(|error| StartError::explain(exe, error))
+}
+
 fn start_unexplained(exe: &VerifiedExe) -> io::Result<(Child, Pipes)> {
     // None of these is 0, 1 or 2, which the actions below would overwrite: the
     // standard library opens those at the start if they are not.
@@ -65,14 +84,33 @@ fn start_unexplained(exe: &VerifiedExe) -> io::Result<(Child, Pipes)> {
         stdout: pipe::Receiver::from_owned_fd(from_stdout)?,
         stderr: pipe::Receiver::from_owned_fd(from_stderr)?,
     };
+    let child = launch(exe, None, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+    Ok((child, pipes))
+}
+
+fn start_worker_unexplained(exe: &VerifiedExe, word: &str) -> io::Result<(Child, WorkerPipes)> {
+    let (ours, theirs) = net::UnixStream::pair()?;
+    let (from_stderr, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    ours.set_nonblocking(true)?;
+    let pipes = WorkerPipes {
+        socket: UnixStream::from_std(ours)?,
+        stderr: pipe::Receiver::from_owned_fd(from_stderr)?,
+    };
+    let stdio = [theirs.as_fd(), stderr.as_fd(), stderr.as_fd()];
+    Ok((launch(exe, Some(word), stdio)?, pipes))
+}
+
+fn launch(exe: &VerifiedExe, word: Option<&str>, stdio: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
     close_others_on_exec();
+    let word = word.map(CString::new).transpose()?;
     let child = spawn::spawn(&spawn::Plan {
         dir: exe.home().dir(),
         program: &CString::new(exe.program())?,
+        word: word.as_deref(),
         environment: &environment(exe.home())?,
-        stdio: [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()],
+        stdio,
     })?;
-    Ok((Child::adopt(child)?, pipes))
+    Child::adopt(child)
 }
 
 fn environment(home: &Home) -> io::Result<Vec<CString>> {

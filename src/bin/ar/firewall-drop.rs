@@ -7,7 +7,7 @@ use std::slice;
 
 use ipnetwork::IpNetwork;
 use ripost::ar::block::Block;
-use ripost::ar::{self, Action, Done, Fail, Job};
+use ripost::ar::{self, Action, Done, Fail, Job, Serves};
 use ripost::model::bundled::Backend;
 use ripost::sys::nft::Element;
 
@@ -22,14 +22,7 @@ impl Action for FirewallDrop {
     }
 
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        let element = Element {
-            network: job.target,
-            lasts: job.lasts,
-        };
-        let mut answers = [self.0.add(element)];
-        ar::cut_open(slice::from_ref(job), &mut answers);
-        let [answer] = answers;
-        answer
+        self.add_all(slice::from_ref(job)).swap_remove(0)
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
@@ -37,6 +30,24 @@ impl Action for FirewallDrop {
     }
 }
 
+impl Serves for FirewallDrop {
+    fn add_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
+        let element = |job: &Job<'_, IpNetwork>| Element {
+            network: job.target,
+            lasts: job.lasts,
+        };
+        let elements: Vec<_> = jobs.iter().map(element).collect();
+        let mut answers = self.0.add_all(&elements);
+        ar::cut_open(jobs, &mut answers);
+        answers
+    }
+
+    fn delete_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
+        let networks: Vec<_> = jobs.iter().map(|job| job.target).collect();
+        self.0.delete_all(&networks)
+    }
+}
+
 fn main() -> ExitCode {
-    ar::main(FirewallDrop(Block::of(FirewallDrop::NAME)))
+    ar::serve(FirewallDrop(Block::of(FirewallDrop::NAME)))
 }

@@ -127,6 +127,8 @@ pub struct Bundled {
     pub reverts: bool,
     /// Libraries it is loaded with that not every host has.
     pub libraries: &'static [Library],
+    /// Whether agentd keeps it running as a worker that takes all its orders.
+    pub serves: bool,
 }
 
 /// A library, and where it comes from.

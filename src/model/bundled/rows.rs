@@ -247,6 +247,7 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::Kernel,
         reverts: true,
         libraries: NFTNL,
+        serves: true,
     },
     Bundled {
         name: "firewalld-drop",
@@ -271,6 +272,7 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::File,
         reverts: true,
         libraries: &[],
+        serves: false,
     },
     Bundled {
         name: "ip-customblock",
@@ -322,6 +324,7 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::Kernel,
         reverts: true,
         libraries: NFTNL,
+        serves: false,
     },
     Bundled {
         name: "kill-process",
@@ -423,6 +426,7 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::Kernel,
         reverts: true,
         libraries: &[],
+        serves: false,
     },
     Bundled {
         name: "slack",

@@ -17,8 +17,10 @@ const SHELL: &CStr = c"/bin/sh";
 pub(super) struct Plan<'a> {
     /// The working directory, to which `program` is relative.
     pub(super) dir: BorrowedFd<'a>,
-    /// The file, which is the only word of its argument vector too.
+    /// The file, which is the first word of its argument vector too.
     pub(super) program: &'a CStr,
+    /// The other word of the vector, if there is one.
+    pub(super) word: Option<&'a CStr>,
     /// `NAME=value` each; nothing is inherited.
     pub(super) environment: &'a [CString],
     /// What becomes its descriptors 0, 1 and 2.
@@ -32,9 +34,10 @@ pub(super) struct Plan<'a> {
 /// A file without `#!` that the kernel refuses is run by `/bin/sh`, as
 /// execvp(3) of glibc does.
 pub(super) fn spawn(plan: &Plan<'_>) -> io::Result<Pid> {
-    match exec(plan, plan.program, &[plan.program]) {
+    let words: Vec<_> = [plan.program].into_iter().chain(plan.word).collect();
+    match exec(plan, plan.program, &words) {
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
-            exec(plan, SHELL, &[SHELL, plan.program])
+            exec(plan, SHELL, &[&[SHELL], words.as_slice()].concat())
         }
         started => started,
     }

@@ -114,6 +114,7 @@ impl Host {
                 status,
                 detail: None,
                 backend: None,
+                stderr: None,
             })
         } else {
             Ending::Exited(0)

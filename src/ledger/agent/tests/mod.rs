@@ -129,6 +129,7 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
             status: Status::Applied,
             detail: None,
             backend: None,
+            stderr: None,
         }),
         exit_code: Some(0),
         stderr: None,
@@ -512,6 +513,7 @@ fn reported(status: Status) -> Ending {
         status,
         detail: None,
         backend: None,
+        stderr: None,
     })
 }
 
