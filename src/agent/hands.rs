@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::executor::{self, Outcome, Progress, Run, RunId};
-use crate::model::Capabilities;
+use crate::executor::{self, By, Outcome, Progress, Run, RunId, Workers};
+use crate::model::bundled::Bundled;
+use crate::model::{Capabilities, ExeName, bundled};
 use crate::sys::exe::Home;
 use crate::sys::host::Seen;
 
@@ -16,8 +17,8 @@ use super::{capabilities, drift};
 /// What executables are run by.
 #[derive(Clone, Debug)]
 pub enum Hands {
-    /// Processes of this host.
-    Own,
+    /// Processes of this host, and the workers among them.
+    Own(Workers),
     #[cfg(test)]
     Played(Arc<dyn Played>),
 }
@@ -37,6 +38,11 @@ pub trait Played: std::fmt::Debug + Send + Sync {
 }
 
 impl Hands {
+    /// Those of this host, with no worker yet.
+    pub fn own() -> Self {
+        Self::Own(Workers::default())
+    }
+
     /// Carries one executable through to its end; see [`executor::run`].
     pub(super) async fn run(
         self,
@@ -45,7 +51,8 @@ impl Hands {
         cancel: watch::Receiver<bool>,
     ) -> Outcome {
         match self {
-            Self::Own => executor::run(run, progress, cancel).await,
+            Self::Own(workers) if serves(&run) => workers.run(run, progress, cancel).await,
+            Self::Own(_) => executor::run(run, progress, cancel).await,
             #[cfg(test)]
             Self::Played(played) => played.run(run, progress, cancel).await,
         }
@@ -54,7 +61,7 @@ impl Hands {
     /// Whether what a killed predecessor had started may still run.
     pub(super) fn leave_processes(&self) -> bool {
         match self {
-            Self::Own => true,
+            Self::Own(_) => true,
             #[cfg(test)]
             Self::Played(_) => false,
         }
@@ -65,11 +72,20 @@ impl Hands {
         let hands = self.clone();
         async move {
             match hands {
-                Self::Own => drift::watch(told).await,
+                Self::Own(_) => drift::watch(told).await,
                 // Nobody else is in a simulation.
                 #[cfg(test)]
                 Self::Played(_) => {}
             }
+        }
+    }
+
+    /// By what an executable is run, which has this row if it is a bundled one.
+    pub(super) fn run_by(&self, exe: &ExeName, row: Option<&Bundled>) -> By {
+        match (self, row) {
+            (_, None) => By::Script(exe.clone()),
+            (Self::Own(_), Some(row)) if row.serves => By::Worker,
+            (_, Some(_)) => By::Process,
         }
     }
 
@@ -84,7 +100,7 @@ impl Hands {
         let hands = self.clone();
         async move {
             match hands {
-                Self::Own => capabilities::watch(home, hints, told).await,
+                Self::Own(_) => capabilities::watch(home, hints, told).await,
                 #[cfg(test)]
                 Self::Played(played) => {
                     // An agent that has ended need not know.
@@ -93,4 +109,8 @@ impl Hands {
             }
         }
     }
+}
+
+fn serves(run: &Run) -> bool {
+    run.bundled && bundled::find(run.exe.as_str()).is_some_and(|row| row.serves)
 }

@@ -389,15 +389,12 @@ impl Agent {
     /// Which runs must follow each other: those of one executable for one
     /// target. A script whose target is not known before it runs has a lane of
     /// its own; its keys tell later.
-    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<(String, bool)> {
+    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<String> {
         let entry = self.ledger.entry(id)?;
         let what = match target {
             Some(target) => target.to_string(),
             None => id.to_string(),
         };
-        Some((
-            format!("{} {what}", entry.action.executable),
-            !entry.is_bundled,
-        ))
+        Some(format!("{} {what}", entry.action.executable))
     }
 }

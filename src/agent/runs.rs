@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::contract::request::Message;
-use crate::executor::{Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
+use crate::executor::{By, Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
 use crate::journal::{self, JournalError, Ticket};
 use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict, pause_after};
 use crate::model::bundled::{Bundled, Effect, TargetKind};
@@ -34,7 +34,7 @@ pub(super) struct Running {
 impl Agent {
     /// Lines a run up behind the others of its lane.
     pub(super) fn plan(&mut self, id: ActionId, kind: Mode, target: Option<&Target>) {
-        let Some((lane, is_script)) = self.lane(id, target) else {
+        let Some(lane) = self.lane(id, target) else {
             return;
         };
         let Some(entry) = self.ledger.entry(id) else {
@@ -43,11 +43,13 @@ impl Agent {
         let run = RunId(self.next_run);
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
+        let exe = &entry.action.executable;
+        let by = self.hands.run_by(exe, entry.bundled());
         if entry.step == Step::Waiting {
             let place = LinedUp {
                 run,
                 lane: lane.clone(),
-                script: is_script.then(|| entry.action.executable.clone()),
+                script: (!entry.is_bundled).then(|| exe.clone()),
             };
             self.backlog.line_up(id, place);
         }
@@ -60,8 +62,7 @@ impl Agent {
         let planned = Planned {
             id: run,
             lane,
-            exe: &entry.action.executable,
-            is_script,
+            by,
             mode: kind,
         };
         self.slots.submit(planned, turn);
@@ -115,8 +116,13 @@ impl Agent {
             }
         };
         // A bundled executable does nothing before it has read a line, so its
-        // process is made while the journal still writes; the line waits.
-        let waits = (!entry.is_bundled).then(|| Waits::before(kind, entry));
+        // process is made while the journal still writes; the line waits. A
+        // worker has its process, so all of the run waits.
+        let is_process = match self.hands.run_by(&entry.action.executable, entry.bundled()) {
+            By::Process => true,
+            By::Script(_) | By::Worker => false,
+        };
+        let waits = (!is_process).then(|| Waits::before(kind, entry));
         let keeps_lane = kind == Mode::Delete && !entry.is_bundled && entry.step != Step::Reverting;
         let (cancel, cancelled) = watch::channel(false);
         let (hands, progress) = (self.hands.clone(), self.progress.clone());
@@ -414,9 +420,12 @@ impl Waits {
 fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
     let exit_code = match outcome.end {
         End::Exited(status) => Some(status),
-        End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate => {
-            None
-        }
+        End::Signalled(_)
+        | End::TimedOut
+        | End::NotStarted(_)
+        | End::Cancelled
+        | End::TooLate
+        | End::Answered => None,
     };
     let ending = match (outcome.result, outcome.end) {
         (Some(result), _) => Ending::Reported(result),
@@ -426,6 +435,8 @@ fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
         (None, End::NotStarted(why)) => Ending::NotStarted(why),
         (None, End::Cancelled) => Ending::Broke("was cancelled".to_owned()),
         (None, End::TooLate) => Ending::TooLate,
+        // Told to let it be, as a process that then ends with 0.
+        (None, End::Answered) => Ending::Exited(0),
     };
     let missing = bundled
         .zip(exit_code)

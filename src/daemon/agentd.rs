@@ -56,7 +56,7 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
             random::bytes().map_err(|error| Failure::new(exit::TRY_AGAIN, error))?,
         ),
         settings: settings(config),
-        hands: Hands::Own,
+        hands: Hands::own(),
         reloads,
     };
     let agent = Agent::open(parts, &inbox)?;

@@ -66,6 +66,10 @@ impl Heard {
         Some(keys)
     }
 
+    pub(super) fn has_result(&self) -> bool {
+        self.result.is_some()
+    }
+
     /// Whether a line was printed that is none of the contract.
     pub(super) fn something_else(&self) -> bool {
         self.note.is_some()

@@ -5,6 +5,8 @@
 //! seam at which the privileged half can be put into a process of its own. It
 //! believes no one: the file is verified again at the start, whatever was known
 //! of it when the run was planned. [`Slots`] says which run may start when.
+//! Bundled executables that serve are run by [`Workers`] instead, with the same
+//! seam.
 //!
 //! The owner of a run hears of it twice, as [`Progress`]: when the process
 //! exists, so that its number can be journalled before anything is written to
@@ -15,6 +17,7 @@ mod killed;
 mod pipes;
 mod session;
 mod slots;
+mod workers;
 
 use std::time::Duration;
 
@@ -31,7 +34,8 @@ use crate::sys::process::{self, Child, Pipes, ProcessId, StartError};
 pub use crate::contract::request::Decision;
 pub use crate::model::Mode;
 pub use killed::log_killed;
-pub use slots::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Planned, Slots, Turn};
+pub use slots::{By, MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, MAX_SERVED, Planned, Slots, Turn};
+pub use workers::{Manner, Workers};
 
 /// The run within this life of the daemon; drawn by whoever plans it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -110,6 +114,8 @@ pub enum End {
     Cancelled,
     /// It had become pointless before anything was said to it.
     TooLate,
+    /// A worker has told what became of it, or was told to let it be.
+    Answered,
 }
 
 /// What became of a run.
@@ -147,18 +153,8 @@ pub async fn run(
     progress: mpsc::Sender<(RunId, Progress)>,
     cancel: watch::Receiver<bool>,
 ) -> Outcome {
-    if *cancel.borrow() || cancel.has_changed().is_err() {
-        let reason = "its run was cancelled".to_owned();
-        return Outcome {
-            end: End::Cancelled,
-            ..Outcome::not_started(reason)
-        };
-    }
-    if run.is_pointless() {
-        return Outcome {
-            end: End::TooLate,
-            ..Outcome::not_started(String::new())
-        };
+    if let Some(unwanted) = run.unwanted(&cancel) {
+        return unwanted;
     }
     let started_at = clock::boot_nanos();
     let mut outcome = match start(&run).await {
@@ -201,21 +197,21 @@ fn verify_and_spawn(home: &Home, name: &ExeName, bundled: bool) -> Result<(Child
     if exe.kind().is_bundled() != bundled {
         return Err(changed(&exe));
     }
-    spawn(&exe).map_err(|error| error.to_string())
+    patiently(|| process::start(&exe)).map_err(|error| error.to_string())
 }
 
-/// Starts it. A file that is open for writing gets a few more moments: a
+/// Starts a program. A file that is open for writing gets a few more moments: a
 /// process that is just being started elsewhere may hold a copy of a descriptor
 /// that its parent has closed already.
-fn spawn(exe: &VerifiedExe) -> Result<(Child, Pipes), StartError> {
+fn patiently<T>(start: impl Fn() -> Result<T, StartError>) -> Result<T, StartError> {
     const MOMENT: Duration = Duration::from_millis(10);
     for _ in 0..10 {
-        match process::start(exe) {
+        match start() {
             Err(StartError::Busy(_)) => std::thread::sleep(MOMENT),
             other => return other,
         }
     }
-    process::start(exe)
+    start()
 }
 
 fn changed(exe: &VerifiedExe) -> String {
@@ -234,6 +230,21 @@ impl Run {
     /// Whether it is too late to speak to it.
     pub fn is_pointless(&self) -> bool {
         self.pointless_at.is_some_and(|at| at <= clock::boot())
+    }
+
+    /// How it ends if nobody wants it any more before it has begun.
+    fn unwanted(&self, cancel: &watch::Receiver<bool>) -> Option<Outcome> {
+        let end = if *cancel.borrow() || cancel.has_changed().is_err() {
+            End::Cancelled
+        } else if self.is_pointless() {
+            End::TooLate
+        } else {
+            return None;
+        };
+        Some(Outcome {
+            end,
+            ..Outcome::not_started(String::new())
+        })
     }
 }
 
@@ -257,7 +268,7 @@ impl Outcome {
             End::TimedOut => Some(format!("killed: did not end within {:?}", limits.execution)),
             End::Cancelled => Some("killed: its run was cancelled".to_owned()),
             End::TooLate => Some("killed: it was too late for it to begin".to_owned()),
-            End::Exited(_) | End::Signalled(_) | End::NotStarted(_) => None,
+            End::Exited(_) | End::Signalled(_) | End::NotStarted(_) | End::Answered => None,
         }
     }
 

@@ -228,7 +228,9 @@ impl<'a> Session<'a> {
         talk.errors.feed(&talk.stderr.rest());
         match end {
             End::Exited(_) | End::Signalled(_) => self.ask_if_named(talk),
-            End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate => return,
+            End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate | End::Answered => {
+                return;
+            }
         }
         if talk.asking.is_some() {
             tokio::select! {

@@ -17,19 +17,36 @@ pub const MAX_ADDS: usize = 48;
 /// the others.
 pub const MAX_OF_SCRIPT: usize = 16;
 
+/// Orders that workers may have at once, which are no processes: as many as one
+/// transaction of nf_tables takes.
+pub const MAX_SERVED: usize = 10_000;
+
+/// How many of them may be adds.
+const MAX_SERVED_ADDS: usize = 9_000;
+
 /// Numbers above it are given in the order of submission; those below go first.
 const FIRST: u64 = 1 << 63;
 
 /// Numbers above it go after all others of their mode.
 const LAST: u64 = FIRST + FIRST / 2;
 
+/// By what a run is carried out, which is also what it shares a bound with.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum By {
+    /// A process of this script.
+    Script(ExeName),
+    /// A process of a bundled executable.
+    Process,
+    /// A worker.
+    Worker,
+}
+
 /// A run that is to wait for its turn.
 #[derive(Debug)]
-pub struct Planned<'a> {
+pub struct Planned {
     pub id: RunId,
     pub lane: String,
-    pub exe: &'a ExeName,
-    pub is_script: bool,
+    pub by: By,
     pub mode: Mode,
 }
 
@@ -45,26 +62,37 @@ pub enum Turn {
     Last,
 }
 
-/// What shares a bound: each script its own, all bundled executables none.
-type Class = Option<ExeName>;
-
 /// What waits for a slot, oldest first, with its lane.
-type Ready = BTreeMap<Class, BTreeMap<u64, String>>;
+type Ready = BTreeMap<By, BTreeMap<u64, String>>;
 
 #[derive(Debug)]
 struct Waiting {
     id: RunId,
     /// In the order of submission.
     number: u64,
-    class: Class,
+    by: By,
     mode: Mode,
 }
 
 #[derive(Debug)]
 struct Running {
     lane: String,
-    class: Class,
+    by: By,
     mode: Mode,
+}
+
+/// Runs that must not overtake each other.
+#[derive(Debug, Default)]
+struct Lane {
+    waiting: VecDeque<Waiting>,
+    is_running: bool,
+}
+
+/// How many run.
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    adds: usize,
 }
 
 /// Runs that wait, and those that run. What waits is not bounded here: each is
@@ -72,20 +100,21 @@ struct Running {
 #[derive(Debug, Default)]
 pub struct Slots {
     submitted: u64,
-    /// What waits in each lane that has anything waiting or running. Unless
-    /// something runs, the first one is ready.
-    lanes: HashMap<String, VecDeque<Waiting>>,
+    /// Those that have anything waiting or running. Unless something runs, the
+    /// first that waits is ready.
+    lanes: HashMap<String, Lane>,
     ready_deletes: Ready,
     ready_adds: Ready,
     running: HashMap<RunId, Running>,
-    running_adds: usize,
+    processes: Counts,
+    served: Counts,
     running_of: HashMap<ExeName, usize>,
 }
 
 impl Slots {
     /// Lets a run wait for its turn. Runs of one lane (an executable and its
     /// keys, or whatever else must not overtake itself) go one after the other.
-    pub fn submit(&mut self, planned: Planned<'_>, turn: Turn) {
+    pub fn submit(&mut self, planned: Planned, turn: Turn) {
         self.submitted += 1;
         let number = match turn {
             Turn::Next => FIRST - self.submitted,
@@ -95,20 +124,22 @@ impl Slots {
         let waiting = Waiting {
             id: planned.id,
             number,
-            class: planned.is_script.then(|| planned.exe.clone()),
+            by: planned.by,
             mode: planned.mode,
         };
         self.line_up(planned.lane, waiting);
     }
 
     fn line_up(&mut self, lane: String, waiting: Waiting) {
-        let is_running = self.running.values().any(|run| run.lane == lane);
         match self.lanes.get_mut(&lane) {
-            Some(others) if is_running && waiting.number < FIRST => others.push_front(waiting),
-            Some(others) => others.push_back(waiting),
+            Some(others) if others.is_running && waiting.number < FIRST => {
+                others.waiting.push_front(waiting);
+            }
+            Some(others) => others.waiting.push_back(waiting),
             None => {
                 self.make_ready(&waiting, lane.clone());
-                self.lanes.insert(lane, VecDeque::from([waiting]));
+                let others = self.lanes.entry(lane).or_default();
+                others.waiting.push_back(waiting);
             }
         }
     }
@@ -117,25 +148,23 @@ impl Slots {
     /// before adds, the oldest of each first. `None`: nothing waits that may
     /// start now.
     pub fn start_next(&mut self) -> Option<RunId> {
-        if self.running.len() >= MAX_RUNNING {
-            return None;
-        }
-        let mut found = self.take_ready(Mode::Delete);
-        if found.is_none() && self.running_adds < MAX_ADDS {
-            found = self.take_ready(Mode::Add);
-        }
-        let lane = found?;
-        let waiting = self.lanes.get_mut(&lane).and_then(VecDeque::pop_front);
+        let lane = self
+            .take_ready(Mode::Delete)
+            .or_else(|| self.take_ready(Mode::Add))?;
+        let others = self.lanes.get_mut(&lane);
+        let others = others.expect("a lane that is ready is there");
+        others.is_running = true;
+        let waiting = others.waiting.pop_front();
         let waiting = waiting.expect("a lane that is ready has a first run");
-        if waiting.mode == Mode::Add {
-            self.running_adds += 1;
-        }
-        if let Some(script) = &waiting.class {
+        let counts = self.counts(&waiting.by);
+        counts.all += 1;
+        counts.adds += usize::from(waiting.mode == Mode::Add);
+        if let By::Script(script) = &waiting.by {
             *self.running_of.entry(script.clone()).or_default() += 1;
         }
         let running = Running {
             lane,
-            class: waiting.class,
+            by: waiting.by,
             mode: waiting.mode,
         };
         self.running.insert(waiting.id, running);
@@ -148,10 +177,10 @@ impl Slots {
         let Some(run) = self.running.remove(&id) else {
             return;
         };
-        if run.mode == Mode::Add {
-            self.running_adds -= 1;
-        }
-        if let Some(script) = run.class {
+        let counts = self.counts(&run.by);
+        counts.all -= 1;
+        counts.adds -= usize::from(run.mode == Mode::Add);
+        if let By::Script(script) = run.by {
             let count = self.running_of.get_mut(&script);
             let count = count.expect("a running script is counted");
             *count -= 1;
@@ -159,12 +188,10 @@ impl Slots {
                 self.running_of.remove(&script);
             }
         }
-        let others = self.lanes.remove(&run.lane);
-        let others = others.expect("a lane stays while something runs in it");
-        if let Some(first) = others.front() {
-            self.make_ready(first, run.lane.clone());
-            self.lanes.insert(run.lane, others);
-        }
+        let lane = self.lanes.remove(&run.lane);
+        let mut lane = lane.expect("a lane stays while something runs in it");
+        lane.is_running = false;
+        self.come_forward(run.lane, lane);
     }
 
     /// Takes a run out that waits in this lane. One that does not changes
@@ -173,27 +200,39 @@ impl Slots {
         let Some(others) = self.lanes.get_mut(lane) else {
             return;
         };
-        let Some(at) = others.iter().position(|waiting| waiting.id == id) else {
+        let mut waiting = others.waiting.iter();
+        let Some(at) = waiting.position(|waiting| waiting.id == id) else {
             return;
         };
-        let withdrawn = others.remove(at);
+        let withdrawn = others.waiting.remove(at);
         let withdrawn = withdrawn.expect("it was found at this place");
-        let is_running = self.running.values().any(|run| run.lane == lane);
-        if at > 0 || is_running {
+        if at > 0 || others.is_running {
             return;
         }
         // It was ready; now the one behind it is.
         let ready = self.ready(withdrawn.mode);
-        if let Some(lanes) = ready.get_mut(&withdrawn.class) {
+        if let Some(lanes) = ready.get_mut(&withdrawn.by) {
             lanes.remove(&withdrawn.number);
             if lanes.is_empty() {
-                ready.remove(&withdrawn.class);
+                ready.remove(&withdrawn.by);
             }
         }
-        let (lane, others) = self.lanes.remove_entry(lane).expect("it was found above");
-        if let Some(first) = others.front() {
-            self.make_ready(first, lane.clone());
-            self.lanes.insert(lane, others);
+        let (name, lane) = self.lanes.remove_entry(lane).expect("it was found above");
+        self.come_forward(name, lane);
+    }
+
+    /// Puts a lane back in which nothing runs, if anything waits.
+    fn come_forward(&mut self, name: String, lane: Lane) {
+        if let Some(first) = lane.waiting.front() {
+            self.make_ready(first, name.clone());
+            self.lanes.insert(name, lane);
+        }
+    }
+
+    fn counts(&mut self, by: &By) -> &mut Counts {
+        match by {
+            By::Script(_) | By::Process => &mut self.processes,
+            By::Worker => &mut self.served,
         }
     }
 
@@ -202,12 +241,12 @@ impl Slots {
     }
 
     pub fn waiting(&self) -> usize {
-        self.lanes.values().map(VecDeque::len).sum()
+        self.lanes.values().map(|lane| lane.waiting.len()).sum()
     }
 
     fn make_ready(&mut self, waiting: &Waiting, lane: String) {
         self.ready(waiting.mode)
-            .entry(waiting.class.clone())
+            .entry(waiting.by.clone())
             .or_default()
             .insert(waiting.number, lane);
     }
@@ -219,26 +258,38 @@ impl Slots {
         }
     }
 
-    /// Takes the oldest one out whose class has a slot left; returns its lane.
+    /// Whether no more may run of what shares this bound.
+    fn is_full(&self, by: &By, mode: Mode) -> bool {
+        let (counts, most, most_adds) = match by {
+            By::Script(_) | By::Process => (&self.processes, MAX_RUNNING, MAX_ADDS),
+            By::Worker => (&self.served, MAX_SERVED, MAX_SERVED_ADDS),
+        };
+        let of_script = match by {
+            By::Script(script) => self.running_of.get(script),
+            By::Process | By::Worker => None,
+        };
+        counts.all >= most
+            || (mode == Mode::Add && counts.adds >= most_adds)
+            || of_script >= Some(&MAX_OF_SCRIPT)
+    }
+
+    /// Takes the oldest one out that has a slot; returns its lane.
     fn take_ready(&mut self, mode: Mode) -> Option<String> {
         let ready = match mode {
-            Mode::Add => &mut self.ready_adds,
-            Mode::Delete => &mut self.ready_deletes,
+            Mode::Add => &self.ready_adds,
+            Mode::Delete => &self.ready_deletes,
         };
-        let is_full = |class: &Class| match class {
-            Some(script) => self.running_of.get(script) >= Some(&MAX_OF_SCRIPT),
-            None => false,
-        };
-        let (class, number) = ready
+        let (by, number) = ready
             .iter()
-            .filter(|(class, _)| !is_full(class))
-            .filter_map(|(class, lanes)| Some((class, *lanes.first_key_value()?.0)))
+            .filter(|(by, _)| !self.is_full(by, mode))
+            .filter_map(|(by, lanes)| Some((by, *lanes.first_key_value()?.0)))
             .min_by_key(|(_, number)| *number)?;
-        let class = class.clone();
-        let lanes = ready.get_mut(&class)?;
+        let by = by.clone();
+        let ready = self.ready(mode);
+        let lanes = ready.get_mut(&by)?;
         let lane = lanes.remove(&number);
         if lanes.is_empty() {
-            ready.remove(&class);
+            ready.remove(&by);
         }
         lane
     }
@@ -252,29 +303,33 @@ mod tests {
         ProptestConfig, Strategy, any, prop, prop_assert, prop_assert_eq, proptest,
     };
 
-    use super::{MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, Mode, Planned, RunId, Slots, Turn};
+    use super::{
+        By, MAX_ADDS, MAX_OF_SCRIPT, MAX_RUNNING, MAX_SERVED, MAX_SERVED_ADDS, Mode, Planned,
+        RunId, Slots, Turn,
+    };
     use crate::model::ExeName;
 
-    fn planned<'a>(
-        id: u64,
-        lane: &str,
-        exe: &'a ExeName,
-        is_script: bool,
-        mode: Mode,
-    ) -> Planned<'a> {
+    fn planned(id: u64, lane: &str, by: By, mode: Mode) -> Planned {
         Planned {
             id: RunId(id),
             lane: lane.to_owned(),
-            exe,
-            is_script,
+            by,
             mode,
         }
     }
 
-    /// Executables whose name ends in `.sh` are scripts here.
+    /// Executables whose name ends in `.sh` are scripts here, and `served` is
+    /// what has a worker.
+    fn by(exe: &ExeName) -> By {
+        match exe.as_str() {
+            "served" => By::Worker,
+            name if name.ends_with(".sh") => By::Script(exe.clone()),
+            _ => By::Process,
+        }
+    }
+
     fn submit(slots: &mut Slots, id: u64, lane: &str, exe: &ExeName, mode: Mode) {
-        let is_script = exe.as_str().ends_with(".sh");
-        slots.submit(planned(id, lane, exe, is_script, mode), Turn::Usual);
+        slots.submit(planned(id, lane, by(exe), mode), Turn::Usual);
     }
 
     fn exe(name: &str) -> ExeName {
@@ -307,6 +362,26 @@ mod tests {
         }
         assert_eq!(most_adds, MAX_ADDS);
         assert_eq!((slots.running(), slots.waiting()), (0, 0));
+    }
+
+    #[test]
+    fn what_a_worker_does_takes_no_slot_of_a_process_and_has_a_bound_of_its_own() {
+        let mut slots = Slots::default();
+        let (process, served) = (exe("host-deny"), exe("served"));
+        for id in 0..20_000 {
+            submit(&mut slots, id, &id.to_string(), &served, Mode::Add);
+        }
+        assert_eq!(started(&mut slots).len(), MAX_SERVED_ADDS);
+        for id in 20_000..40_000 {
+            submit(&mut slots, id, &id.to_string(), &served, Mode::Delete);
+        }
+        assert_eq!(started(&mut slots).len(), MAX_SERVED - MAX_SERVED_ADDS);
+        for id in 40_000..40_100 {
+            submit(&mut slots, id, &id.to_string(), &process, Mode::Add);
+        }
+        assert_eq!(started(&mut slots).len(), MAX_ADDS);
+        slots.finished(RunId(0));
+        assert_eq!(started(&mut slots), [21_000]);
     }
 
     #[test]
@@ -354,7 +429,7 @@ mod tests {
             submit(&mut slots, id, &lane, &script, Mode::Add);
         }
         assert_eq!(started(&mut slots).len(), MAX_OF_SCRIPT);
-        slots.submit(planned(90, "a", &script, true, Mode::Add), Turn::Next);
+        slots.submit(planned(90, "a", by(&script), Mode::Add), Turn::Next);
         slots.finished(RunId(0));
         assert_eq!(started(&mut slots), [90]);
         slots.finished(RunId(90));
@@ -367,7 +442,7 @@ mod tests {
         let bundled = exe("firewall-drop");
         for id in 0..100 {
             let lane = id.to_string();
-            slots.submit(planned(id, &lane, &bundled, false, Mode::Add), Turn::Last);
+            slots.submit(planned(id, &lane, by(&bundled), Mode::Add), Turn::Last);
         }
         submit(&mut slots, 200, "new", &bundled, Mode::Add);
         submit(&mut slots, 300, "over", &bundled, Mode::Delete);
@@ -385,7 +460,7 @@ mod tests {
     }
 
     fn job() -> impl Strategy<Value = Job> {
-        (0..120_u8, 0..3_u8, any::<bool>(), 0..6_u8, any::<bool>()).prop_map(
+        (0..120_u8, 0..4_u8, any::<bool>(), 0..6_u8, any::<bool>()).prop_map(
             |(lane, exe, add, lasts, withdrawn)| Job {
                 lane,
                 withdrawn,
@@ -396,12 +471,13 @@ mod tests {
         )
     }
 
-    /// Two scripts and one bundled executable, each lane of one of them.
-    fn exe_of(job: &Job) -> (ExeName, bool) {
+    /// Two scripts, processes of bundled executables, and a worker.
+    fn by_of(job: &Job) -> By {
         match job.exe {
-            0 => (exe("a.sh"), true),
-            1 => (exe("b.sh"), true),
-            _ => (exe("firewall-drop"), false),
+            0 => By::Script(exe("a.sh")),
+            1 => By::Script(exe("b.sh")),
+            2 => By::Process,
+            _ => By::Worker,
         }
     }
 
@@ -425,10 +501,14 @@ mod tests {
                 .waiting
                 .iter()
                 .find(|w| self.jobs[**w].lane == job.lane);
+            let is_process = |job: &Job| job.exe < 3;
+            let adds = self.count(|j| is_process(j) && j.mode == Mode::Add);
+            let has_slot = self.count(is_process) < MAX_RUNNING
+                && (job.mode == Mode::Delete || adds < MAX_ADDS)
+                && (job.exe > 1 || self.count(|j| j.exe == job.exe) < MAX_OF_SCRIPT);
+            // There are never as many as a worker may have.
             first == Some(&at)
-                && self.running.len() < MAX_RUNNING
-                && (job.mode == Mode::Delete || self.count(|j| j.mode == Mode::Add) < MAX_ADDS)
-                && (job.exe > 1 || self.count(|j| j.exe == job.exe) < MAX_OF_SCRIPT)
+                && (!is_process(job) || has_slot)
                 && self.count(|j| j.lane == job.lane) == 0
         }
 
@@ -460,9 +540,8 @@ mod tests {
             let mut submitted = 0;
             while submitted < jobs.len() || slots.waiting() + slots.running() > 0 {
                 for (at, job) in jobs.iter().enumerate().skip(submitted).take(burst) {
-                    let (exe, is_script) = exe_of(job);
                     let lane = format!("lane {}", job.lane);
-                    slots.submit(planned(at as u64, &lane, &exe, is_script, job.mode), Turn::Usual);
+                    slots.submit(planned(at as u64, &lane, by_of(job), job.mode), Turn::Usual);
                     model.waiting.push(at);
                     submitted += 1;
                 }

@@ -19,3 +19,4 @@ mod kill;
 mod long;
 mod restart;
 mod scripts;
+mod workers;

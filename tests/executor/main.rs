@@ -13,3 +13,4 @@ mod groups;
 mod place;
 mod surroundings;
 mod trust;
+mod workers;

@@ -86,7 +86,7 @@ fn parts(home: &Path, reloads: mpsc::Sender<oneshot::Sender<Answer>>) -> Parts {
         boot_id: BootId("a".to_owned()),
         instance: Instance::from_bytes([1; 8]),
         settings: Settings::default(),
-        hands: super::Hands::Own,
+        hands: super::Hands::own(),
         reloads,
     }
 }
