@@ -38,6 +38,11 @@ use crate::model::ActionId;
 
 pub use writer::{Beside, FOUND, Health, Journal, Ticket};
 
+/// Pages of the log after which it is copied into the database: 16 MiB. Each
+/// time costs two syncs and a write of every page that has changed since, most
+/// of them the same as the last time.
+const CHECKPOINT: i32 = 4_000;
+
 /// What a journal holds: its tables, and how one operation changes them.
 pub trait Schema: Send + 'static {
     type Op: std::fmt::Debug + Send + 'static;
@@ -136,6 +141,9 @@ fn open<S: Schema>(path: &Path) -> Result<(Connection, File), JournalError> {
         .map_err(failed)?;
     connection
         .pragma_update(None, "synchronous", "NORMAL")
+        .map_err(failed)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", CHECKPOINT)
         .map_err(failed)?;
     let found: i32 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))

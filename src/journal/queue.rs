@@ -14,8 +14,9 @@ use super::Schema;
 /// ask) joins the last of them.
 pub(super) const QUEUE: usize = 16_384;
 
-/// Jobs committed together at most.
-pub(super) const GROUP: usize = 64;
+/// Jobs committed together at most. The pages of all indexes are written once
+/// for each group, so in a burst a large one costs far less than many.
+pub(super) const GROUP: usize = 1_024;
 
 /// Operations in a joined job before it is looked through for the first time.
 const FOLD_AT: usize = 4_096;

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
@@ -18,6 +19,12 @@ use super::{JournalError, Schema, open};
 
 /// Pause between two attempts at a group that failed.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// A group of so many jobs is followed by another at once. Then the writer waits
+/// for company: each group costs a sync and the pages of every index, whatever
+/// its size.
+const CROWD: usize = 16;
+const GATHER: Duration = Duration::from_millis(2);
 
 /// The number of the write that stands for everything a journal held when it was
 /// opened. It is written, but a predecessor that was killed may not have synced
@@ -251,13 +258,17 @@ impl<S: Schema> Writer<S> {
             self.written.send_replace(number);
             self.sync();
             self.synced.send_replace(number);
+            // In a burst there will be more in a moment.
+            if group.len() >= CROWD && !queue.is_closed() {
+                thread::sleep(GATHER);
+            }
         }
     }
 
     fn commit(&mut self, group: &[Job<S::Op>]) -> Result<(), String> {
         let mut apply = || {
             let transaction = self.connection.transaction()?;
-            for op in group.iter().flat_map(|job| &job.ops) {
+            for op in last_states::<S>(group) {
                 S::apply(&transaction, op)?;
             }
             transaction.commit()
@@ -303,4 +314,15 @@ impl<S: Schema> Writer<S> {
             }
         }
     }
+}
+
+/// The operations of a group, without the states of an action that a later one
+/// replaces.
+fn last_states<S: Schema>(group: &[Job<S::Op>]) -> Vec<&S::Op> {
+    let mut later = HashSet::new();
+    let mut ops: Vec<_> = group.iter().flat_map(|job| &job.ops).collect();
+    ops.reverse();
+    ops.retain(|op| S::sets(op).is_none_or(|id| later.insert(id)));
+    ops.reverse();
+    ops
 }
