@@ -11,8 +11,9 @@ use crate::contract::target;
 use crate::journal::JournalError;
 use crate::journal::agent::Op;
 use crate::ledger::agent::{Entry, Step};
-use crate::model::{Action, ActionId, ActionState, JournalId, Mode, Target};
+use crate::model::{Action, ActionId, ActionState, ExeName, JournalId, Mode, Target};
 use crate::policy::{self, Verdict};
+use crate::sys::exe::ExeError;
 use crate::transport::random;
 use crate::wire::{Frame, ManagerJournal, ToAgent};
 
@@ -224,13 +225,8 @@ impl Agent {
     async fn accept(&mut self, action: Action, alert: Arc<[u8]>, left: Left) -> bool {
         let id = action.id;
         let now = clock::now();
-        let kind = self.home.executable(&action.executable);
-        if let Ok(exe) = &kind
-            && exe.mismatch()
-        {
-            log::warn!(executable:% = action.executable; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
-        }
-        let is_bundled = kind.as_ref().is_ok_and(|exe| exe.kind().is_bundled());
+        let kind = self.is_bundled(&action.executable);
+        let is_bundled = kind.as_ref().is_ok_and(|is_bundled| *is_bundled);
         let wanted = target::of(&action.executable, is_bundled, &action.extra_args, &alert);
         let mut changes = match left {
             Left::OfTimeout(left) => self.ledger.accept(action, is_bundled, Some(left), now),
@@ -255,6 +251,26 @@ impl Agent {
         }
         self.commit(changes).await;
         waits
+    }
+
+    /// Whether a file is a bundled executable. It is verified again when it is
+    /// started, so in a burst it need not be looked at for each action.
+    fn is_bundled(&mut self, name: &ExeName) -> Result<bool, ExeError> {
+        const LOOKED: Duration = Duration::from_millis(50);
+        let now = clock::boot();
+        if let Some((bundled, at)) = &self.looked_at
+            && bundled == name
+            && at.until(now) < LOOKED
+        {
+            return Ok(true);
+        }
+        let exe = self.home.executable(name)?;
+        if exe.mismatch() {
+            log::warn!(executable:% = name; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
+        }
+        let is_bundled = exe.kind().is_bundled();
+        self.looked_at = is_bundled.then(|| (name.clone(), now));
+        Ok(is_bundled)
     }
 
     /// Looks whether an accepted action may run, and lines it up, or has it

@@ -38,7 +38,7 @@ use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, Step};
 use crate::ledger::reverts::Waiters;
-use crate::model::{ActionId, Instance, JournalId, Keys, Mode, Target};
+use crate::model::{ActionId, ExeName, Instance, JournalId, Keys, Mode, Target};
 use crate::policy::WhiteList;
 use crate::sys::exe::Home;
 use crate::wire::ToManager;
@@ -138,6 +138,8 @@ pub struct Agent {
     /// Actions that wait for the first white list.
     unguarded: VecDeque<ActionId>,
     alerts: HashMap<ActionId, Arc<[u8]>>,
+    /// A bundled executable, and when it was last found to be one.
+    looked_at: Option<(ExeName, Boot)>,
     outbox: Outbox,
     progress: mpsc::Sender<(RunId, Progress)>,
     reverts: Waiters<Asker>,
@@ -184,6 +186,7 @@ impl Agent {
             held_keys: Vec::new(),
             unguarded: VecDeque::new(),
             alerts: HashMap::new(),
+            looked_at: None,
             outbox: Outbox::new(loaded.updates, loaded.numbers, journal.synced()),
             progress: inbox.progress(),
             reverts: Waiters::default(),
