@@ -31,7 +31,7 @@ pub enum NotKnown {
 /// What the words say, and the name servers of the host unless `--no-dns` is
 /// given.
 pub fn allowed(options: &Options) -> Result<Allowed, NotKnown> {
-    let mut words = options.words().iter();
+    let mut words = options.words().iter().map(String::as_str);
     let mut allowed = words.try_fold(Allowed::default(), with)?;
     if options.get("--no-dns").is_none() {
         allowed.name_servers = host::facts()?.name_servers;
@@ -39,13 +39,13 @@ pub fn allowed(options: &Options) -> Result<Allowed, NotKnown> {
     Ok(allowed)
 }
 
-fn with(mut allowed: Allowed, word: &String) -> Result<Allowed, InvalidWord> {
+fn with(mut allowed: Allowed, word: &str) -> Result<Allowed, InvalidWord> {
     if let Ok(service) = word.parse::<SocketAddr>() {
         allowed.services.push(service);
     } else if let Ok(network) = word.parse::<IpNetwork>() {
         allowed.networks.push(network);
     } else {
-        return Err(InvalidWord(word.clone()));
+        return Err(InvalidWord(word.to_owned()));
     }
     Ok(allowed)
 }

@@ -173,6 +173,7 @@ mod tests {
             (None, false),
         ] {
             let result = RunResult {
+                stderr: None,
                 status: Status::Applied,
                 detail: detail.map(str::to_owned),
                 backend: None,

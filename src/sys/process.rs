@@ -2,8 +2,8 @@
 
 mod child;
 mod group;
-mod owner;
 mod hang_up;
+mod owner;
 mod spawn;
 pub(super) mod stat;
 
@@ -23,8 +23,8 @@ use crate::sys::exe::{Home, VerifiedExe};
 
 pub use child::{Child, Exit};
 pub use group::{NotEnded, ProcessId};
-pub use owner::{OwnerError, count_of, end_all_of};
 pub use hang_up::end_at_hang_up;
+pub use owner::{OwnerError, count_of, end_all_of};
 
 /// Where executables find their tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -1,5 +1,5 @@
 //! Firewalls and routes that are changed by a program of the host: one table
-//! of what would be run, in [`table`], and one way to run it, here.
+//! of what would be run, in `table`, and one way to run it, here.
 //!
 //! Each change is looked up afterwards, whatever the program said. Where an
 //! entry cannot bear a mark of ours, a file below `queue` remembers that it is

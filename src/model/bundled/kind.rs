@@ -66,7 +66,7 @@ impl TargetKind {
             Self::Network => "203.0.113.0/24",
             Self::User => "mallory",
             Self::Process => "4711",
-            Self::File => "/tmp/dropper",
+            Self::File => "/var/tmp/dropper",
             Self::Service | Self::Host | Self::Nothing => "nothing",
         }
     }

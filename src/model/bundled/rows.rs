@@ -143,6 +143,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::NfTables, Backend::Iptables, Backend::Routes],
         effect: Effect::Kernel,
         reverts: true,
+        serves: false,
         libraries: NFTNL,
     },
     Bundled {
@@ -183,6 +184,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Https],
         effect: Effect::Outside,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -195,6 +197,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Unlink],
         effect: Effect::File,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -222,6 +225,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Shadow],
         effect: Effect::File,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -234,6 +238,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Logind, Backend::Signals],
         effect: Effect::Kernel,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -259,6 +264,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Firewalld],
         effect: Effect::Kernel,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -292,6 +298,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Markers],
         effect: Effect::File,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -304,6 +311,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Ipfw],
         effect: Effect::Kernel,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -336,6 +344,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Signals],
         effect: Effect::Kernel,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -348,6 +357,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Netsh],
         effect: Effect::File,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -360,6 +370,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Npf],
         effect: Effect::Kernel,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -372,6 +383,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Pf],
         effect: Effect::Kernel,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -384,6 +396,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Quarantine],
         effect: Effect::File,
         reverts: true,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -401,6 +414,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Systemd, Backend::InitScripts],
         effect: Effect::Kernel,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -413,6 +427,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Systemd],
         effect: Effect::File,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
     Bundled {
@@ -449,6 +464,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::Https],
         effect: Effect::Outside,
         reverts: false,
+        serves: false,
         libraries: &[],
     },
 ];
