@@ -86,6 +86,8 @@ pub(super) struct Drift {
     /// How many effects were missing and have been put back, and when that is
     /// to be told.
     put_back: Option<(u64, Boot)>,
+    /// When to look again where the managers are.
+    moved: Option<Boot>,
 }
 
 /// What to do about a loss.
@@ -102,7 +104,7 @@ enum Remedy {
 impl Drift {
     pub(super) fn due(&self) -> Option<Boot> {
         let told = self.put_back.map(|(_, at)| at);
-        [self.due, told].into_iter().flatten().min()
+        [self.due, told, self.moved].into_iter().flatten().min()
     }
 
     /// An effect was missing and has been put back.
@@ -173,9 +175,15 @@ impl Agent {
         if managers == self.managers {
             return;
         }
-        self.managers = managers;
         let is_host = |row: &Bundled| row.target == TargetKind::Host;
         let is_meant = |entry: &Entry| entry.bundled().is_some_and(is_host);
+        let runs = |entry: &Entry| entry.running && is_meant(entry);
+        if self.ledger.entries().any(runs) {
+            // It may have been told of the others.
+            self.drift.moved = Some(clock::boot().plus(SETTLE));
+            return;
+        }
+        self.managers = managers;
         let changes = self.ledger.look_again(is_meant);
         self.commit(changes).await;
         self.start_planned().await;
@@ -189,6 +197,9 @@ impl Agent {
     /// Puts back what was taken away, if it is time to.
     pub(super) async fn repair(&mut self) {
         let now = clock::boot();
+        if self.drift.moved.take_if(|at| *at <= now).is_some() {
+            self.relinked().await;
+        }
         if let Some((effects, _)) = self.drift.put_back.take_if(|(_, at)| *at <= now) {
             log::warn!(effects = effects; "effects were missing and have been put back");
         }

@@ -15,6 +15,7 @@ mod capable;
 mod clocks;
 mod door;
 mod identity;
+mod isolation;
 mod locations;
 mod offline;
 mod packets;
