@@ -167,7 +167,7 @@ fn ability(home: &Home, name: &ExeName, seen: &Seen) -> Ability {
                 bundled: true,
                 backend,
                 gap,
-                foreign: backends.all(|backend| backend.objection(seen.system).is_some()),
+                foreign: backends.all(|backend| is_foreign(*backend, seen)),
             }
         }
         Err(error) => Ability {
@@ -201,6 +201,13 @@ fn backend(row: &Bundled, seen: &Seen) -> Result<&'static str, String> {
         }
     }
     Err(gaps.join("; and "))
+}
+
+/// Whether a back end is of hosts of another kind, so that nobody could mend it
+/// here.
+fn is_foreign(backend: Backend, seen: &Seen) -> bool {
+    let is_systemd = matches!(backend, Backend::Logind | Backend::Systemd);
+    backend.objection(seen.system).is_some() || (is_systemd && !seen.has_systemd)
 }
 
 /// Whether a back end is there, or why not.
@@ -370,6 +377,16 @@ mod tests {
         home.record(&[find("pf").unwrap()]).unwrap();
         let pf = of("pf");
         assert!(pf.foreign && pf.gap.unwrap().contains("this is Linux"));
+        for name in ["restart-ossec", "restart-wazuh"] {
+            put(folder.path(), name, 0o750);
+        }
+        let seen = Seen {
+            has_systemd: false,
+            ..EVERYTHING
+        };
+        home.record(&[find("restart-wazuh").unwrap()]).unwrap();
+        let restart = ability(&home, &name("restart-wazuh"), &seen);
+        assert!(restart.foreign && restart.gap.unwrap().contains("systemd does not run"));
         put(folder.path(), "open.sh", 0o777);
         let gap = of("open.sh").gap.unwrap();
         assert!(gap.contains("can be written by group or others"), "{gap}");

@@ -30,8 +30,8 @@ pub struct Ability {
     /// Why it cannot do its work here, if that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gap: Option<String>,
-    /// Whether that is because it is for other operating systems, which is no
-    /// fault of the host.
+    /// Whether that is because it is for hosts of another kind (another operating
+    /// system, another service manager), which is no fault of this one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
 }
