@@ -98,7 +98,10 @@ fn a_revert_of_what_waits_for_a_host_keeps_it_from_running_there() {
 fn a_revert_by_target_reaches_what_no_host_has_told_of_yet() {
     isolated(|| {
         let mut fleet = fleet();
-        let attacker = "203.0.113.9";
+        let (first, attacker) = ("203.0.113.8", "203.0.113.9");
+        // Each has told what it can do by then.
+        fleet.alert(&[Alert::web(first)]);
+        fleet.wait_states(first, EVERYWHERE, "applied");
         fleet.hosts[WEB_2].stop();
         fleet.wait_agent("002", "offline");
         // The manager hands the action over and does not know that it is lost.
