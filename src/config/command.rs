@@ -187,10 +187,11 @@ fn command<'a>(
     let contract = contract::read(&block, executable.as_ref(), extra_args, report);
     let command = (|| {
         let executable = executable?;
-        if let (Some(row), Some(args)) = (bundled::find(executable.as_str()), extra_args) {
-            check_options(row, args, report)?;
+        let named_at = executable_text?.node.text_at;
+        if let Some(row) = bundled::find(executable.as_str()) {
+            check_options(row, extra_args, named_at, report)?;
         }
-        warn_if_missing(&executable, executable_text?.node.text_at, context, report);
+        warn_if_missing(&executable, named_at, context, report);
         Some(Command {
             name: name?,
             executable,
@@ -275,9 +276,16 @@ fn split_args(value: Value<'_>) -> Vec<String> {
 
 /// What a bundled executable would refuse on each host is refused here. A word
 /// that 4.x would have passed on to it, unheeded, still is.
-fn check_options(row: &Bundled, args: Value<'_>, report: &mut Report<'_>) -> Option<()> {
-    let at = args.node.text_at;
-    match Options::parse(row.options, &split_args(args)) {
+fn check_options(
+    row: &Bundled,
+    args: Option<Value<'_>>,
+    named_at: Span,
+    report: &mut Report<'_>,
+) -> Option<()> {
+    // What is missing may be the whole element.
+    let at = args.map_or(named_at, |args| args.node.text_at);
+    let words = args.map(split_args).unwrap_or_default();
+    match Options::parse(row.options, &words) {
         Ok(options) => {
             if let ([word, ..], None) = (options.words(), row.word) {
                 let message = format!("{} does not heed {word:?} in <extra_args>", row.name);
