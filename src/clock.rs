@@ -9,6 +9,7 @@
 pub(crate) mod simulated;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Local, SecondsFormat, Utc};
@@ -122,12 +123,12 @@ impl Boot {
 /// to each other.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct BootId(pub String);
+pub struct BootId(pub Arc<str>);
 
 /// The present boot (`/proc/sys/kernel/random/boot_id`, random(4)).
 pub fn boot_id() -> std::io::Result<BootId> {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
-    Ok(BootId(text.trim().to_owned()))
+    Ok(BootId(text.trim().into()))
 }
 
 /// One moment on both clocks.

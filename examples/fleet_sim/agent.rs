@@ -99,7 +99,7 @@ impl Agent {
                 protocol: PROTOCOL,
                 id: credentials.agent_id().clone(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
-                boot_id: boot.0,
+                boot_id: boot.0.to_string(),
                 journal,
                 instance: Instance::from_bytes(instance),
                 host: format!("sim-{}", credentials.agent_id()),

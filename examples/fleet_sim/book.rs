@@ -164,8 +164,8 @@ impl Book {
         self.seq += 1;
         let message = ToManager::Update {
             seq: self.seq,
-            action: Box::new(entry.action.clone()),
-            record: Box::new(record),
+            action: entry.action.clone().into(),
+            record: record.into(),
         };
         self.pending.push_back(Pending {
             seq: self.seq,

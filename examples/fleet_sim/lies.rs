@@ -135,7 +135,7 @@ impl Liar<'_> {
         let mut claimed = theirs.clone();
         claimed.agent = AgentRef {
             id: self.me.id.clone(),
-            name: self.me.host.clone(),
+            name: self.me.host.as_str().into(),
         };
         self.update(claimed, ActionState::Reverted, "not mine")
             .await?;
@@ -200,8 +200,8 @@ impl Liar<'_> {
         self.seq += 1;
         let update = ToManager::Update {
             seq: self.seq,
-            action: Box::new(action),
-            record: Box::new(record),
+            action: action.into(),
+            record: record.into(),
         };
         self.connection.send(&update).await
     }

@@ -9,9 +9,9 @@ use tokio::sync::mpsc;
 use crate::clock;
 use crate::contract::target;
 use crate::journal::JournalError;
-use crate::journal::agent::Op;
+use crate::journal::agent::{Op, Telling};
 use crate::ledger::agent::{Entry, Step};
-use crate::model::{Action, ActionId, ActionState, ExeName, JournalId, Mode, Target};
+use crate::model::{Action, ActionId, ActionState, ExeName, JournalId, Mode, Record, Target};
 use crate::policy::{self, Verdict};
 use crate::sys::exe::ExeError;
 use crate::transport::random;
@@ -101,12 +101,12 @@ impl Agent {
         };
         let over: Vec<_> = over
             .into_iter()
-            .filter(|(action, _)| !self.outbox.mentions(action.id))
+            .filter(|telling| !self.outbox.mentions(telling.action.id))
             .collect();
         for part in over.chunks(TOLD_AT_ONCE) {
             let write = self.journal.next();
             let told = part.iter().cloned();
-            let ops = told.map(|(action, record)| self.outbox.push(action, record, write));
+            let ops = told.map(|telling| self.outbox.push(telling, write));
             let ops = ops.collect();
             self.journal.write(ops).await;
         }
@@ -121,18 +121,15 @@ impl Agent {
             .ledger
             .entries()
             .filter(|entry| !self.outbox.mentions(entry.action.id))
-            .map(|entry| {
-                let record = entry.in_force_record(now, &self.boot_id);
-                (entry.accepted, entry.action.clone(), record)
-            })
+            .map(|entry| telling(entry, entry.in_force_record(now, &self.boot_id)))
             .collect();
-        standing.sort_by_key(|(accepted, action, _)| (*accepted, action.id));
+        standing.sort_by_key(|telling| telling.number);
         if !standing.is_empty() {
             log::info!(actions = standing.len(); "the manager's journal is another one than before; telling it what is in force here");
         }
         let mut ops = Vec::new();
-        for (_, action, record) in standing {
-            ops.push(self.outbox.push(action, record, self.journal.next()));
+        for telling in standing {
+            ops.push(self.outbox.push(telling, self.journal.next()));
             if ops.len() == TOLD_AT_ONCE {
                 self.journal.write(std::mem::take(&mut ops)).await;
             }
@@ -364,16 +361,25 @@ impl Agent {
             Some(entry) if entry.step == Step::Waiting => None,
             Some(entry) => {
                 let record = entry.in_force_record(now, &self.boot_id);
-                Some((entry.action.clone(), record))
+                Some(telling(entry, record))
             }
             None => self.reader.told(id).unwrap_or_else(|error| {
                 log::warn!(error:% = error; "cannot tell the manager what became of an action");
                 None
             }),
         };
-        if let Some((action, record)) = standing {
-            let op = self.outbox.push(action, record, self.journal.next());
+        if let Some(telling) = standing {
+            let op = self.outbox.push(telling, self.journal.next());
             self.journal.write(vec![op]).await;
         }
+    }
+}
+
+/// What the manager is told of an entry.
+pub(super) fn telling(entry: &Entry, record: Record) -> Telling {
+    Telling {
+        number: entry.number,
+        action: Arc::clone(&entry.action),
+        record: Arc::new(record),
     }
 }

@@ -12,6 +12,8 @@ use crate::model::ActionId;
 #[derive(Debug)]
 pub(super) struct Memory {
     unwritten: HashSet<ActionId>,
+    /// Those whose rows cannot be read: nobody knows what became of them.
+    unreadable: HashSet<ActionId>,
     /// In the order of their journal writes.
     writes: VecDeque<(u64, ActionId)>,
     written: watch::Receiver<u64>,
@@ -22,6 +24,7 @@ impl Memory {
     pub(super) fn new(written: watch::Receiver<u64>) -> Self {
         Self {
             unwritten: HashSet::new(),
+            unreadable: HashSet::new(),
             writes: VecDeque::new(),
             written,
         }
@@ -39,12 +42,17 @@ impl Memory {
         }
     }
 
-    /// Whether an action has ended here.
+    /// An action is in the journal, but cannot be read.
+    pub(super) fn remember(&mut self, id: ActionId) {
+        self.unreadable.insert(id);
+    }
+
+    /// Whether an action has ended here, or may have.
     pub(super) fn has(&self, id: ActionId, reader: &AgentReader) -> Result<bool, JournalError> {
-        if self.unwritten.contains(&id) {
+        if self.unwritten.contains(&id) || self.unreadable.contains(&id) {
             return Ok(true);
         }
-        reader.knows(id)
+        reader.has_ended(id)
     }
 }
 

@@ -202,7 +202,9 @@ impl Agent {
             journal,
             home: parts.home,
         };
-        for error in loaded.unreadable {
+        agent.ledger.count_from(loaded.numbers.action);
+        for (id, error) in loaded.unreadable {
+            agent.memory.remember(id);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             log::error!(error:% = error, cause = cause.as_deref().unwrap_or_default(); "an action of the journal cannot be read and is set aside; look whether its effect is still there (sqlite3 shows the row)");
         }
@@ -315,8 +317,8 @@ impl Agent {
                 && let Some(body) = self.alerts.get(id)
             {
                 ops.push(Op::Alert {
-                    id: *id,
-                    body: body.to_vec(),
+                    number: entry.number,
+                    body: Arc::clone(body),
                 });
             }
             ops.push(Op::Entry(Box::new(entry.clone()), now));
@@ -327,8 +329,8 @@ impl Agent {
             let Some(entry) = self.ledger.entry(record.action) else {
                 continue;
             };
-            let action = entry.action.clone();
-            ops.push(self.outbox.push(action, record, self.journal.next()));
+            let telling = intake::telling(entry, record);
+            ops.push(self.outbox.push(telling, self.journal.next()));
         }
         let write = self.journal.next();
         let ticket = self.journal.write(ops).await;
@@ -368,7 +370,10 @@ impl Agent {
         if let Some(alert) = self.alerts.get(&id) {
             return Ok(Some(Arc::clone(alert)));
         }
-        let alert = self.reader.alert(id);
+        let Some(entry) = self.ledger.entry(id) else {
+            return Ok(None);
+        };
+        let alert = self.reader.alert(entry.number);
         if let Err(error) = &alert {
             log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
         }

@@ -5,14 +5,15 @@
 //! the manager has stored it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::journal::{
     self,
-    agent::{Numbers, Op},
+    agent::{Numbers, Op, Telling},
 };
-use crate::model::{Action, ActionId, Capabilities, Record};
+use crate::model::{ActionId, Capabilities};
 use crate::wire::{Frame, ToManager};
 
 /// Actions that one message names as taken.
@@ -50,15 +51,14 @@ struct Update {
     seq: u64,
     /// The journal write that holds it.
     write: u64,
-    action: Box<Action>,
-    record: Box<Record>,
+    telling: Telling,
 }
 
 impl Outbox {
     /// `synced` is the number up to which journal writes are on the disk;
     /// `updates` and `numbers` are what the journal held at start.
     pub(super) fn new(
-        updates: Vec<(u64, Action, Record)>,
+        updates: Vec<(u64, Telling)>,
         numbers: Numbers,
         synced: watch::Receiver<u64>,
     ) -> Self {
@@ -76,39 +76,32 @@ impl Outbox {
             link: None,
             synced,
         };
-        for (seq, action, record) in updates {
+        for (seq, telling) in updates {
             outbox.add(Update {
                 seq,
                 write: journal::FOUND,
-                action: Box::new(action),
-                record: Box::new(record),
+                telling,
             });
         }
         outbox
     }
 
     fn add(&mut self, update: Update) {
-        *self.mentioned.entry(update.action.id).or_default() += 1;
+        *self.mentioned.entry(update.telling.action.id).or_default() += 1;
         self.updates.push_back(update);
     }
 
     /// Adds an update that will be in journal write number `write`, and returns
     /// the operation that puts it there.
-    pub(super) fn push(&mut self, action: Action, record: Record, write: u64) -> Op {
+    pub(super) fn push(&mut self, telling: Telling, write: u64) -> Op {
         let seq = self.next_seq;
         self.next_seq += 1;
-        let (action, record) = (Box::new(action), Box::new(record));
         self.add(Update {
             seq,
             write,
-            action: action.clone(),
-            record: record.clone(),
+            telling: telling.clone(),
         });
-        Op::Update {
-            seq,
-            action,
-            record,
-        }
+        Op::Update { seq, telling }
     }
 
     /// Whether something is still to be told of this action.
@@ -171,10 +164,11 @@ impl Outbox {
             .is_some_and(|update| update.seq <= up_to)
         {
             let update = self.updates.pop_front().expect("there is a first one");
-            if let Some(count) = self.mentioned.get_mut(&update.action.id) {
+            let id = update.telling.action.id;
+            if let Some(count) = self.mentioned.get_mut(&id) {
                 *count -= 1;
                 if *count == 0 {
-                    self.mentioned.remove(&update.action.id);
+                    self.mentioned.remove(&id);
                 }
             }
         }
@@ -246,8 +240,8 @@ impl Outbox {
                 self.reached = self.reached.max(update.seq);
                 Some(ToManager::Update {
                     seq: update.seq,
-                    action: update.action.clone(),
-                    record: update.record.clone(),
+                    action: Arc::clone(&update.telling.action),
+                    record: Arc::clone(&update.telling.record),
                 })
             }
         }
@@ -291,7 +285,7 @@ mod tests {
 
     use tokio::sync::{mpsc, watch};
 
-    use super::{Numbers, Outbox};
+    use super::{Numbers, Outbox, Telling};
     use crate::clock::Wall;
     use crate::journal;
     use crate::model::action::sample;
@@ -303,18 +297,30 @@ mod tests {
     }
 
     /// An outbox of a host that knows what it can do.
-    fn outbox(updates: Vec<(u64, Action, Record)>, synced: watch::Receiver<u64>) -> Outbox {
-        let next = updates.last().map_or(1, |(seq, ..)| seq + 1);
-        let numbers = Numbers { next, promised: 0 };
+    fn outbox(updates: Vec<(u64, Telling)>, synced: watch::Receiver<u64>) -> Outbox {
+        let next = updates.last().map_or(1, |(seq, _)| seq + 1);
+        let numbers = Numbers {
+            action: 1,
+            next,
+            promised: 0,
+        };
         let mut outbox = Outbox::new(updates, numbers, synced);
         outbox.describe(Capabilities::default());
         outbox
     }
 
-    fn push(outbox: &mut Outbox, number: u8, write: u64) {
+    fn running(number: u8) -> Telling {
         let action = action(number);
         let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
-        let _ = outbox.push(action, record, write);
+        Telling {
+            number: number.into(),
+            action: action.into(),
+            record: record.into(),
+        }
+    }
+
+    fn push(outbox: &mut Outbox, number: u8, write: u64) {
+        let _ = outbox.push(running(number), write);
     }
 
     /// Sends what may leave now, and returns it.
@@ -383,12 +389,8 @@ mod tests {
     #[tokio::test]
     async fn a_restart_goes_on_counting_behind_what_is_unconfirmed() {
         let (synced, on_synced) = watch::channel(0);
-        let kept = |number: u8, seq| {
-            let action = action(number);
-            let record = Record::new(&action, ActionState::Running, Wall::from_millis(0));
-            (seq, action, record)
-        };
-        let mut outbox = outbox(vec![kept(1, 41), kept(2, 42)], on_synced);
+        let kept = vec![(41, running(1)), (42, running(2))];
+        let mut outbox = outbox(kept, on_synced);
         push(&mut outbox, 3, journal::FOUND + 1);
         let (link, mut far) = mpsc::channel(8);
         outbox.connect(link);
@@ -491,6 +493,7 @@ mod tests {
     async fn what_the_host_can_do_is_told_first_on_each_link_and_again_when_it_changes() {
         let (_synced, on_synced) = watch::channel(9);
         let numbers = Numbers {
+            action: 1,
             next: 1,
             promised: 0,
         };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
 
 use super::JournalError;
@@ -33,6 +33,20 @@ impl Reader {
             path: path.to_owned(),
             connection,
         })
+    }
+
+    /// The rows of a query, as `read` takes them.
+    pub(super) fn rows<T>(
+        &self,
+        query: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, JournalError> {
+        let rows = || {
+            let mut query = self.connection.prepare_cached(query)?;
+            query.query_map(params, read)?.collect::<Result<_, _>>()
+        };
+        rows().map_err(|error| self.failed(error))
     }
 
     /// The values of a query for an id and a JSON text.
@@ -93,11 +107,6 @@ impl Reader {
         let query = "SELECT 1 FROM actions WHERE id = ?1";
         let found: Option<i64> = self.one(query, [id.to_string()])?;
         Ok(found.is_some())
-    }
-
-    /// The alert of an action that has not ended.
-    pub(super) fn alert(&self, id: ActionId) -> Result<Option<Vec<u8>>, JournalError> {
-        self.one("SELECT body FROM alerts WHERE id = ?1", [id.to_string()])
     }
 
     fn failed(&self, source: rusqlite::Error) -> JournalError {

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn steps_of_the_wall_clock_do_not_move_an_end_within_one_boot() {
-        let boot = BootId("a".to_owned());
+        let boot = BootId("a".into());
         let end = End::after(MINUTE, MINUTE, at(1_000_000, 5_000), &boot);
         for wall in [0, 1_000_000, 100_000_000] {
             assert_eq!(end.left(at(wall, 25_000), &boot), Duration::from_secs(40));
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_end_is_shown_as_it_was_set_until_the_wall_clock_is_stepped() {
-        let boot = BootId("a".to_owned());
+        let boot = BootId("a".into());
         let end = End::after(MINUTE, MINUTE, at(1_000_000, 5_000), &boot);
         let shown = |wall, boot_ms| end.shown(at(wall, boot_ms), &boot).millis();
         assert_eq!(shown(1_010_001, 15_000), 1_060_000);
@@ -123,13 +123,8 @@ mod tests {
 
     #[test]
     fn after_a_reboot_the_wall_clock_rules_but_never_gives_more_than_the_span() {
-        let end = End::after(
-            MINUTE,
-            MINUTE,
-            at(1_000_000, 5_000),
-            &BootId("a".to_owned()),
-        );
-        let next = BootId("b".to_owned());
+        let end = End::after(MINUTE, MINUTE, at(1_000_000, 5_000), &BootId("a".into()));
+        let next = BootId("b".into());
         assert_eq!(end.left(at(1_020_000, 7), &next), Duration::from_secs(40));
         assert_eq!(end.left(at(2_000_000, 7), &next), Duration::ZERO);
         assert_eq!(end.left(at(-90_000_000, 7), &next), MINUTE);

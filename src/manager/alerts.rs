@@ -59,9 +59,9 @@ struct Place<'a> {
 /// What the actions of one alert have in common.
 pub(super) struct Cause {
     pub(super) body: Arc<[u8]>,
-    pub(super) rule: Option<RuleRef>,
+    pub(super) rule: Option<Arc<RuleRef>>,
     /// The id of the alert.
-    pub(super) alert: Option<String>,
+    pub(super) alert: Option<Arc<str>>,
     pub(super) target: Option<Target>,
     /// What names the target, as far as that can be foreseen. The executable may
     /// name something else.
@@ -183,12 +183,12 @@ impl Manager {
         let now = clock::now();
         let mut cause = Cause {
             body: alert.body.into(),
-            rule: Some(RuleRef {
+            rule: Some(Arc::new(RuleRef {
                 id: alert.rule.id.clone(),
                 level: alert.rule.level,
                 groups: alert.rule.groups.clone(),
-            }),
-            alert: alert.id.clone(),
+            })),
+            alert: alert.id.as_deref().map(Into::into),
             target: None,
             keys: None,
             stale: stale(&alert, max_age, now.wall),
@@ -381,7 +381,7 @@ fn dispatched(ops: &[Op]) -> Vec<AgentId> {
 pub(super) fn agent_ref(member: &Member) -> AgentRef {
     AgentRef {
         id: member.id().clone(),
-        name: member.name().to_owned(),
+        name: member.name().into(),
     }
 }
 

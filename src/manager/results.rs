@@ -1,5 +1,7 @@
 //! What agents report, written down before it is confirmed.
 
+use std::sync::Arc;
+
 use crate::clock;
 use crate::journal::manager::Op;
 use crate::model::{Action, ActionId, ActionState, AgentId, Record};
@@ -42,7 +44,8 @@ impl Manager {
                     session,
                     seq,
                 };
-                self.update(told, &action, *record).await;
+                self.update(told, &action, Arc::unwrap_or_clone(record))
+                    .await;
             }
             ToManager::Reverted { request, outcome } => {
                 self.revert_answered(&agent, request, outcome).await;

@@ -2,6 +2,7 @@
 //! both know it and as it is written to `responses.json`.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -127,7 +128,7 @@ pub enum Contract {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct AgentRef {
     pub id: AgentId,
-    pub name: String,
+    pub name: Arc<str>,
 }
 
 /// The rule that fired.
@@ -150,9 +151,9 @@ pub struct Action {
     pub agent: AgentRef,
     /// None if a person asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleRef>,
+    pub rule: Option<Arc<RuleRef>>,
     /// The id of the alert, where it has one.
-    pub alert: Option<String>,
+    pub alert: Option<Arc<str>>,
     /// How long it stays in force, from the moment the manager read the alert.
     /// `None`: stateless.
     #[serde(with = "millis", default, skip_serializing_if = "Option::is_none")]
@@ -210,14 +211,17 @@ pub(crate) mod sample {
             location: Location::Local,
             agent: AgentRef {
                 id: AgentId::MANAGER,
-                name: "host".to_owned(),
+                name: "host".into(),
             },
-            rule: Some(RuleRef {
-                id: RuleId::parse("5763").unwrap(),
-                level: Level::parse("10").unwrap(),
-                groups: vec![GroupName::parse("sshd").unwrap()],
-            }),
-            alert: Some("1772600767.41231".to_owned()),
+            rule: Some(
+                RuleRef {
+                    id: RuleId::parse("5763").unwrap(),
+                    level: Level::parse("10").unwrap(),
+                    groups: vec![GroupName::parse("sshd").unwrap()],
+                }
+                .into(),
+            ),
+            alert: Some("1772600767.41231".into()),
             timeout: timeout.map(Duration::from_secs),
             extra_args: Vec::new(),
             contract: Contract::Json,

@@ -2,8 +2,11 @@
 //! separators, so they can be logged, stored and compared without thought.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Why a text is not a valid name or identifier.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -42,15 +45,17 @@ fn printable(text: &str, max: usize) -> Result<(), InvalidName> {
 macro_rules! text_newtype {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        ///
+        /// Clones share the text: as many actions as there are attackers have
+        /// the same names.
+        #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+        pub struct $name(Arc<str>);
 
         impl $name {
             pub fn parse(text: &str) -> Result<Self, InvalidName> {
                 let check: fn(&str) -> Result<(), InvalidName> = $check;
                 check(text)?;
-                Ok(Self(text.to_owned()))
+                Ok(Self(text.into()))
             }
 
             pub fn as_str(&self) -> &str {
@@ -64,20 +69,33 @@ macro_rules! text_newtype {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(Self::parse, PhantomData))
             }
         }
     };
+}
+
+/// Reads a text by this function, without a copy of it in between.
+struct Text<T, F: Fn(&str) -> Result<T, InvalidName>>(F, PhantomData<T>);
+
+impl<T, F: Fn(&str) -> Result<T, InvalidName>> Visitor<'_> for Text<T, F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
+    }
 }
 
 text_newtype!(
@@ -215,8 +233,7 @@ impl From<AgentId> for String {
 macro_rules! hex_newtype {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
         pub struct $name([u8; $bytes]);
 
         impl $name {
@@ -237,7 +254,8 @@ macro_rules! hex_newtype {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                let mut digits = [0; 2 * $bytes];
+                f.write_str(to_hex(&self.0, &mut digits))
             }
         }
 
@@ -247,20 +265,29 @@ macro_rules! hex_newtype {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = InvalidName;
-
-            fn try_from(text: String) -> Result<Self, InvalidName> {
-                Self::parse(&text)
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut digits = [0; 2 * $bytes];
+                serializer.serialize_str(to_hex(&self.0, &mut digits))
             }
         }
 
-        impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.to_string()
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Text(Self::parse, PhantomData))
             }
         }
     };
+}
+
+/// Writes `bytes` into `digits`, which has room for two of each.
+fn to_hex<'a>(bytes: &[u8], digits: &'a mut [u8]) -> &'a str {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    std::str::from_utf8(digits).expect("digits are ASCII")
 }
 
 fn hex(text: &str, bytes: &mut [u8]) -> Result<(), InvalidName> {

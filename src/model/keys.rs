@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ pub enum InvalidKeys {
 /// behind the cut collide; here longer ones are refused.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(try_from = "Vec<String>", into = "Vec<String>")]
-pub struct Keys(Vec<String>);
+pub struct Keys(Arc<[String]>);
 
 impl Keys {
     pub const MAX_COUNT: usize = 64;
@@ -31,7 +32,7 @@ impl Keys {
         if keys.iter().map(|key| key.len() + 1).sum::<usize>() > Self::MAX_BYTES {
             return Err(InvalidKeys::TooLong);
         }
-        Ok(Self(keys))
+        Ok(Self(keys.into()))
     }
 
     /// Whether nothing is named: no keys, or only empty ones.
@@ -60,6 +61,6 @@ impl TryFrom<Vec<String>> for Keys {
 
 impl From<Keys> for Vec<String> {
     fn from(keys: Keys) -> Self {
-        keys.0
+        keys.0.to_vec()
     }
 }

@@ -1,6 +1,8 @@
 //! The object that stands in `responses.json`, in the answers of `ripostctl
 //! responses` and `history`, and in both journals: one state of one action.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Wall;
@@ -24,9 +26,9 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<RuleRef>,
+    pub rule: Option<Arc<RuleRef>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub alert: Option<String>,
+    pub alert: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Wall>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

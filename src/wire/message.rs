@@ -138,8 +138,8 @@ pub enum ToManager {
     /// update of the agent's journal ([`crate::wire::hello::AgentHello::journal`]).
     Update {
         seq: u64,
-        action: Box<Action>,
-        record: Box<Record>,
+        action: Arc<Action>,
+        record: Arc<Record>,
     },
     /// The answer to [`ToAgent::Revert`].
     Reverted { request: u64, outcome: Reverted },
@@ -167,8 +167,8 @@ impl ToManager {
                 },
             ) => Frame::new(&Self::Update {
                 seq: *seq,
-                action: Box::new(bare_action(action)),
-                record: Box::new(bare_record(record)),
+                action: Arc::new(bare_action(action)),
+                record: Arc::new(bare_record(record)),
             }),
             (frame, _) => frame,
         }
@@ -184,7 +184,7 @@ const MAX_TEXT: usize = 4_096;
 
 fn bare_action(action: &Action) -> Action {
     Action {
-        rule: bare_rule(action.rule.as_ref()),
+        rule: bare_rule(action.rule.as_deref()),
         extra_args: Vec::new(),
         ..action.clone()
     }
@@ -192,17 +192,19 @@ fn bare_action(action: &Action) -> Action {
 
 fn bare_record(record: &Record) -> Record {
     Record {
-        rule: bare_rule(record.rule.as_ref()),
+        rule: bare_rule(record.rule.as_deref()),
         detail: record.detail.as_deref().map(shortened),
         stderr: record.stderr.as_deref().map(shortened),
         ..record.clone()
     }
 }
 
-fn bare_rule(rule: Option<&RuleRef>) -> Option<RuleRef> {
-    rule.map(|rule| RuleRef {
-        groups: Vec::new(),
-        ..rule.clone()
+fn bare_rule(rule: Option<&RuleRef>) -> Option<Arc<RuleRef>> {
+    rule.map(|rule| {
+        Arc::new(RuleRef {
+            groups: Vec::new(),
+            ..rule.clone()
+        })
     })
 }
 
@@ -253,6 +255,7 @@ mod networks {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
@@ -321,8 +324,8 @@ mod tests {
                 record.keys = Some(Keys::new(vec!["192.0.2.1".to_owned()]).unwrap());
                 ToManager::Update {
                     seq,
-                    action,
-                    record: Box::new(record),
+                    action: action.into(),
+                    record: record.into(),
                 }
             }),
             any::<(u64, Option<String>)>().prop_map(|(request, detail)| ToManager::Reverted {
@@ -402,15 +405,15 @@ mod tests {
     fn an_update_that_would_be_too_long_tells_at_least_what_became_of_the_action() {
         let mut action = action([1; 16], None, vec!["x".repeat(MAX_FRAME)]);
         let group = GroupName::parse(&"g".repeat(4_096)).unwrap();
-        action.rule.as_mut().unwrap().groups = vec![group; 300];
+        Arc::make_mut(action.rule.as_mut().unwrap()).groups = vec![group; 300];
         let mut record = Record::new(&action, ActionState::Failed, Wall::from_millis(1_000));
         record.detail = Some("ü".repeat(MAX_FRAME));
         record.stderr = Some("short".to_owned());
         let id = action.id;
         let sent = ToManager::Update {
             seq: 7,
-            action,
-            record: Box::new(record),
+            action: action.into(),
+            record: record.into(),
         };
         let frame = carried(&sent.to_frame().unwrap());
         let Ok(ToManager::Update {
@@ -423,8 +426,8 @@ mod tests {
         };
         assert_eq!((seq, action.id, record.action), (7, id, id));
         assert_eq!(record.state, ActionState::Failed);
-        assert_eq!(record.detail.unwrap(), "ü".repeat(4_096));
-        assert_eq!(record.stderr.unwrap(), "short");
+        assert_eq!(record.detail.as_deref().unwrap(), "ü".repeat(4_096));
+        assert_eq!(record.stderr.as_deref().unwrap(), "short");
     }
 
     #[test]
@@ -433,8 +436,8 @@ mod tests {
         let record = Record::new(&action, ActionState::Failed, Wall::from_millis(0));
         let message = ToManager::Update {
             seq: 1,
-            action,
-            record: Box::new(record),
+            action: action.into(),
+            record: record.into(),
         };
         let mut value = serde_json::to_value(message).unwrap();
         for (time, is_one) in [

@@ -20,14 +20,17 @@ pub fn record(number: u8, state: ActionState) -> Record {
         location: Location::Local,
         agent: AgentRef {
             id: AgentId::MANAGER,
-            name: "web-7".to_owned(),
+            name: "web-7".into(),
         },
-        rule: Some(RuleRef {
-            id: RuleId::parse("5763").expect("valid"),
-            level: Level::parse("10").expect("valid"),
-            groups: vec![GroupName::parse("sshd").expect("valid")],
-        }),
-        alert: Some("1772600767.41231".to_owned()),
+        rule: Some(
+            RuleRef {
+                id: RuleId::parse("5763").expect("valid"),
+                level: Level::parse("10").expect("valid"),
+                groups: vec![GroupName::parse("sshd").expect("valid")],
+            }
+            .into(),
+        ),
+        alert: Some("1772600767.41231".into()),
         timeout: Some(std::time::Duration::from_secs(600)),
         extra_args: Vec::new(),
         contract: Contract::Json,
@@ -85,7 +88,7 @@ fn agents() -> Vec<Agent> {
         },
         Agent {
             id: AgentId::parse("7").expect("valid"),
-            name: "web-7".to_owned(),
+            name: "web-7".into(),
             state: Connection::Offline,
             since: None,
             version: None,
@@ -261,7 +264,7 @@ fn hostile_text_reaches_no_terminal() {
         let home = home();
         let mut record = record(1, ActionState::Failed);
         record.keys = Some(Keys::new(vec![hostile.to_owned()]).unwrap());
-        record.agent.name = hostile.to_owned();
+        record.agent.name = hostile.into();
         record.detail = Some(hostile.to_owned());
         let records = vec![record];
         FakeDaemon::answering(home.path(), Daemon::Manager, Answer::Records { records });

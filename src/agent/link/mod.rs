@@ -76,7 +76,7 @@ impl Caller {
             protocol: PROTOCOL,
             id,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            boot_id: self.boot_id.0.clone(),
+            boot_id: self.boot_id.0.to_string(),
             journal: *self.journal.borrow(),
             instance: self.instance,
             host: host::name(),

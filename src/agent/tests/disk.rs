@@ -61,7 +61,8 @@ async fn a_full_disk_holds_up_no_end_no_answer_and_no_stop() {
 async fn written(home: &Path) {
     let reader = AgentReader::open(&home.join("queue/agentd.db")).unwrap();
     let known = tokio::time::timeout(PATIENCE, async {
-        while !reader.knows(action(1, None).id).unwrap() {
+        let id = action(1, None).id;
+        while !reader.has_ended(id).unwrap() && reader.load().unwrap().live.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });

@@ -83,7 +83,7 @@ fn white_list() -> ToAgent {
 fn parts(home: &Path, reloads: mpsc::Sender<oneshot::Sender<Answer>>) -> Parts {
     Parts {
         home: Home::open(home).unwrap(),
-        boot_id: BootId("a".to_owned()),
+        boot_id: BootId("a".into()),
         instance: Instance::from_bytes([1; 8]),
         settings: Settings::default(),
         hands: super::Hands::own(),

@@ -162,7 +162,7 @@ impl AgentHost {
         let (reloads, _) = mpsc::channel(1);
         let parts = agent::Parts {
             home: Home::open(&self.home).unwrap(),
-            boot_id: BootId(format!("{}-{}", self.number, self.boot)),
+            boot_id: BootId(format!("{}-{}", self.number, self.boot).into()),
             instance: Instance::from_bytes(
                 (u64::from(self.number) << 32 | u64::from(life)).to_be_bytes(),
             ),
@@ -403,7 +403,7 @@ impl ManagerHost {
         let (reloads, _) = mpsc::channel(1);
         let parts = manager::Parts {
             home: Home::open(&self.home).unwrap(),
-            boot_id: BootId(format!("0-{}", self.boot)),
+            boot_id: BootId(format!("0-{}", self.boot).into()),
             host: "manager".to_owned(),
             config: self.config.clone(),
             fleet: None,

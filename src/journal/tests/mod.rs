@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction};
 
-use super::agent::Op;
+use super::agent::{Op, Telling};
 use super::queue::QUEUE;
 use super::{FOUND, Journal, JournalError, Schema};
 use crate::clock::Boot;
@@ -65,7 +65,7 @@ pub(super) const NOW: Now = Now {
 };
 
 fn boot_id() -> BootId {
-    BootId("a".to_owned())
+    BootId("a".into())
 }
 
 /// An entry as a journal gives it back.
@@ -78,7 +78,9 @@ pub(super) fn entry(number: u8, ended: bool) -> Entry {
         drop(ledger.refuse(id, ActionState::Refused, "no".to_owned(), NOW));
     }
     let text = serde_json::to_string(ledger.entry(id).unwrap()).unwrap();
-    serde_json::from_str(&text).unwrap()
+    let mut entry: Entry = serde_json::from_str(&text).unwrap();
+    entry.number = number.into();
+    entry
 }
 
 pub(super) fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
@@ -86,8 +88,11 @@ pub(super) fn update(seq: u64, number: u8, state: ActionState, at: i64) -> Op {
     let record = Record::new(&action, state, Wall::from_millis(at));
     Op::Update {
         seq,
-        action: Box::new(action),
-        record: Box::new(record),
+        telling: Telling {
+            number: number.into(),
+            action: action.into(),
+            record: record.into(),
+        },
     }
 }
 

@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,11 @@ pub struct Started {
 /// skipped there is rebuilt at start.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Entry {
-    pub action: Action,
+    /// The number of the action on this host: they grow, and none is given twice
+    /// while the journal tells of the action that had it.
+    #[serde(skip)]
+    pub number: u64,
+    pub action: Arc<Action>,
     /// Whether the file on this host is the bundled executable of that name;
     /// anything else is a script.
     pub is_bundled: bool,
@@ -93,7 +98,8 @@ pub struct Entry {
 impl Entry {
     pub(super) fn new(action: Action, is_bundled: bool, end: Option<End>, accepted: Wall) -> Self {
         Self {
-            action,
+            number: 0,
+            action: Arc::new(action),
             is_bundled,
             accepted,
             step: Step::Waiting,

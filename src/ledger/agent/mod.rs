@@ -80,6 +80,8 @@ type Place = (ExeName, Keys);
 #[derive(Debug)]
 pub struct Ledger {
     boot_id: BootId,
+    /// The number of the next new entry.
+    next_number: u64,
     entries: HashMap<ActionId, Entry>,
     holders: HashMap<Place, ActionId>,
     /// When each entry that waits for a moment wakes up: its end or a retry.
@@ -93,11 +95,17 @@ impl Ledger {
     pub fn new(boot_id: BootId) -> Self {
         Self {
             boot_id,
+            next_number: 1,
             entries: HashMap::new(),
             holders: HashMap::new(),
             alarms: BTreeSet::new(),
             told_anew: Vec::new(),
         }
+    }
+
+    /// Gives new entries numbers from this one on.
+    pub fn count_from(&mut self, number: u64) {
+        self.next_number = number;
     }
 
     pub fn entry(&self, id: ActionId) -> Option<&Entry> {
@@ -128,8 +136,12 @@ impl Ledger {
             let whole = action.timeout.unwrap_or(left);
             End::after(left, whole, now, &self.boot_id)
         });
-        self.entries
-            .insert(id, Entry::new(action, is_bundled, end, now.wall));
+        let entry = Entry {
+            number: self.next_number,
+            ..Entry::new(action, is_bundled, end, now.wall)
+        };
+        self.next_number += 1;
+        self.entries.insert(id, entry);
         self.arm(id);
         let mut changes = Changes::default();
         changes.change(id);

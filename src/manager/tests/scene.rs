@@ -465,8 +465,8 @@ pub(super) fn update(seq: u64, action: &Action, state: ActionState) -> ToManager
     let record = Record::new(action, state, Wall::from_millis(seq.cast_signed()));
     ToManager::Update {
         seq,
-        action: Box::new(action.clone()),
-        record: Box::new(record),
+        action: action.clone().into(),
+        record: record.into(),
     }
 }
 
@@ -499,7 +499,7 @@ fn open(home: &Path) -> (Manager, Inbox, Senders) {
     let (inbox, senders) = Inbox::new();
     let parts = Parts {
         home: Home::open(home).unwrap(),
-        boot_id: BootId("a".to_owned()),
+        boot_id: BootId("a".into()),
         host: "host".to_owned(),
         config: checked.value.expect(&problems),
         fleet: None,

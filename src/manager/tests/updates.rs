@@ -306,8 +306,8 @@ async fn whatever_a_hosts_clock_shows_history_goes_by_when_it_was_heard_of() {
         (record.since, record.until) = (Some(time), Some(time));
         let message = ToManager::Update {
             seq: number.into(),
-            action: Box::new(action),
-            record: Box::new(record),
+            action: action.into(),
+            record: record.into(),
         };
         let frame = message.to_frame().unwrap();
         let told = ToManager::from_frame(&frame).unwrap();

@@ -43,8 +43,8 @@ fn nothing_is_left_there(view: &View<'_>, agent: &AgentHost, problems: &mut Vec<
     let number = agent.number;
     let reader = AgentReader::open(&agent.home.join("queue/agentd.db")).unwrap();
     let loaded = reader.load().unwrap();
-    for (seq, _, record) in &loaded.updates {
-        let deed = deed_of(record);
+    for (seq, told) in &loaded.updates {
+        let deed = deed_of(&told.record);
         problems.push(format!("{deed:?}: update {seq} is not confirmed"));
     }
     let mut wanted = Vec::new();

@@ -29,7 +29,7 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn new() -> Self {
         Self {
-            ledger: Ledger::new(BootId("0".to_owned())),
+            ledger: Ledger::new(BootId("0".into())),
             now: Now {
                 wall: Wall::from_millis(1_800_000_000_000),
                 boot: Boot::from_millis(10_000),
@@ -166,7 +166,7 @@ impl Host {
             self.effects
                 .retain(|(executable, _), _| executable != "firewall-drop");
         }
-        let mut ledger = Ledger::new(BootId(self.boot.to_string()));
+        let mut ledger = Ledger::new(BootId(self.boot.to_string().into()));
         for entry in self
             .stored
             .values()

@@ -94,7 +94,7 @@ fn an_action_that_does_not_begin_in_time_expires_by_itself_also_after_a_reboot()
             if reboots {
                 let stored = host.ledger.entry(id).unwrap().clone();
                 let text = serde_json::to_string(&stored).unwrap();
-                host.ledger = Ledger::new(BootId("another".to_owned()));
+                host.ledger = Ledger::new(BootId("another".into()));
                 host.ledger
                     .load(serde_json::from_str(&text).unwrap(), host.now);
                 let changes = host.ledger.recover(host.now);
@@ -117,7 +117,7 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
     let id = block.id;
     host.accept(block, 9);
     let stored = host.ledger.entry(id).unwrap().clone();
-    host.ledger = Ledger::new(BootId("0".to_owned()));
+    host.ledger = Ledger::new(BootId("0".into()));
     host.ledger.load(stored, host.now);
     let changes = host.ledger.recover(host.now);
     assert_eq!(changes.runs, [(id, Mode::Add)]);
@@ -165,7 +165,7 @@ fn the_wall_clock_is_asked_for_an_end_once_in_each_boot() {
         }
         let start = |host: &mut Host, boot: &str| {
             let text = serde_json::to_string(&host.stored[&id]).unwrap();
-            host.ledger = Ledger::new(BootId(boot.to_owned()));
+            host.ledger = Ledger::new(BootId(boot.into()));
             let stored = serde_json::from_str(&text).unwrap();
             host.ledger.load(stored, host.now);
             let changes = host.ledger.recover(host.now);
@@ -533,7 +533,7 @@ fn a_bundled_repeat_does_not_wait_for_the_retries_of_an_undoing() {
     let held = host.ledger.entry(first).unwrap();
     assert_eq!((held.step, &held.failure), (Step::InForce, &None));
     assert_eq!(
-        held.left(host.now, &BootId("0".to_owned())),
+        held.left(host.now, &BootId("0".into())),
         Some(Duration::from_secs(600))
     );
 }
@@ -549,7 +549,7 @@ fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
     let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
     host.take(changes);
 
-    let mut ledger = Ledger::new(BootId("0".to_owned()));
+    let mut ledger = Ledger::new(BootId("0".into()));
     ledger.load(host.stored[&first].clone(), host.now);
     host.ledger = ledger;
     let changes = host.ledger.recover(host.now);
@@ -586,7 +586,7 @@ fn a_wish_to_revert_does_not_outlive_the_revert_it_began() {
 fn only_what_is_in_force_is_told_as_verified_and_with_an_end() {
     let mut host = Host::new();
     let id = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
-    let boot_id = BootId("0".to_owned());
+    let boot_id = BootId("0".into());
     let told = |host: &Host| {
         host.ledger
             .entry(id)
