@@ -3,6 +3,7 @@
 //! So a script that hangs fills its own line and nobody else's.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use crate::executor::RunId;
 use crate::model::{ActionId, ExeName};
@@ -16,7 +17,7 @@ pub(super) const MAX_LINED_UP: usize = 256;
 #[derive(Debug)]
 pub(super) struct LinedUp {
     pub(super) run: RunId,
-    pub(super) lane: String,
+    pub(super) lane: Arc<str>,
     /// None for a bundled executable.
     pub(super) script: Option<ExeName>,
 }
@@ -137,7 +138,7 @@ mod tests {
     fn line_up(backlog: &mut Backlog, number: usize, script: Option<&ExeName>) {
         let place = LinedUp {
             run: RunId(number as u64),
-            lane: number.to_string(),
+            lane: number.to_string().into(),
             script: script.cloned(),
         };
         backlog.line_up(id(number), place);

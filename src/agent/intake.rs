@@ -18,6 +18,7 @@ use crate::transport::random;
 use crate::wire::{Frame, ManagerJournal, ToAgent};
 
 use super::Agent;
+use super::alerts::Alert;
 use super::guards::Listed;
 
 /// Actions that are told again in one journal write.
@@ -233,19 +234,29 @@ impl Agent {
                 changes
             }
         };
-        let problem = match kind {
-            Err(error) => Some(error.to_string()),
-            Ok(_) => wanted.err().map(|error| error.to_string()),
+        let wanted = match (kind, wanted) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(_), wanted) => wanted.map_err(|error| error.to_string()),
         };
-        let ended = self
-            .ledger
-            .expire(id, now)
-            .or_else(|| problem.map(|why| self.ledger.refuse(id, ActionState::Failed, why, now)));
-        let waits = ended.is_none();
-        match ended {
-            Some(ended) => changes.merge(ended),
-            None => drop(self.alerts.insert(id, alert)),
-        }
+        let waits = match (self.ledger.expire(id, now), wanted) {
+            (Some(expired), _) => {
+                changes.merge(expired);
+                false
+            }
+            (None, Err(why)) => {
+                let failed = ActionState::Failed;
+                changes.merge(self.ledger.refuse(id, failed, why, now));
+                false
+            }
+            (None, Ok(target)) => {
+                let alert = Alert {
+                    body: alert,
+                    target,
+                };
+                self.alerts.insert(id, alert);
+                true
+            }
+        };
         self.commit(changes).await;
         waits
     }

@@ -6,6 +6,7 @@
 //! channels are bounded: when too many actions wait, it stops reading from its
 //! manager, while reverts go on.
 
+mod alerts;
 mod backlog;
 mod capabilities;
 mod drift;
@@ -32,7 +33,6 @@ use tokio::task::JoinSet;
 
 use crate::clock::BootId;
 use crate::clock::{self, Boot, Wall};
-use crate::contract::target;
 use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
@@ -44,6 +44,7 @@ use crate::sys::exe::Home;
 use crate::wire::ToManager;
 use crate::wire::control::Answer;
 
+use alerts::Alerts;
 use backlog::Backlog;
 use drift::Drift;
 use guards::Guards;
@@ -137,7 +138,7 @@ pub struct Agent {
     held_keys: Vec<HeldKeys>,
     /// Actions that wait for the first white list.
     unguarded: VecDeque<ActionId>,
-    alerts: HashMap<ActionId, Arc<[u8]>>,
+    alerts: Alerts,
     /// A bundled executable, and when it was last found to be one.
     looked_at: Option<(ExeName, Boot)>,
     outbox: Outbox,
@@ -185,7 +186,7 @@ impl Agent {
             chores: JoinSet::new(),
             held_keys: Vec::new(),
             unguarded: VecDeque::new(),
-            alerts: HashMap::new(),
+            alerts: Alerts::new(),
             looked_at: None,
             outbox: Outbox::new(loaded.updates, loaded.numbers, journal.synced()),
             progress: inbox.progress(),
@@ -314,11 +315,11 @@ impl Agent {
                 continue;
             };
             if entry.step == Step::Waiting
-                && let Some(body) = self.alerts.get(id)
+                && let Some(alert) = self.alerts.get(id)
             {
                 ops.push(Op::Alert {
                     number: entry.number,
-                    body: Arc::clone(body),
+                    body: Arc::clone(&alert.body),
                 });
             }
             ops.push(Op::Entry(Box::new(entry.clone()), now));
@@ -332,8 +333,11 @@ impl Agent {
             let telling = intake::telling(entry, record);
             ops.push(self.outbox.push(telling, self.journal.next()));
         }
-        let write = self.journal.next();
-        let ticket = self.journal.write(ops).await;
+        // What only looks something up changes nothing.
+        let (write, ticket) = match ops.is_empty() {
+            true => (self.journal.next() - 1, self.journal.last()),
+            false => (self.journal.next(), self.journal.write(ops).await),
+        };
         for id in &changes.changed {
             match self.ledger.entry(*id).map(|entry| entry.step) {
                 Some(Step::Ended) => {
@@ -365,44 +369,15 @@ impl Agent {
         ticket
     }
 
-    /// The alert of an action that has not ended.
-    fn alert(&self, id: ActionId) -> Result<Option<Arc<[u8]>>, JournalError> {
-        if let Some(alert) = self.alerts.get(&id) {
-            return Ok(Some(Arc::clone(alert)));
-        }
-        let Some(entry) = self.ledger.entry(id) else {
-            return Ok(None);
-        };
-        let alert = self.reader.alert(entry.number);
-        if let Err(error) = &alert {
-            log::error!(action:% = id, error:% = error; "cannot read the alert of an action");
-        }
-        Ok(alert?.map(Into::into))
-    }
-
-    /// What an action acts on, as far as that is known before it runs.
-    fn target(&self, id: ActionId) -> Option<Target> {
-        let entry = self.ledger.entry(id)?;
-        let action = &entry.action;
-        let alert = self.alert(id).ok()??;
-        target::of(
-            &action.executable,
-            entry.is_bundled,
-            &action.extra_args,
-            &alert,
-        )
-        .ok()?
-    }
-
     /// Which runs must follow each other: those of one executable for one
     /// target. A script whose target is not known before it runs has a lane of
     /// its own; its keys tell later.
-    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<String> {
+    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<Arc<str>> {
         let entry = self.ledger.entry(id)?;
-        let what = match target {
-            Some(target) => target.to_string(),
-            None => id.to_string(),
-        };
-        Some(format!("{} {what}", entry.action.executable))
+        let executable = &entry.action.executable;
+        Some(match target {
+            Some(target) => format!("{executable} {target}").into(),
+            None => format!("{executable} {id}").into(),
+        })
     }
 }

@@ -86,7 +86,7 @@ impl Agent {
     }
 
     async fn start_run(&mut self, run: RunId, id: ActionId, kind: Mode) {
-        let alert = self.alert(id);
+        let alert = self.alert_for(id, kind);
         if let Some(why) = self.objection(id, kind) {
             let now = clock::now();
             let changes = self.ledger.refuse(id, ActionState::Refused, why, now);

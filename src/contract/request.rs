@@ -109,30 +109,39 @@ impl Message {
         extra_args: &[String],
         alert: &[u8],
     ) -> Result<Self, InvalidMessage> {
-        let mut alert = object(alert)?.to_vec();
+        let alert = object(alert)?;
         let origin = format!(r#"{{"name":{},"module":"wazuh-execd"}}"#, quoted(origin));
         let mut message = Self {
-            parameters: parameters(name, extra_args, &alert),
+            parameters: parameters(name, extra_args, alert),
             origin,
             trimmed: None,
         };
-        let mut lost = Vec::new();
-        for field in EXPENDABLE {
-            if message.longest() <= MAX_LINE {
-                break;
-            }
-            if remove(&mut alert, field) {
-                lost.push(field);
-                message.parameters = parameters(name, extra_args, &alert);
-            }
-        }
         if message.longest() > MAX_LINE {
-            return Err(InvalidMessage::TooLong(message.longest()));
-        }
-        if !lost.is_empty() {
-            message.trimmed = Some(Trimmed(lost));
+            message.trim(name, extra_args, alert)?;
         }
         Ok(message)
+    }
+
+    /// Leaves out what it can do without until it is short enough.
+    fn trim(
+        &mut self,
+        name: &ExeName,
+        extra_args: &[String],
+        alert: &[u8],
+    ) -> Result<(), InvalidMessage> {
+        let mut alert = alert.to_vec();
+        let mut lost = Vec::new();
+        for field in EXPENDABLE {
+            if remove(&mut alert, field) {
+                lost.push(field);
+                self.parameters = parameters(name, extra_args, &alert);
+            }
+            if self.longest() <= MAX_LINE {
+                self.trimmed = Some(Trimmed(lost));
+                return Ok(());
+            }
+        }
+        Err(InvalidMessage::TooLong(self.longest()))
     }
 
     /// What the alert lost, if anything.
@@ -142,14 +151,17 @@ impl Message {
 
     /// The whole message with this command, newline included.
     pub fn line(&self, command: Command) -> Vec<u8> {
-        let mut line = format!(
-            r#"{{"version":1,"origin":{},"command":"{}","parameters":"#,
-            self.origin,
-            command.as_str()
-        )
-        .into_bytes();
-        line.extend_from_slice(&self.parameters);
-        line.extend_from_slice(b"}\n");
+        let mut line = Vec::with_capacity(self.length(command));
+        let parts = [
+            br#"{"version":1,"origin":"#,
+            self.origin.as_bytes(),
+            br#","command":""#,
+            command.as_str().as_bytes(),
+            br#"","parameters":"#,
+            &self.parameters,
+            b"}\n",
+        ];
+        parts.iter().for_each(|part| line.extend_from_slice(part));
         line
     }
 
@@ -174,7 +186,13 @@ impl Message {
     /// The length of the line with the longest command word: a script gets the
     /// message again with it as reply.
     fn longest(&self) -> usize {
-        self.line(Command::Continue).len()
+        self.length(Command::Continue)
+    }
+
+    /// The length of a line.
+    fn length(&self, command: Command) -> usize {
+        const FRAME: usize = r#"{"version":1,"origin":,"command":"","parameters":}"#.len() + 1;
+        FRAME + self.origin.len() + command.as_str().len() + self.parameters.len()
     }
 }
 
@@ -185,10 +203,9 @@ fn quoted(text: &str) -> String {
 fn parameters(name: &ExeName, extra_args: &[String], alert: &[u8]) -> Vec<u8> {
     let extra_args = serde_json::to_string(extra_args).expect("strings always serialise");
     let program = quoted(&format!("active-response/bin/{name}"));
-    let mut out = format!(r#"{{"extra_args":{extra_args},"alert":"#).into_bytes();
-    out.extend_from_slice(alert);
-    out.extend_from_slice(format!(r#","program":{program}}}"#).as_bytes());
-    out
+    let before = format!(r#"{{"extra_args":{extra_args},"alert":"#);
+    let after = format!(r#","program":{program}}}"#);
+    [before.as_bytes(), alert, after.as_bytes()].concat()
 }
 
 /// The one object that `alert` is, without the blanks around it. An alert may

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::json::{InvalidJson, Value, parse};
 use crate::model::bundled::{self, Bundled, InvalidOptions, Options, TargetKind};
 use crate::model::target::{FilePath, InvalidTarget, Process, UserName};
-use crate::model::{ExeName, Target};
+use crate::model::{ExeName, RuleRef, Target};
 
 /// How much of a text from an alert is shown, in bytes after escaping.
 const SHOWN_BYTES: usize = 80;
@@ -107,6 +107,28 @@ pub fn read(kind: TargetKind, options: &Options, text: &str) -> Result<Target, I
             Err(InvalidTarget::Needless)
         }
     }
+}
+
+/// An alert in which [`named`] finds this text, with its rule and nothing else:
+/// for what has to be put back, of which there may be very much. `None` where no
+/// field names a target.
+pub fn naming(
+    row: &Bundled,
+    options: &Options,
+    text: &str,
+    rule: Option<&RuleRef>,
+) -> Option<Vec<u8>> {
+    let fields = row.target.fields(options);
+    // Where it stands alone any of them decides; the last is the usual one.
+    let path = fields.last()?.rsplit('.');
+    let value = serde_json::Value::from(text);
+    let mut alert = path.fold(value, |value, name| serde_json::json!({ name: value }));
+    if let (Some(rule), Some(members)) = (rule, alert.as_object_mut()) {
+        members
+            .entry("rule")
+            .or_insert_with(|| serde_json::json!({ "level": rule.level, "id": rule.id }));
+    }
+    Some(alert.to_string().into_bytes())
 }
 
 /// The address that an executable acting on addresses would use for `alert`,

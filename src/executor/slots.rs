@@ -2,6 +2,7 @@
 //! lane, reverts first. Pure; the owner of the actions drives it.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 
 use super::{Mode, RunId};
 use crate::model::ExeName;
@@ -45,7 +46,7 @@ pub enum By {
 #[derive(Debug)]
 pub struct Planned {
     pub id: RunId,
-    pub lane: String,
+    pub lane: Arc<str>,
     pub by: By,
     pub mode: Mode,
 }
@@ -63,7 +64,7 @@ pub enum Turn {
 }
 
 /// What waits for a slot, oldest first, with its lane.
-type Ready = BTreeMap<By, BTreeMap<u64, String>>;
+type Ready = BTreeMap<By, BTreeMap<u64, Arc<str>>>;
 
 #[derive(Debug)]
 struct Waiting {
@@ -76,7 +77,7 @@ struct Waiting {
 
 #[derive(Debug)]
 struct Running {
-    lane: String,
+    lane: Arc<str>,
     by: By,
     mode: Mode,
 }
@@ -102,7 +103,7 @@ pub struct Slots {
     submitted: u64,
     /// Those that have anything waiting or running. Unless something runs, the
     /// first that waits is ready.
-    lanes: HashMap<String, Lane>,
+    lanes: HashMap<Arc<str>, Lane>,
     ready_deletes: Ready,
     ready_adds: Ready,
     running: HashMap<RunId, Running>,
@@ -130,7 +131,7 @@ impl Slots {
         self.line_up(planned.lane, waiting);
     }
 
-    fn line_up(&mut self, lane: String, waiting: Waiting) {
+    fn line_up(&mut self, lane: Arc<str>, waiting: Waiting) {
         match self.lanes.get_mut(&lane) {
             Some(others) if others.is_running && waiting.number < FIRST => {
                 others.waiting.push_front(waiting);
@@ -222,7 +223,7 @@ impl Slots {
     }
 
     /// Puts a lane back in which nothing runs, if anything waits.
-    fn come_forward(&mut self, name: String, lane: Lane) {
+    fn come_forward(&mut self, name: Arc<str>, lane: Lane) {
         if let Some(first) = lane.waiting.front() {
             self.make_ready(first, name.clone());
             self.lanes.insert(name, lane);
@@ -244,7 +245,7 @@ impl Slots {
         self.lanes.values().map(|lane| lane.waiting.len()).sum()
     }
 
-    fn make_ready(&mut self, waiting: &Waiting, lane: String) {
+    fn make_ready(&mut self, waiting: &Waiting, lane: Arc<str>) {
         self.ready(waiting.mode)
             .entry(waiting.by.clone())
             .or_default()
@@ -274,7 +275,7 @@ impl Slots {
     }
 
     /// Takes the oldest one out that has a slot; returns its lane.
-    fn take_ready(&mut self, mode: Mode) -> Option<String> {
+    fn take_ready(&mut self, mode: Mode) -> Option<Arc<str>> {
         let ready = match mode {
             Mode::Add => &self.ready_adds,
             Mode::Delete => &self.ready_deletes,
@@ -312,7 +313,7 @@ mod tests {
     fn planned(id: u64, lane: &str, by: By, mode: Mode) -> Planned {
         Planned {
             id: RunId(id),
-            lane: lane.to_owned(),
+            lane: lane.into(),
             by,
             mode,
         }

@@ -187,6 +187,11 @@ impl<S: Schema> Journal<S> {
             ops,
         };
         self.jobs.push(job);
+        self.last()
+    }
+
+    /// The two moments of the last write.
+    pub fn last(&self) -> Ticket {
         Ticket {
             number: self.last,
             written: self.written.clone(),

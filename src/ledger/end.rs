@@ -48,7 +48,11 @@ impl End {
     /// The same end, told in the clocks of this boot.
     pub fn in_this_boot(&self, now: Now, boot_id: &BootId) -> Self {
         if self.boot_id == *boot_id {
-            return self.clone();
+            // As many ends as there are actions have one text in common.
+            return Self {
+                boot_id: boot_id.clone(),
+                ..self.clone()
+            };
         }
         let left = self.left(now, boot_id);
         Self::after(left, Duration::from_millis(self.span), now, boot_id)

@@ -76,7 +76,7 @@ pub struct Entry {
     /// The process of the run that was last started.
     pub process: Option<Started>,
     pub since: Option<Wall>,
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
     /// A person wants it taken back as soon as its run has ended.
     pub asked: bool,
     pub attempts: u32,
@@ -91,15 +91,23 @@ pub struct Entry {
     /// Whether its effect is still to be looked up after a start.
     #[serde(skip)]
     pub must_restore: bool,
+    /// Whether the journal has its ends in the clocks of another boot than this.
+    #[serde(skip)]
+    pub(super) told_anew: bool,
     #[serde(skip)]
     pub(super) alarm: Option<Boot>,
 }
 
 impl Entry {
-    pub(super) fn new(action: Action, is_bundled: bool, end: Option<End>, accepted: Wall) -> Self {
+    pub(super) fn new(
+        action: Arc<Action>,
+        is_bundled: bool,
+        end: Option<End>,
+        accepted: Wall,
+    ) -> Self {
         Self {
             number: 0,
-            action: Arc::new(action),
+            action,
             is_bundled,
             accepted,
             step: Step::Waiting,
@@ -116,6 +124,7 @@ impl Entry {
             repeat_of: None,
             repeats: 0,
             must_restore: false,
+            told_anew: false,
             alarm: None,
         }
     }

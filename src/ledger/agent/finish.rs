@@ -74,8 +74,10 @@ impl Ledger {
             return changes;
         };
         entry.running = false;
-        entry.process = None;
-        changes.change(id);
+        let is_look_up = kind == Mode::Add && entry.step == Step::InForce;
+        if entry.process.take().is_some() || !is_look_up {
+            changes.change(id);
+        }
         let (step, repeat_of) = (entry.step, entry.repeat_of.take());
         changes.merge(match (kind, step, repeat_of) {
             (Mode::Add, Step::InForce, _) => self.finish_restore(id, run, now),
@@ -154,12 +156,12 @@ impl Ledger {
         let why = run.detail().unwrap_or_else(|| "no result".to_owned());
         entry.step = Step::Undoing;
         entry.attempts = 0;
-        entry.failure = Some(Failure {
+        entry.failure = Some(Box::new(Failure {
             detail: why.clone(),
             exit_code: run.exit_code,
             stderr: run.stderr.clone(),
             duration_ms: run.duration_ms,
-        });
+        }));
         let mut record = run.record(entry, ActionState::Reverting, now);
         record.detail = Some(format!("{why}; taking back what it may have done"));
         let mut changes = Changes::default();

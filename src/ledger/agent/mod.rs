@@ -5,6 +5,7 @@
 //! Whoever owns the ledger writes the entries it names as changed to the
 //! journal before it acts on what else it was told.
 
+mod alike;
 mod entry;
 mod finish;
 mod recover;
@@ -12,6 +13,7 @@ mod recover;
 mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::BootId;
@@ -20,6 +22,7 @@ use crate::ledger::end::End;
 use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Mode, Record};
 use crate::sys::process::ProcessId;
 
+use alike::Alike;
 pub use entry::{Entry, Failure, Started, Step};
 pub use finish::{Ending, Finished};
 
@@ -82,13 +85,11 @@ pub struct Ledger {
     boot_id: BootId,
     /// The number of the next new entry.
     next_number: u64,
-    entries: HashMap<ActionId, Entry>,
+    alike: Alike,
+    entries: HashMap<ActionId, Box<Entry>>,
     holders: HashMap<Place, ActionId>,
     /// When each entry that waits for a moment wakes up: its end or a retry.
     alarms: BTreeSet<(Boot, ActionId)>,
-    /// Loaded entries of another boot, whose ends are told in the clocks of this
-    /// one now.
-    told_anew: Vec<ActionId>,
 }
 
 impl Ledger {
@@ -96,10 +97,10 @@ impl Ledger {
         Self {
             boot_id,
             next_number: 1,
+            alike: Alike::default(),
             entries: HashMap::new(),
             holders: HashMap::new(),
             alarms: BTreeSet::new(),
-            told_anew: Vec::new(),
         }
     }
 
@@ -109,11 +110,11 @@ impl Ledger {
     }
 
     pub fn entry(&self, id: ActionId) -> Option<&Entry> {
-        self.entries.get(&id)
+        self.entries.get(&id).map(Box::as_ref)
     }
 
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.entries.values().map(Box::as_ref)
     }
 
     /// Forgets an entry that has ended and is stored.
@@ -136,12 +137,14 @@ impl Ledger {
             let whole = action.timeout.unwrap_or(left);
             End::after(left, whole, now, &self.boot_id)
         });
+        let mut action = Arc::new(action);
+        self.alike.share(&mut action);
         let entry = Entry {
             number: self.next_number,
             ..Entry::new(action, is_bundled, end, now.wall)
         };
         self.next_number += 1;
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         self.arm(id);
         let mut changes = Changes::default();
         changes.change(id);
@@ -212,6 +215,8 @@ impl Ledger {
         }
         let entry = self.entries.get_mut(&id)?;
         let begins = entry.step == Step::Waiting;
+        // A start would look an effect up again, so nothing is to be written.
+        let is_look_up = entry.step == Step::InForce && !std::mem::take(&mut entry.told_anew);
         let mut changes = Changes::default();
         match (kind, entry.step) {
             (Mode::Add, Step::Waiting) => {
@@ -225,7 +230,9 @@ impl Ledger {
             (Mode::Add, _) | (Mode::Delete, _) => return None,
         }
         entry.running = true;
-        changes.change(id);
+        if !is_look_up {
+            changes.change(id);
+        }
         if begins {
             // What it waited for has come.
             self.disarm(id);
@@ -253,9 +260,11 @@ impl Ledger {
         let Some(entry) = self.entries.get_mut(&id) else {
             return (Verdict::Abort, changes);
         };
-        entry.keys = Some(keys.clone());
-        entry.printed_keys = true;
-        changes.change(id);
+        if entry.keys.as_ref() != Some(keys) || !entry.printed_keys {
+            entry.keys = Some(keys.clone());
+            entry.printed_keys = true;
+            changes.change(id);
+        }
         if !entry.is_stateful() {
             return (Verdict::Continue { expires: None }, changes);
         }

@@ -17,12 +17,11 @@ impl Ledger {
         let told_anew = |end: &End| end.in_this_boot(now, &self.boot_id);
         let end = entry.end.as_ref().map(told_anew);
         let begin_by = entry.begin_by.as_ref().map(told_anew);
-        if end != entry.end || begin_by != entry.begin_by {
-            self.told_anew.push(entry.action.id);
-        }
+        entry.told_anew = end != entry.end || begin_by != entry.begin_by;
+        self.alike.share(&mut entry.action);
         entry.end = end;
         entry.begin_by = begin_by;
-        self.entries.insert(entry.action.id, entry);
+        self.entries.insert(entry.action.id, Box::new(entry));
     }
 
     /// Decides for every loaded entry what follows. Entries that had not been
@@ -42,10 +41,10 @@ impl Ledger {
         // The next start in this boot must not ask the wall clock again. What is
         // run is written when its run starts.
         let runs: HashSet<_> = changes.runs.iter().map(|(id, _)| *id).collect();
-        for id in std::mem::take(&mut self.told_anew) {
-            if !runs.contains(&id) {
-                changes.change(id);
-            }
+        let entries = self.entries.values_mut();
+        for entry in entries.filter(|entry| entry.told_anew && !runs.contains(&entry.action.id)) {
+            entry.told_anew = false;
+            changes.change(entry.action.id);
         }
         changes
     }
