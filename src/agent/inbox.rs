@@ -26,6 +26,12 @@ const QUEUE: usize = 256;
 /// is heard meanwhile.
 const MAX_HELD: usize = 512;
 
+/// Messages of the link that are taken before everything else is looked at
+/// again.
+const IN_A_ROW: usize = 32;
+
+const RUN_ENDS: &str = "a run neither panics nor is it aborted";
+
 const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What a daemon tells its agent.
@@ -82,6 +88,8 @@ pub struct Inbox {
     progress_sender: mpsc::Sender<(RunId, Progress)>,
     /// Actions that came when none was accepted, and when.
     held: VecDeque<(Boot, ToAgent)>,
+    /// How much of the link was taken since everything was last looked at.
+    in_a_row: usize,
     timer: BootTimer,
     wake_at: Option<Boot>,
     prune: Interval,
@@ -113,6 +121,7 @@ impl Inbox {
             progress,
             progress_sender,
             held: VecDeque::new(),
+            in_a_row: 0,
             timer: BootTimer::new()?,
             wake_at: None,
             prune,
@@ -162,6 +171,10 @@ impl Inbox {
             .into_iter()
             .flatten()
             .min();
+        if let Some(event) = self.at_hand(agent, alarm, listens.then_some(accepts)) {
+            return event;
+        }
+        self.in_a_row = 0;
         if let Err(error) = self.timer.set(alarm) {
             log::error!(error:% = error; "cannot set the timer of the next end");
         }
@@ -172,7 +185,7 @@ impl Inbox {
             Some(steer) = self.steer.recv() => Event::Steer(steer),
             Some((run, progress)) = self.progress.recv() => Event::Progress(run, progress),
             Some(ended) = agent.runs.join_next() => {
-                let (run, outcome) = ended.expect("a run neither panics nor is it aborted");
+                let (run, outcome) = ended.expect(RUN_ENDS);
                 Event::Ended(run, Box::new(outcome))
             }
             Some(chore) = agent.chores.join_next() => {
@@ -187,11 +200,42 @@ impl Inbox {
             Ok(()) = self.link_state.changed() => Event::Relinked,
             Some(found) = self.capable.recv() => Event::Capable(found),
             Some(asked) = self.asked.recv() => Event::Asked(asked),
-            () = agent.outbox.send_next() => Event::Sent,
+            () = agent.outbox.send() => Event::Sent,
             Ok(()) = synced.changed() => Event::Synced,
             Some(event) = self.link.recv(), if listens => self.linked(event, accepts),
             _ = self.prune.tick() => Event::Prune,
         }
+    }
+
+    /// What need not be waited for, of what comes by the thousand in a burst: to
+    /// wait for everything at once, as below, costs more than most events do.
+    /// `accepts` is none if nothing is to be taken from the link.
+    fn at_hand(
+        &mut self,
+        agent: &mut Agent,
+        alarm: Option<Boot>,
+        accepts: Option<bool>,
+    ) -> Option<Event> {
+        if let Ok(steer) = self.steer.try_recv() {
+            return Some(Event::Steer(steer));
+        }
+        if alarm.is_some_and(|at| at <= clock::boot()) {
+            return Some(Event::Rang);
+        }
+        if let Ok((run, progress)) = self.progress.try_recv() {
+            return Some(Event::Progress(run, progress));
+        }
+        if let Some(ended) = agent.runs.try_join_next() {
+            let (run, outcome) = ended.expect(RUN_ENDS);
+            return Some(Event::Ended(run, Box::new(outcome)));
+        }
+        if self.in_a_row == IN_A_ROW {
+            return None;
+        }
+        self.in_a_row += 1;
+        let accepts = accepts?;
+        let event = self.link.try_recv().ok()?;
+        Some(self.linked(event, accepts))
     }
 
     /// What an event of the link means, with the actions that are held.

@@ -192,33 +192,37 @@ impl Outbox {
         self.promised = 0;
     }
 
-    /// Sends the next message that may leave. Never returns while there is none,
-    /// or no link; may be dropped while it waits.
-    pub(super) async fn send_next(&mut self) {
-        let Some(link) = self.link.clone() else {
+    /// Sends what may leave, as far as the link takes it. Never returns while
+    /// there is nothing, or no link; may be dropped while it waits.
+    pub(super) async fn send(&mut self) {
+        let (Some(link), Some(mut place)) = (self.link.clone(), self.next_place()) else {
             return std::future::pending().await;
         };
-        let Some(place) = self.next_place() else {
-            return std::future::pending().await;
-        };
-        let Ok(permit) = link.reserve().await else {
+        let Ok(mut permit) = link.reserve().await else {
             self.link = None;
             return;
         };
-        match self
-            .take(place)
-            .map(|message| message.to_frame())
-            .transpose()
-        {
-            Ok(Some(frame)) => permit.send(frame),
-            Ok(None) => {}
-            Err(error) => {
-                log::error!(error:% = error; "a message to the manager cannot be written")
+        loop {
+            if let Some(frame) = self.frame(place) {
+                permit.send(frame);
             }
+            let (Some(next), Ok(room)) = (self.next_place(), link.try_reserve()) else {
+                return;
+            };
+            (place, permit) = (next, room);
         }
     }
 
     /// The message at this place, which counts as sent.
+    fn frame(&mut self, place: Place) -> Option<Frame> {
+        let frame = self.take(place)?.to_frame();
+        frame
+            .inspect_err(|error| {
+                log::error!(error:% = error; "a message to the manager cannot be written");
+            })
+            .ok()
+    }
+
     fn take(&mut self, place: Place) -> Option<ToManager> {
         match place {
             Place::Capabilities => {
@@ -326,14 +330,13 @@ mod tests {
     /// Sends what may leave now, and returns it.
     async fn messages(outbox: &mut Outbox, link: &mut mpsc::Receiver<Frame>) -> Vec<ToManager> {
         let mut messages = Vec::new();
-        while tokio::time::timeout(Duration::ZERO, outbox.send_next())
+        while tokio::time::timeout(Duration::ZERO, outbox.send())
             .await
             .is_ok()
         {
-            messages.extend(
-                link.try_recv()
-                    .map(|frame| ToManager::from_frame(&frame).unwrap()),
-            );
+            while let Ok(frame) = link.try_recv() {
+                messages.push(ToManager::from_frame(&frame).unwrap());
+            }
         }
         messages
     }
@@ -428,14 +431,14 @@ mod tests {
         push(&mut outbox, 1, 1);
         push(&mut outbox, 2, 1);
         // What it can do fills the link.
-        outbox.send_next().await;
-        let full = tokio::time::timeout(Duration::ZERO, outbox.send_next()).await;
+        outbox.send().await;
+        let full = tokio::time::timeout(Duration::ZERO, outbox.send()).await;
         assert!(full.is_err());
         far.recv().await.unwrap();
         assert_eq!(sent(&mut outbox, &mut far).await, [1, 2]);
         push(&mut outbox, 3, 1);
         drop(far);
-        outbox.send_next().await;
+        outbox.send().await;
         assert!(!outbox.is_connected());
         assert_eq!(outbox.unconfirmed(), 3);
     }

@@ -89,19 +89,20 @@ impl AgentReader {
 
     fn live(&self) -> Result<Live, JournalError> {
         let query = "SELECT number, id, entry FROM live ORDER BY number";
-        let rows = self.0.rows(query, [], |row| {
-            Ok((number(row, 0)?, id(row, 1)?, row.get::<_, String>(2)?))
-        })?;
-        let (mut live, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (number, id, text) in rows {
-            match self.0.parse::<Entry>(&id.to_string(), &text) {
+        let (mut live, mut unreadable) = (Vec::new(), Vec::new());
+        // There may be very many, whose texts would not fit beside each other.
+        self.0.rows(query, [], |row| {
+            let (number, id) = (number(row, 0)?, id(row, 1)?);
+            let text = row.get_ref(2)?.as_str()?;
+            match self.0.parse::<Entry>(&id.to_string(), text) {
                 Ok(mut entry) => {
                     entry.number = number;
                     live.push(entry);
                 }
                 Err(error) => unreadable.push((id, error)),
             }
-        }
+            Ok(())
+        })?;
         Ok((live, unreadable))
     }
 
