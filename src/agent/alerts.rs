@@ -89,5 +89,5 @@ fn by_key(entry: &Entry) -> Option<(&'static Bundled, Options, &str)> {
 /// An alert that is enough to look an effect up, or to put it back.
 fn short(entry: &Entry) -> Option<Arc<[u8]>> {
     let (row, options, key) = by_key(entry).filter(|(row, ..)| row.effect == Effect::Kernel)?;
-    target::naming(row, &options, key, entry.action.rule.as_deref()).map(Into::into)
+    target::naming(row, &options, key, &entry.action).map(Into::into)
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::json::{InvalidJson, Value, parse};
 use crate::model::bundled::{self, Bundled, InvalidOptions, Options, TargetKind};
 use crate::model::target::{FilePath, InvalidTarget, Process, UserName};
-use crate::model::{ExeName, RuleRef, Target};
+use crate::model::{Action, ExeName, Target};
 
 /// How much of a text from an alert is shown, in bytes after escaping.
 const SHOWN_BYTES: usize = 80;
@@ -109,21 +109,22 @@ pub fn read(kind: TargetKind, options: &Options, text: &str) -> Result<Target, I
     }
 }
 
-/// An alert in which [`named`] finds this text, with its rule and nothing else:
-/// for what has to be put back, of which there may be very much. `None` where no
-/// field names a target.
-pub fn naming(
-    row: &Bundled,
-    options: &Options,
-    text: &str,
-    rule: Option<&RuleRef>,
-) -> Option<Vec<u8>> {
+/// The alert of an action in which [`named`] finds this text, with its id, its
+/// rule and nothing else: for what has to be put back, of which there may be very
+/// much. `None` where no field names a target.
+pub fn naming(row: &Bundled, options: &Options, text: &str, action: &Action) -> Option<Vec<u8>> {
     let fields = row.target.fields(options);
     // Where it stands alone any of them decides; the last is the usual one.
     let path = fields.last()?.rsplit('.');
     let value = serde_json::Value::from(text);
     let mut alert = path.fold(value, |value, name| serde_json::json!({ name: value }));
-    if let (Some(rule), Some(members)) = (rule, alert.as_object_mut()) {
+    let members = alert.as_object_mut()?;
+    if let Some(id) = &action.alert {
+        members
+            .entry("id")
+            .or_insert_with(|| serde_json::json!(id.as_ref()));
+    }
+    if let Some(rule) = &action.rule {
         members
             .entry("rule")
             .or_insert_with(|| serde_json::json!({ "level": rule.level, "id": rule.id }));
@@ -190,8 +191,9 @@ fn shown(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{NoTarget, Unclear, address};
+    use super::{NoTarget, Unclear, address, naming};
     use crate::contract::json::{InvalidJson, parse};
+    use crate::model::action::sample;
     use crate::model::bundled::{Bundled, Effect, OptionSpec, Options, TargetKind, ValueKind};
     use crate::model::target::InvalidTarget;
     use crate::model::{ExeName, Target};
@@ -451,5 +453,26 @@ mod tests {
         let alert = format!(r#"{{"data":{{"srcip":"{}"}}}}"#, "\u{7f}".repeat(1_000));
         let why = of(&alert).unwrap_err().to_string();
         assert!(why.len() < 200 && why.contains("..."), "{why}");
+    }
+
+    #[test]
+    fn the_alert_that_puts_an_effect_back_names_what_was_blocked_and_why() {
+        let action = sample::action(1, "firewall-drop", Some(600));
+        for (name, key) in [
+            ("firewall-drop", "203.0.113.0/24"),
+            ("route-null", "2001:db8::1"),
+            ("host-deny", "203.0.113.9"),
+        ] {
+            let row = crate::model::bundled::find(name).unwrap();
+            let alert = naming(row, &Options::default(), key, &action).unwrap();
+            let exe = ExeName::parse(name).unwrap();
+            let target = super::of(&exe, true, &[], &alert).unwrap().unwrap();
+            assert_eq!(target.to_string(), key);
+            let alert: serde_json::Value = serde_json::from_slice(&alert).unwrap();
+            assert_eq!(
+                alert["rule"],
+                serde_json::json!({"level": 10, "id": "5763"})
+            );
+        }
     }
 }
