@@ -20,6 +20,7 @@ use crate::sys::shadow::Shadow;
 use entry::Entry;
 use memory::{Memory, Ours};
 
+pub(super) use memory::MemoryError;
 pub use person::{Person, PersonError, Spared, Who};
 
 /// Changes take milliseconds; an administrator with `vipw -s` takes longer than

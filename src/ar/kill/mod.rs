@@ -90,7 +90,7 @@ fn numbered(job: &Job<'_, Process>, pid: u32, ours: &Ours) -> Result<Done, Fail>
     let claims = Claims::of(job);
     let trust = match claims.check(&held) {
         Ok(trust) => trust,
-        Err(NotIt::Another(why)) => return Ok(Done::refused(format!("refused {pid}: {why}"))),
+        Err(NotIt::Another(why)) => return Ok(Done::changed(format!("refused {pid}: {why}"))),
         Err(NotIt::Ended) => return Ok(none_running()),
         Err(NotIt::Unseen(source)) => return Err(NotEnded::Unseen { pid, source }.into()),
     };
@@ -132,8 +132,11 @@ fn hunt(
     told(&hunt.end(manner)?, manner)
 }
 
+/// Somebody else has brought about what was wanted.
 fn none_running() -> Done {
-    Done::applied().adding("none was running")
+    Done::already(
+        "none was running (--by exe or --by user finds what it may have started)".to_owned(),
+    )
 }
 
 fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
