@@ -11,6 +11,7 @@ use crate::ar::accounts::{MemoryError, PersonError};
 use crate::ar::block::BlockError;
 use crate::ar::foreign::ForeignError;
 use crate::ar::iptables::IptablesError;
+use crate::ar::kill::UserError;
 use crate::ar::quarantine;
 use crate::ar::sessions::SessionsError;
 use crate::ar::tool::ToolError;
@@ -121,6 +122,11 @@ fn known(error: &(dyn Error + 'static)) -> Option<Cause> {
         return of_tool(error);
     }
     if let Some(KillError::NoDescriptors { .. }) = error.downcast_ref() {
+        return Some(Cause::NotInKernel);
+    }
+    if let Some(SessionsError::Processes(UserError::Unseen(KillError::NoDescriptors { .. }))) =
+        error.downcast_ref()
+    {
         return Some(Cause::NotInKernel);
     }
     if let Some(error) = error.downcast_ref() {
