@@ -168,6 +168,7 @@ fn a_number_that_was_given_out_again_is_left_alone() {
         let last = (number - 1).to_string();
         fs::write("/proc/sys/kernel/ns_last_pid", last).unwrap();
         let second = sh("exec sleep 900").id();
+        let now = chrono::Utc::now().to_rfc3339();
         assert_eq!(second, number);
         let old =
             format!(r#"{{"timestamp":"{LONG_AGO}","data":{{"process":{{"pid":{number}}}}}}}"#);
@@ -189,7 +190,6 @@ fn a_number_that_was_given_out_again_is_left_alone() {
         assert!(runs(second));
 
         let path = fs::read_link(format!("/proc/{second}/exe")).unwrap();
-        let now = chrono::Utc::now().to_rfc3339();
         let right = format!(
             r#""pid":{number},"start":"{now}","executable":"{}""#,
             path.display()
