@@ -295,7 +295,10 @@ fn consistent(row: &Bundled, what: &str, home: &Home, ran: &Ran) -> String {
     let code = match status.as_str() {
         "applied" | "already" | "reverted" | "absent" => 0,
         "refused" => 255,
-        "failed" => 1,
+        "failed" => match ran.code {
+            Some(code @ (1 | 65..=77)) => code,
+            other => panic!("{other:?}: {what}"),
+        },
         other => panic!("{other}: {what}"),
     };
     assert_eq!(ran.code, Some(code), "{what}");

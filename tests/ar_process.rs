@@ -103,6 +103,9 @@ fn stopped(ran: &Ran, status: &str, words: &str) {
     assert_eq!(result["status"], status, "{ran:?}");
     let detail = result["detail"].as_str().unwrap();
     assert!(detail.contains(words), "{detail}");
+    if status == "failed" {
+        ran.failed(ran.code.filter(|code| *code > 0).unwrap());
+    }
 }
 
 #[test]
@@ -120,7 +123,7 @@ fn a_process_ends_with_all_that_descend_from_it_and_nobody_else() {
         assert_eq!(wait_for_others("none", &known, 0), [] as [u32; 0]);
         // It is gone by now, though nobody has collected it.
         let ran = by_number(&home, &[], root);
-        applied(&ran, "none was running");
+        stopped(&ran, "already", "none was running (--by exe");
     });
 }
 
@@ -165,6 +168,7 @@ fn a_number_that_was_given_out_again_is_left_alone() {
         let last = (number - 1).to_string();
         fs::write("/proc/sys/kernel/ns_last_pid", last).unwrap();
         let second = sh("exec sleep 900").id();
+        let now = chrono::Utc::now().to_rfc3339();
         assert_eq!(second, number);
         let old =
             format!(r#"{{"timestamp":"{LONG_AGO}","data":{{"process":{{"pid":{number}}}}}}}"#);
@@ -180,11 +184,12 @@ fn a_number_that_was_given_out_again_is_left_alone() {
             "speaks of one that did at 2020",
         );
         let exe = alert(&format!(r#""pid":{number},"executable":"/usr/bin/env""#));
-        stopped(&kill(&home, &[], &exe), "refused", "speaks of /usr/bin/env");
+        let ran = kill(&home, &[], &exe);
+        stopped(&ran, "refused", "speaks of /usr/bin/env");
+        assert_eq!(ran.code, Some(65), "{ran:?}");
         assert!(runs(second));
 
         let path = fs::read_link(format!("/proc/{second}/exe")).unwrap();
-        let now = chrono::Utc::now().to_rfc3339();
         let right = format!(
             r#""pid":{number},"start":"{now}","executable":"{}""#,
             path.display()
@@ -309,7 +314,7 @@ fn by_file_all_that_run_it_end_and_none_that_only_looks_like_it() {
         let found = format!(r#"{{"data":{{"process":{{"executable":"{path}"}}}}}}"#);
         let end = || kill(&home, &["--by", "exe"], &found);
         let start = |file: &Path| Command::new(file).arg("900").spawn().unwrap().id();
-        applied(&end(), "none was running");
+        stopped(&end(), "already", "none was running");
 
         for file in [&dropper, &other] {
             fs::copy("/bin/sleep", file).unwrap();
@@ -376,11 +381,15 @@ fn by_user_all_of_a_person_end_and_no_system_account_unasked() {
         applied(&end(&[], "mallory"), "ended 2 processes");
         let all = [mallory, risen, alice, service, www];
         assert_eq!(all.map(runs), [false, false, true, true, true]);
-        applied(&end(&[], "mallory"), "none was running");
+        stopped(&end(&[], "mallory"), "already", "none was running");
 
         stopped(&end(&["--system"], "toor"), "refused", "this is root");
         stopped(&end(&[], "www"), "refused", "is a system account");
-        stopped(&end(&[], "nobody-here"), "failed", "there is none");
+        stopped(
+            &end(&[], "nobody-here"),
+            "failed",
+            "nor any directory of this host has it",
+        );
         assert!(runs(www));
         applied(&end(&["--system"], "www"), "ended 1 process");
         assert!(runs(alice) && runs(service));

@@ -131,7 +131,7 @@ fn a_service_that_does_not_come_back_is_a_failure() {
         let good = unit("web.service", "simple", "active", 1);
         let check = |wanted: &str| {
             let ran = restart(&home, "web");
-            assert_eq!((ran.code, ran.status()), (Some(1), "failed".to_owned()));
+            ran.failed(1);
             assert!(detail(&ran).contains(wanted), "{wanted}: {ran:?}");
             let _ = fs::remove_file("/run/restarted");
         };
@@ -225,7 +225,7 @@ fn without_systemd_the_scripts_of_the_host_restart_a_service() {
             detail(&ran).contains("look whether web runs again"),
             "{ran:?}"
         );
-        assert_eq!((ran.code, ran.status()), (Some(1), "failed".to_owned()));
+        ran.failed(1);
         fs::write("/run/restart", "").unwrap();
         assert_eq!(restart(&home, "web").status(), "failed");
         asked();
@@ -301,7 +301,7 @@ fn a_restart_that_could_not_be_asked_for_is_asked_for_again() {
         fs::create_dir(home.file("queue")).unwrap();
         fs::write("/run/fails", "").unwrap();
         let ran = restart_agent(&home, false, &line("add", "1", &[]));
-        assert_eq!((ran.code, ran.status()), (Some(1), "failed".to_owned()));
+        ran.failed(1);
         assert!(detail(&ran).contains("Connection refused"), "{ran:?}");
         fs::remove_file("/run/fails").unwrap();
         asked();
@@ -320,7 +320,7 @@ fn an_agent_that_systemd_does_not_run_is_left_alone() {
         fake("systemctl", SYSTEMCTL);
         let check = |wanted: &str| {
             let ran = feed(direct(&home, AGENT), line("add", "1", &[]).as_bytes());
-            assert_eq!((ran.code, ran.status()), (Some(1), "failed".to_owned()));
+            ran.failed(1);
             assert!(detail(&ran).contains(wanted), "{ran:?}");
             assert_eq!(asked().len(), 0);
         };

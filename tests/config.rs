@@ -4,7 +4,11 @@
 //! `ripostctl check` would print, and for good files also what they mean.
 //! `RIPOST_BLESS=1 cargo test --test config` writes the `.expect` files anew.
 
-#![expect(clippy::unwrap_used, reason = "a helper that panics fails its test")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test writes files, and a helper that panics fails its test"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -320,6 +324,59 @@ fn a_missing_executable_is_a_warning_where_a_home_is_given() {
         "{found:?}"
     );
     assert_eq!(found[0].position.unwrap().line, 3);
+}
+
+/// The agent of this host runs it as a script; what lies on others is not known.
+#[test]
+fn a_script_under_a_bundled_name_is_not_held_to_options_that_are_not_its_own() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+
+    use ripost::sys::exe::Home;
+
+    let home = tempfile::tempdir().unwrap();
+    let bin = home.path().join("active-response/bin");
+    fs::create_dir_all(&bin).unwrap();
+    for folder in [home.path(), &home.path().join("active-response"), &bin] {
+        fs::set_permissions(folder, Permissions::from_mode(0o750)).unwrap();
+    }
+    let text = "<ripost_config>
+        <command><name>a</name><executable>host-deny</executable><extra_args>--channel x</extra_args></command>
+    </ripost_config>";
+    let context = Context {
+        home: Some(home.path().to_owned()),
+    };
+    let check = || manager(text.as_bytes(), Path::new("m.conf"), &context);
+    let file = bin.join("host-deny");
+    let own = |mode| {
+        fs::write(&file, "#!/bin/sh\n").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+    };
+    // Missing here, or not fit to run: nothing speaks for a script.
+    assert!(check().value.is_none());
+    own(0o777);
+    assert!(check().value.is_none());
+
+    own(0o750);
+    let checked = check();
+    let config = checked.value.expect("it is a script");
+    assert_eq!(config.commands[0].extra_args, ["--channel", "x"]);
+    let found: Vec<_> = checked.diagnostics.iter().collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0]
+            .message
+            .starts_with("here host-deny is a file of your own"),
+        "{found:?}"
+    );
+
+    // Now it is the bundled one, as far as this home knows.
+    let queue = home.path().join("queue");
+    fs::create_dir(&queue).unwrap();
+    fs::set_permissions(&queue, Permissions::from_mode(0o700)).unwrap();
+    let row = bundled::find("host-deny").unwrap();
+    Home::open(home.path()).unwrap().record(&[row]).unwrap();
+    assert!(check().value.is_none());
 }
 
 #[test]

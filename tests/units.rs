@@ -24,19 +24,8 @@ fn the_units_pass_systemd_analyze() {
         ] {
             assert!(unit.contains(wanted), "{} lacks {wanted:?}", path.display());
         }
-        let program = "ExecStart=/bin/true";
-        let unit: Vec<&str> = unit
-            .lines()
-            .map(|line| {
-                if line.starts_with("ExecStart=") {
-                    program
-                } else {
-                    line
-                }
-            })
-            .collect();
         let copy = folder.path().join(path.file_name().unwrap());
-        fs::write(&copy, unit.join("\n")).unwrap();
+        fs::write(&copy, with_a_program_that_exists(&unit)).unwrap();
         units.push(copy);
     }
     assert_eq!(units.len(), 2);
@@ -55,4 +44,76 @@ fn the_units_pass_systemd_analyze() {
         .filter(|line| line.contains("ripost-"))
         .collect();
     assert!(about_ours.is_empty(), "{said}");
+}
+
+fn with_a_program_that_exists(unit: &str) -> String {
+    let lines = unit.lines().map(|line| match line {
+        line if line.starts_with("ExecStart=") => "ExecStart=/bin/true",
+        line => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The units of a cloud image, as far as they are ordered: the network comes up
+/// before sysinit.target there, which most services wait for.
+const CLOUD: &[(&str, &str)] = &[
+    (
+        "net.service",
+        "DefaultDependencies=no\nAfter=network-pre.target\nBefore=network.target\n[Service]\nExecStart=/bin/true\n",
+    ),
+    (
+        "cloud.service",
+        "DefaultDependencies=no\nAfter=net.service\nBefore=network-online.target sysinit.target\n[Service]\nExecStart=/bin/true\n",
+    ),
+    (
+        "boot.target",
+        "Wants=net.service cloud.service ripost-agentd.service ripost-manager.service\n",
+    ),
+];
+
+#[test]
+fn the_agent_starts_before_the_network_and_no_image_makes_that_a_circle() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/systemd");
+    let agent = fs::read_to_string(units.join("ripost-agentd.service")).unwrap();
+    let ordered = "\nBefore=network-pre.target ";
+    for wanted in [
+        ordered,
+        "\nWants=network-pre.target\n",
+        "\nTimeoutStartSec=30\n",
+    ] {
+        assert!(agent.contains(wanted), "{wanted}");
+    }
+    assert!(!agent.contains("After=network"), "it would wait for it");
+    let manager = fs::read_to_string(units.join("ripost-manager.service")).unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("ripost-agentd.service", &with_a_program_that_exists(&agent));
+    write(
+        "ripost-manager.service",
+        &with_a_program_that_exists(&manager),
+    );
+    for (name, text) in CLOUD {
+        write(name, &format!("[Unit]\n{text}"));
+    }
+    let verify = || {
+        let output = Command::new("systemd-analyze")
+            .args(["verify", "--man=no", "boot.target"])
+            .env("SYSTEMD_UNIT_PATH", format!("{}:", folder.path().display()))
+            .output()
+            .ok()?;
+        Some(String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let Some(said) = verify() else {
+        eprintln!("SKIPPED: systemd-analyze is not installed");
+        return;
+    };
+    assert!(!said.contains("cycle"), "{said}");
+    // It would be seen: this is how it must not be ordered.
+    let circle = agent.replace("DefaultDependencies=no\n", "");
+    write(
+        "ripost-agentd.service",
+        &with_a_program_that_exists(&circle),
+    );
+    let said = verify().unwrap();
+    assert!(said.contains("cycle"), "{said}");
 }

@@ -420,12 +420,14 @@ impl Waits {
 fn finished(outcome: Outcome, bundled: Option<&Bundled>) -> Finished {
     let exit_code = match outcome.end {
         End::Exited(status) => Some(status),
-        End::Signalled(_)
-        | End::TimedOut
-        | End::NotStarted(_)
-        | End::Cancelled
-        | End::TooLate
-        | End::Answered => None,
+        // It is the worker's answer that says how it went.
+        End::Answered => {
+            let told = outcome.result.as_ref().map(|result| result.exit_code);
+            told.flatten().map(i32::from)
+        }
+        End::Signalled(_) | End::TimedOut | End::NotStarted(_) | End::Cancelled | End::TooLate => {
+            None
+        }
     };
     let ending = match (outcome.result, outcome.end) {
         (Some(result), _) => Ending::Reported(result),

@@ -7,12 +7,13 @@
 //! worker, which takes any number of orders.
 //!
 //! Exit status: 0 done, aborted, or nothing left to do; 255 (4.x's -1) the
-//! input was refused; 1 the effect did not come about, which 4.x often hides
-//! behind 0.
+//! input or the target was refused; another, as [`Cause`] lists them, that the
+//! effect did not come about, which 4.x often hides behind 0.
 
 pub mod accounts;
 mod acts_on;
 pub mod block;
+mod cause;
 pub mod cloudflare;
 pub mod customblock;
 mod cut;
@@ -41,6 +42,7 @@ use crate::contract::reply::{self, Status};
 use crate::model::bundled::{Backend, Options};
 
 pub use acts_on::ActsOn;
+pub use cause::Cause;
 pub use cut::cut_open;
 pub use run::main;
 pub use worker::serve;
@@ -127,6 +129,8 @@ pub struct Job<'a, T> {
 pub struct Done {
     status: Status,
     detail: Option<String>,
+    /// Of one that failed or was refused, where it is known.
+    cause: Option<Cause>,
 }
 
 impl Done {
@@ -160,6 +164,16 @@ impl Done {
         Self::new(Status::Refused, Some(why))
     }
 
+    /// As [`Done::refused`], because what stands there is not what the alert
+    /// speaks of.
+    pub fn changed(why: String) -> Self {
+        let cause = Some(Cause::Changed);
+        Self {
+            cause,
+            ..Self::refused(why)
+        }
+    }
+
     /// With more for people to know.
     #[must_use]
     pub fn saying(self, detail: impl Into<String>) -> Self {
@@ -182,12 +196,20 @@ impl Done {
         });
     }
 
-    fn failed(why: String) -> Self {
-        Self::new(Status::Failed, Some(why))
+    fn failed(why: &Fail) -> Self {
+        let cause = Some(why.cause);
+        Self {
+            cause,
+            ..Self::new(Status::Failed, Some(why.line()))
+        }
     }
 
     fn new(status: Status, detail: Option<String>) -> Self {
-        Self { status, detail }
+        Self {
+            status,
+            detail,
+            cause: None,
+        }
     }
 }
 
@@ -198,6 +220,7 @@ pub struct Fail {
     text: String,
     hint: String,
     words: Option<String>,
+    cause: Cause,
 }
 
 impl Fail {
@@ -205,6 +228,11 @@ impl Fail {
     pub fn logged_as(self, words: String) -> Self {
         let words = Some(words);
         Self { words, ..self }
+    }
+
+    /// What kind of trouble it is.
+    pub fn cause(&self) -> Cause {
+        self.cause
     }
 
     fn explain(&self) {
@@ -235,20 +263,23 @@ impl fmt::Display for Fail {
     }
 }
 
-impl<E: Error> From<E> for Fail {
+impl<E: Error + 'static> From<E> for Fail {
     fn from(error: E) -> Self {
         let message = error.to_string();
         let (first, hint) = message.split_once('\n').unwrap_or((&message, ""));
         let mut text = first.to_owned();
-        let mut cause = error.source();
-        while let Some(error) = cause {
+        let mut next = error.source();
+        while let Some(error) = next {
             text = format!("{text}: {error}");
-            cause = error.source();
+            next = error.source();
         }
+        let cause = Cause::of(&error);
+        let hint = if hint.is_empty() { cause.hint() } else { hint };
         Self {
             text,
             hint: hint.to_owned(),
             words: None,
+            cause,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! status.
 
 use crate::ar::log::Log;
-use crate::ar::{Action, ActsOn, Done, Fail, Job, place};
+use crate::ar::{Action, ActsOn, Cause, Done, Fail, Job, place};
 use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
 use crate::contract::reply::{self, RunResult, Status};
 use crate::contract::target::{self, NoTarget};
@@ -15,7 +15,6 @@ use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 
 pub(super) const REFUSED: u8 = 255;
-pub(super) const FAILED: u8 = 1;
 
 /// sysexits(3).
 const USAGE: u8 = 64;
@@ -235,11 +234,11 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn of(done: Result<Done, Fail>, backend: Backend) -> Self {
-        let done = done.unwrap_or_else(|fail| Done::failed(fail.line()));
+        let done = done.unwrap_or_else(|fail| Done::failed(&fail));
         let code = match done.status {
             Status::Applied | Status::Already | Status::Reverted | Status::Absent => 0,
-            Status::Refused => REFUSED,
-            Status::Failed => FAILED,
+            Status::Refused => done.cause.map_or(REFUSED, Cause::code),
+            Status::Failed => done.cause.unwrap_or(Cause::Other).code(),
         };
         let why = done.detail.as_deref().unwrap_or_default();
         let message = if code == 0 { "Ended" } else { why }.to_owned();
@@ -248,6 +247,7 @@ impl Ending {
             detail: done.detail,
             backend: Some(backend.name().to_owned()),
             stderr: None,
+            exit_code: None,
         };
         Self {
             code,

@@ -7,16 +7,16 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::accounts::Person;
+use super::kill::{UserError, count_of, end_all_of};
 use super::tool::{Tool, ToolError};
 use crate::clock;
 use crate::model::bundled::Backend;
 use crate::sys::host;
-use crate::sys::process::{OwnerError, count_of, end_all_of};
 
 /// For each run of loginctl(1).
 const LIMIT: Duration = Duration::from_secs(4);
 
-/// How long a session, or a process, may take to end when it is asked to.
+/// How long a session may take to end when it is asked to.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How long it may take when it is killed.
@@ -30,7 +30,7 @@ pub enum SessionsError {
     #[error(transparent)]
     Tool(#[from] ToolError),
     #[error(transparent)]
-    Processes(#[from] OwnerError),
+    Processes(#[from] UserError),
     #[error(
         "end the sessions of {person}: {left} of them are still there\n(see `loginctl user-status {person}`)"
     )]
@@ -90,7 +90,7 @@ pub fn end(person: &Person) -> Result<Ended, SessionsError> {
     if host::has_systemd() {
         return end_logins(person);
     }
-    let ended = end_all_of(person.uid, GRACE)?;
+    let ended = end_all_of(person.uid)?;
     Ok(Ended::Processes { ended })
 }
 

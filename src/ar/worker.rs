@@ -25,8 +25,8 @@ use rustix::net::sockopt::socket_type;
 
 use crate::ar::log::Log;
 use crate::ar::place::NoPlace;
-use crate::ar::run::{self, Ending, FAILED, Stop, Wanted, acted_on, without_trying};
-use crate::ar::{Done, Fail, Job, Serves, place};
+use crate::ar::run::{self, Ending, REFUSED, Stop, Wanted, acted_on, without_trying};
+use crate::ar::{Cause, Done, Fail, Job, Serves, place};
 use crate::contract::input::{self, Answer, Order};
 use crate::contract::reply::{self, RunResult, Status};
 use crate::contract::worker::{self, MAX_FRAME, WORD};
@@ -82,7 +82,7 @@ pub fn serve<A: Serves>(action: A) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(over) => {
             Fail::from(over).explain();
-            ExitCode::from(FAILED)
+            ExitCode::from(Cause::Other.code())
         }
     }
 }
@@ -220,6 +220,7 @@ impl<A: Serves> Worker<A> {
             detail: Some(stop.to_string()),
             backend: None,
             stderr: Some(stop.explained()),
+            exit_code: Some(REFUSED),
         };
         self.report(number, &result);
     }
@@ -263,6 +264,7 @@ impl<A: Serves> Worker<A> {
         let mut ending = Ending::of(done, self.action.backend());
         self.log.keep(stamp, ending.message.as_bytes());
         ending.result.stderr = stderr;
+        ending.result.exit_code = Some(ending.code).filter(|code| *code != 0);
         self.report(number, &ending.result);
     }
 

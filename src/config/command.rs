@@ -16,6 +16,7 @@ use crate::diag::suggest;
 use crate::model::action::Contract;
 use crate::model::bundled::{self, Bundled, Options};
 use crate::model::{CommandName, ExeName, InvalidName};
+use crate::sys::exe::Home;
 
 /// A command as it is declared.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -189,7 +190,8 @@ fn command<'a>(
         let executable = executable?;
         let named_at = executable_text?.node.text_at;
         if let Some(row) = bundled::find(executable.as_str()) {
-            check_options(row, extra_args, named_at, report)?;
+            let held_to = HeldTo::of(&executable, context);
+            check_options((row, held_to), extra_args, named_at, report)?;
         }
         warn_if_missing(&executable, named_at, context, report);
         Some(Command {
@@ -274,10 +276,34 @@ fn split_args(value: Value<'_>) -> Vec<String> {
     words.map(str::to_owned).collect()
 }
 
+/// What a command is held to that names a bundled executable.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum HeldTo {
+    Options,
+    /// Here another file bears the name, which the agent of this host runs as a
+    /// script with whatever is written. What lies on other hosts is not known.
+    Nothing,
+}
+
+impl HeldTo {
+    fn of(name: &ExeName, context: &Context) -> Self {
+        let home = context
+            .home
+            .as_deref()
+            .and_then(|home| Home::open(home).ok());
+        match home.map(|home| home.executable(name)) {
+            Some(Ok(exe)) if exe.mismatch() => Self::Nothing,
+            // One that is missing here may be there on other hosts, and one that
+            // cannot be looked at is no reason to accept anything.
+            Some(Ok(_) | Err(_)) | None => Self::Options,
+        }
+    }
+}
+
 /// What a bundled executable would refuse on each host is refused here. A word
 /// that 4.x would have passed on to it, unheeded, still is.
 fn check_options(
-    row: &Bundled,
+    (row, held_to): (&Bundled, HeldTo),
     args: Option<Value<'_>>,
     named_at: Span,
     report: &mut Report<'_>,
@@ -294,6 +320,15 @@ fn check_options(
             Some(())
         }
         Err(error) => {
+            if held_to == HeldTo::Nothing {
+                let message = format!(
+                    "here {} is a file of your own and gets these <extra_args> as they are",
+                    row.name
+                );
+                let hint = "give it another name: a host with the bundled executable of this name would refuse them";
+                report.warning(at, message, hint);
+                return Some(());
+            }
             let text = error.to_string();
             let (problem, hint) = text.split_once('\n').unwrap_or((&text, "(correct it)"));
             let message = format!("the <extra_args> of {}: {problem}", row.name);

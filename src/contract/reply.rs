@@ -36,6 +36,10 @@ pub struct RunResult {
     /// From a worker only: what a process of its own would have said on stderr.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
+    /// From a worker only: the exit status that a process of its own would have
+    /// had, unless that is 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<u8>,
 }
 
 impl RunResult {
@@ -156,6 +160,7 @@ mod tests {
             detail: None,
             backend: Some("hosts.deny".to_owned()),
             stderr: None,
+            exit_code: None,
         };
         let line = result(&name, &wanted);
         assert!(line.ends_with(
@@ -174,6 +179,7 @@ mod tests {
         ] {
             let result = RunResult {
                 stderr: None,
+                exit_code: None,
                 status: Status::Applied,
                 detail: detail.map(str::to_owned),
                 backend: None,

@@ -235,6 +235,9 @@ fn install(home: &Home, sources: &Sources) -> Result<(), Error> {
     let folder = home.path().join(EXECUTABLES);
     let mut staged = Vec::new();
     for (row, path) in &sources.files {
+        // A copy for each name, no links: who puts a script of their own in the
+        // place of one by cp(1), which writes into the file that is there, must
+        // not change the others with it.
         for name in row.names() {
             let mut source = File::open(path).map_err(failed("open", path))?;
             staged.push(Staged::write(&folder, name, 0o750, &mut source)?);

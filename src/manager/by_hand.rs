@@ -196,7 +196,12 @@ struct Aim {
 /// where Wazuh's have it, and any other text in the place of a user.
 fn aim(command: &Command, text: Option<&str>) -> Result<Aim, String> {
     let name = &command.executable;
-    let Some(row) = bundled::find(name.as_str()) else {
+    // A bundled name with options that are none of its own is a script of the
+    // administrator's: the check has let it pass for that reason only.
+    let row = bundled::find(name.as_str());
+    let row =
+        row.and_then(|row| Some((row, Options::parse(row.options, &command.extra_args).ok()?)));
+    let Some((row, options)) = row else {
         let Some(text) = text else {
             return Ok(Aim {
                 said: None,
@@ -212,8 +217,6 @@ fn aim(command: &Command, text: Option<&str>) -> Result<Aim, String> {
             keys: Keys::new(vec![text]).ok(),
         });
     };
-    let options = Options::parse(row.options, &command.extra_args);
-    let options = options.map_err(|error| format!("{name}: {error}"))?;
     let (kind, fields) = (row.target, row.target.fields(&options));
     let acts_on = kind.label();
     match (fields.first(), text) {

@@ -18,7 +18,7 @@ use std::io;
 
 pub use held::{Exe, Held};
 pub use hunt::{Hunt, Left, Manner, Outcome};
-pub use owner::{UnknownUser, listener, parent, uid_of};
+pub use owner::{listener, parent};
 
 /// Why processes cannot be acted on.
 #[derive(Debug, thiserror::Error)]

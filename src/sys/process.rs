@@ -3,7 +3,6 @@
 mod child;
 mod group;
 mod hang_up;
-mod owner;
 mod spawn;
 pub(super) mod stat;
 
@@ -24,7 +23,6 @@ use crate::sys::exe::{Home, VerifiedExe};
 pub use child::{Child, Exit};
 pub use group::{NotEnded, ProcessId};
 pub use hang_up::end_at_hang_up;
-pub use owner::{OwnerError, count_of, end_all_of};
 
 /// Where executables find their tools.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

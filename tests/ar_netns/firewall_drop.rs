@@ -309,7 +309,7 @@ fn without_the_privilege_it_fails_and_says_what_is_missing() {
             ])
             .current_dir(home.path());
         let ran = feed(command, &add(ATTACKER, "{}"));
-        assert_eq!((ran.code, ran.status()), (Some(1), "failed".into()));
+        ran.failed(77);
         assert!(ran.stderr.contains("CAP_NET_ADMIN"), "{ran:?}");
         assert!(
             home.log()
@@ -328,7 +328,7 @@ fn a_set_of_another_shape_is_said_and_left_alone() {
         net.nft("add table inet ripost");
         net.nft("add set inet ripost firewall_drop_4 { type inet_service; }");
         let ran = block(&net, &home, ATTACKER, "{}");
-        assert_eq!((ran.code, ran.status()), (Some(1), "failed".into()));
+        ran.failed(1);
         assert!(
             ran.stderr.contains("nft delete table inet ripost"),
             "{ran:?}"

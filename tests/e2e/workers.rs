@@ -255,3 +255,28 @@ fn a_worker_follows_the_log_when_it_is_renamed() {
         assert!(new.contains("203.0.113.2") && new.ends_with(": Ended\n"));
     });
 }
+
+#[test]
+fn what_a_worker_could_not_do_has_the_exit_status_of_a_run_of_its_own() {
+    isolated(|| {
+        let (net, home) = (Net::new(), Home::new());
+        home.configure(&[&response("firewall-drop", "5763", "600")]);
+        net.server("nft", &["add", "table", "inet", "ripost"]);
+        let set = "{ type ipv4_addr; flags timeout; size 10; }";
+        let set = format!("add set inet ripost firewall_drop_4 {set}");
+        net.server("nft", &[&set]);
+        let _pair = Pair::start(&net, &home);
+        write_burst(&home);
+        let failed = usize::try_from(BURST).unwrap() - 10;
+        wait_for("the others have failed", PATIENCE, || {
+            let told = home.responses();
+            let full = told.iter().filter(|record| {
+                record["state"] == "failed"
+                    && record["exit_code"] == 73
+                    && text(record, "stderr").contains("nft delete table inet ripost")
+            });
+            (full.count() == failed).then_some(())
+        });
+        assert!(worker(&home).is_some(), "a worker was to do it");
+    });
+}

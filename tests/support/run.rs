@@ -71,6 +71,14 @@ impl Ran {
         line["parameters"].clone()
     }
 
+    /// That it says why it failed, and with this exit status what kind of
+    /// trouble it was.
+    #[track_caller]
+    pub fn failed(&self, code: i32) {
+        let ended = (self.status(), self.code);
+        assert_eq!(ended, ("failed".to_owned(), Some(code)), "{self:?}");
+    }
+
     #[track_caller]
     pub fn status(&self) -> String {
         self.result()["status"].as_str().unwrap().to_owned()

@@ -20,7 +20,8 @@ use crate::sys::shadow::Shadow;
 use entry::Entry;
 use memory::{Memory, Ours};
 
-pub use person::{Person, PersonError, Spared, Who};
+pub(super) use memory::MemoryError;
+pub use person::{Person, PersonError, Spared, Who, first_person, uid_of};
 
 /// Changes take milliseconds; an administrator with `vipw -s` takes longer than
 /// the daemon allows anyway.

@@ -76,7 +76,9 @@ pub enum PersonError {
     Directory(UserName),
     #[error("find the account {0} in {PASSWD}\n(whether a directory has it is not known: {1})")]
     Elsewhere(UserName, ToolError),
-    #[error("read UID_MIN in {LOGIN_DEFS}: {0:?} is no number\n(correct it, or give --min-uid)")]
+    #[error(
+        "read UID_MIN in {LOGIN_DEFS}: {0:?} is no number\n(correct it; where there is --min-uid, it goes before)"
+    )]
     UidMin(String),
     #[error("read the uid of {0} in {PASSWD}: it is no number\n(pwck finds such lines)")]
     Uid(UserName),
@@ -88,11 +90,10 @@ impl Person {
     /// Looks in /etc/passwd who bears a name. `--min-uid` says where people
     /// begin, login.defs otherwise.
     pub fn find(name: &UserName, options: &Options) -> Result<Who, PersonError> {
-        let passwd = fs::read(Path::new(PASSWD))?.unwrap_or_default();
-        let Some(uid) = uid_of(&passwd, name.as_str()) else {
-            return Err(elsewhere(name));
+        let uid = match Account::find(name)? {
+            Account::OfHost(uid) => uid,
+            Account::OfDirectory(_) => return Err(PersonError::Directory(name.clone())),
         };
-        let uid = uid.ok_or_else(|| PersonError::Uid(name.clone()))?;
         let first = match options.get("--min-uid").and_then(|uid| uid.parse().ok()) {
             Some(first) => first,
             None => first_person()?,
@@ -112,9 +113,36 @@ impl Person {
     }
 }
 
+/// Where the account of a name is, and its uid.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Account {
+    /// In /etc/passwd.
+    OfHost(u32),
+    /// In a directory that nsswitch.conf(5) leads to.
+    OfDirectory(u32),
+}
+
+impl Account {
+    fn find(name: &UserName) -> Result<Self, PersonError> {
+        let passwd = fs::read(Path::new(PASSWD))?.unwrap_or_default();
+        match uid_in(&passwd, name.as_str()) {
+            Some(Some(uid)) => Ok(Self::OfHost(uid)),
+            Some(None) => Err(PersonError::Uid(name.clone())),
+            None => Ok(Self::OfDirectory(uid_elsewhere(name)?)),
+        }
+    }
+}
+
+/// The uid of a name, from whatever database the host has.
+pub fn uid_of(name: &UserName) -> Result<u32, PersonError> {
+    match Account::find(name)? {
+        Account::OfHost(uid) | Account::OfDirectory(uid) => Ok(uid),
+    }
+}
+
 /// The uid that the first line with this name has, as getpwnam(3) finds it; the
 /// inner `None` if it is no number.
-fn uid_of(passwd: &[u8], name: &str) -> Option<Option<u32>> {
+fn uid_in(passwd: &[u8], name: &str) -> Option<Option<u32>> {
     passwd.split(|byte| *byte == b'\n').find_map(|line| {
         let mut fields = line.split(|byte| *byte == b':');
         let is_it = fields.next() == Some(name.as_bytes());
@@ -124,9 +152,12 @@ fn uid_of(passwd: &[u8], name: &str) -> Option<Option<u32>> {
 }
 
 /// `UID_MIN` of login.defs(5), of which the first counts.
-fn first_person() -> Result<u32, PersonError> {
+pub fn first_person() -> Result<u32, PersonError> {
     let text = fs::read(Path::new(LOGIN_DEFS))?.unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+    people_begin(&String::from_utf8_lossy(&text))
+}
+
+fn people_begin(text: &str) -> Result<u32, PersonError> {
     let found = text.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         (words.next() == Some("UID_MIN")).then(|| words.next().unwrap_or_default())
@@ -139,24 +170,23 @@ fn first_person() -> Result<u32, PersonError> {
     }
 }
 
-/// Says of a name that is not in /etc/passwd whether nsswitch.conf(5) leads to
+/// The uid of a name that is not in /etc/passwd, if nsswitch.conf(5) leads to
 /// somebody all the same.
-fn elsewhere(name: &UserName) -> PersonError {
-    let asked = Tool::find("getent", "it comes with the C library")
-        .and_then(|getent| getent.run(&["passwd", "--", name.as_str()], ASK));
-    match asked {
-        // A name of digits is taken for a uid (getent(1)).
-        Ok(ended) if ended.stdout.split(':').next() == Some(name.as_str()) => {
-            PersonError::Directory(name.clone())
-        }
-        Ok(_) => PersonError::Unknown(name.clone()),
-        Err(why) => PersonError::Elsewhere(name.clone(), why),
+fn uid_elsewhere(name: &UserName) -> Result<u32, PersonError> {
+    let unknown = |why| PersonError::Elsewhere(name.clone(), why);
+    let getent = Tool::find("getent", "it comes with the C library").map_err(unknown)?;
+    let asked = getent.run(&["passwd", "--", name.as_str()], ASK);
+    let said = asked.map_err(unknown)?.stdout;
+    // A name of digits is taken for a uid (getent(1)), so the name must be there.
+    match uid_in(said.as_bytes(), name.as_str()) {
+        Some(Some(uid)) => Ok(uid),
+        Some(None) | None => Err(PersonError::Unknown(name.clone())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::uid_of;
+    use super::{people_begin, uid_in};
 
     #[test]
     fn the_first_line_with_a_name_counts_and_no_part_of_one() {
@@ -170,7 +200,23 @@ mod tests {
             ("short", None),
             ("", None),
         ] {
-            assert_eq!(uid_of(passwd, name), wanted, "{name}");
+            assert_eq!(uid_in(passwd, name), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn people_begin_where_the_host_says() {
+        for (text, wanted) in [
+            ("", Some(1_000)),
+            (
+                "# UID_MIN 7\n#UID_MIN 8\nUID_MIN\t\t\t 500 # x\nUID_MIN 9",
+                Some(500),
+            ),
+            ("SYS_UID_MIN 100\nUID_MINI 3\n", Some(1_000)),
+            ("UID_MIN many", None),
+            ("UID_MIN", None),
+        ] {
+            assert_eq!(people_begin(text).ok(), wanted, "{text:?}");
         }
     }
 }

@@ -11,14 +11,14 @@ use std::sync::Arc;
 use ipnetwork::IpNetwork;
 
 use crate::ar::iptables::{self, Iptables, IptablesError};
-use crate::ar::{Done, Fail};
+use crate::ar::{Cause, Done, Fail};
 use crate::model::bundled::{self, Backend};
 use crate::sys::nft::{Change, Element, Found, Kernel, Lists, NftError};
 use crate::sys::null_routes::{self, NullRoutes, Owner, RouteError};
 
 /// Why a network is not blocked, or still is.
 #[derive(Debug, thiserror::Error)]
-enum BlockError {
+pub(super) enum BlockError {
     /// What is wrong with a whole batch is wrong with each of it.
     #[error(transparent)]
     NfTables(#[from] Arc<NftError>),
@@ -27,7 +27,12 @@ enum BlockError {
     #[error(transparent)]
     Routes(#[from] RouteError),
     #[error("block by any means of this host: {tried}\n({hint})")]
-    Nothing { tried: String, hint: String },
+    Nothing {
+        tried: String,
+        hint: String,
+        /// What the last of them is missing.
+        lacks: Cause,
+    },
 }
 
 impl BlockError {
@@ -269,6 +274,7 @@ fn nothing(gaps: &[BlockError]) -> BlockError {
     BlockError::Nothing {
         tried: tried.join("; "),
         hint: hints.join("; or: "),
+        lacks: gaps.last().map_or(Cause::NotInKernel, |gap| Cause::of(gap)),
     }
 }
 

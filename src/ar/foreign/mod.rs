@@ -26,7 +26,7 @@ const INVALID_SYSTEM: &str = "Invalid system";
 
 /// Why a foreign firewall does not do what it should.
 #[derive(Debug, thiserror::Error)]
-enum ForeignError {
+pub(super) enum ForeignError {
     #[error("use it: {0}\n(name another executable for this host)")]
     System(String),
     #[error("use {0}: its table has no line for this target")]

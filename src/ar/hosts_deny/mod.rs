@@ -110,6 +110,6 @@ impl HostsDeny {
 }
 
 /// The words of 4.x for the log.
-fn not_opened(why: impl std::error::Error) -> Fail {
+fn not_opened(why: impl std::error::Error + 'static) -> Fail {
     Fail::from(why).logged_as(format!("Could not open file '{PATH}'"))
 }

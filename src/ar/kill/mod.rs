@@ -11,26 +11,19 @@ mod ours;
 use std::io;
 use std::path::Path;
 
-use crate::ar::{Done, Fail, Job};
+use crate::ar::{Done, Fail, Job, accounts};
 use crate::model::bundled::Options;
 use crate::model::target::Process;
-use crate::sys::fs;
-use crate::sys::kill::{Held, Hunt, Left, Manner, Outcome, uid_of};
+use crate::sys::kill::{Held, Hunt, KillError, Left, Manner, Outcome};
 use named::{Claims, NotIt};
 use ours::Ours;
-
-/// Where the host says which users are people (login.defs(5)).
-const LOGIN_DEFS: &str = "/etc/login.defs";
-
-/// The first number of a person where that file does not say another.
-const UID_MIN: u32 = 1_000;
 
 /// The account that stands for no one.
 const NOBODY: u32 = 65_534;
 
 /// Why processes have not ended.
 #[derive(Debug, thiserror::Error)]
-enum NotEnded {
+pub enum NotEnded {
     #[error("end {} of {of} processes: process {first} takes no signal\n(run as root, or with CAP_KILL)", .left)]
     Refused {
         left: usize,
@@ -72,14 +65,43 @@ pub fn end(job: &Job<'_, Process>) -> Result<Done, Fail> {
             hunt(job, Vec::new(), Some(&runs_it), &ours)
         }
         Process::User(name) => {
-            let user = uid_of(name.as_str())?;
+            let user = accounts::uid_of(name)?;
             if let Some(why) = never(user, &job.options)? {
                 return Ok(Done::refused(format!("refused {}: {why}", job.target)));
             }
-            let is_theirs = |held: &Held| held.user().is_ok_and(|owner| owner == user);
-            hunt(job, Vec::new(), Some(&is_theirs), &ours)
+            hunt(job, Vec::new(), Some(&is_of(user)), &ours)
         }
     }
+}
+
+/// Why processes of a user run on.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    #[error(transparent)]
+    Unseen(#[from] KillError),
+    #[error(transparent)]
+    NotEnded(#[from] NotEnded),
+}
+
+/// How many processes of a user run now.
+pub fn count_of(uid: u32) -> Result<usize, UserError> {
+    Ok(all_of(&is_of(uid)).look()?.len())
+}
+
+/// Ends all processes of a user, and answers how many there were. Blocks for
+/// some seconds if they do not go.
+pub fn end_all_of(uid: u32) -> Result<usize, UserError> {
+    let is_theirs = is_of(uid);
+    let manner = Manner::AskThenForce;
+    Ok(ended(&all_of(&is_theirs).end(manner)?, manner)?)
+}
+
+fn all_of<'a>(belongs: &'a dyn Fn(&Held) -> bool) -> Hunt<'a> {
+    Hunt::new(Vec::new(), Some(belongs), &|_| false, false)
+}
+
+fn is_of(uid: u32) -> impl Fn(&Held) -> bool {
+    move |held| held.user().is_ok_and(|owner| owner == uid)
 }
 
 fn numbered(job: &Job<'_, Process>, pid: u32, ours: &Ours) -> Result<Done, Fail> {
@@ -90,7 +112,7 @@ fn numbered(job: &Job<'_, Process>, pid: u32, ours: &Ours) -> Result<Done, Fail>
     let claims = Claims::of(job);
     let trust = match claims.check(&held) {
         Ok(trust) => trust,
-        Err(NotIt::Another(why)) => return Ok(Done::refused(format!("refused {pid}: {why}"))),
+        Err(NotIt::Another(why)) => return Ok(Done::changed(format!("refused {pid}: {why}"))),
         Err(NotIt::Ended) => return Ok(none_running()),
         Err(NotIt::Unseen(source)) => return Err(NotEnded::Unseen { pid, source }.into()),
     };
@@ -132,11 +154,21 @@ fn hunt(
     told(&hunt.end(manner)?, manner)
 }
 
+/// Somebody else has brought about what was wanted.
 fn none_running() -> Done {
-    Done::applied().adding("none was running")
+    Done::already(
+        "none was running (--by exe or --by user finds what it may have started)".to_owned(),
+    )
 }
 
 fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
+    let of = ended(outcome, manner)?;
+    let plural = if of == 1 { "process" } else { "processes" };
+    Ok(Done::applied().adding(&format!("ended {of} {plural}")))
+}
+
+/// How many there were, once none of them is left.
+fn ended(outcome: &Outcome, manner: Manner) -> Result<usize, NotEnded> {
     let of = outcome.ended + outcome.left.len();
     let Some(&Left {
         pid: first,
@@ -144,11 +176,10 @@ fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
         hangs,
     }) = outcome.left.first()
     else {
-        if outcome.more {
-            return Err(NotEnded::More { ended: of }.into());
-        }
-        let plural = if of == 1 { "process" } else { "processes" };
-        return Ok(Done::applied().adding(&format!("ended {of} {plural}")));
+        return match outcome.more {
+            true => Err(NotEnded::More { ended: of }),
+            false => Ok(of),
+        };
     };
     let left = outcome.left.len();
     Err(match (refused, manner) {
@@ -161,8 +192,7 @@ fn told(outcome: &Outcome, manner: Manner) -> Result<Done, Fail> {
         (None, _) if hangs => NotEnded::Hangs { left, of, first },
         (None, Manner::Ask) => NotEnded::OutlivedTerm { left, of, first },
         (None, Manner::Force | Manner::AskThenForce) => NotEnded::OutlivedKill { left, of, first },
-    }
-    .into())
+    })
 }
 
 /// Why the processes of a user are not ended.
@@ -173,45 +203,17 @@ fn never(user: u32, options: &Options) -> Result<Option<String>, Fail> {
     if options.get("--system").is_some() {
         return Ok(None);
     }
-    let text = fs::read(Path::new(LOGIN_DEFS))?.unwrap_or_default();
-    let first = first_person(&String::from_utf8_lossy(&text));
+    let first = accounts::first_person()?;
     let is_system = user < first || user == NOBODY;
     Ok(is_system.then(|| {
         format!("number {user} is a system account (people begin at {first}; --system allows it)")
     }))
 }
 
-/// `UID_MIN` of login.defs(5).
-fn first_person(text: &str) -> u32 {
-    let mut lines = text.lines().map(str::split_ascii_whitespace);
-    let value = lines.find_map(|mut words| {
-        let is_it = words.next() == Some("UID_MIN");
-        words.next().filter(|_| is_it)
-    });
-    value
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(UID_MIN)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{first_person, told};
+    use super::told;
     use crate::sys::kill::{Left, Manner, Outcome};
-
-    #[test]
-    fn people_begin_where_the_host_says() {
-        for (text, wanted) in [
-            ("", 1_000),
-            (
-                "# UID_MIN 7\n#UID_MIN 8\nUID_MIN\t\t\t 500 # x\nUID_MIN 9",
-                500,
-            ),
-            ("SYS_UID_MIN 100\nUID_MINI 3\n", 1_000),
-            ("UID_MIN many", 1_000),
-        ] {
-            assert_eq!(first_person(text), wanted, "{text:?}");
-        }
-    }
 
     #[test]
     fn what_is_left_is_a_failure_that_says_which_and_why() {

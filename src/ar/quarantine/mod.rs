@@ -15,14 +15,16 @@ mod sums;
 mod suspect;
 mod taking;
 
-use crate::ar::quarantine::giving_back::give_back;
+use std::error::Error;
+
+use crate::ar::quarantine::giving_back::{GiveBackError, give_back};
 use crate::ar::quarantine::record::Purpose;
 use crate::ar::quarantine::refusal::Stop;
 use crate::ar::quarantine::settling::settle;
-use crate::ar::quarantine::store::Shelf;
-use crate::ar::quarantine::suspect::{Kept, Suspect};
+use crate::ar::quarantine::store::{Shelf, StoreError};
+use crate::ar::quarantine::suspect::{Kept, Slipped, Suspect};
 use crate::ar::quarantine::taking::take;
-use crate::ar::{Done, Fail, Job};
+use crate::ar::{Cause, Done, Fail, Job, cause};
 use crate::contract::reply::Status;
 use crate::model::target::FilePath;
 
@@ -30,6 +32,27 @@ use crate::model::target::FilePath;
 #[derive(Debug, thiserror::Error)]
 #[error("find {0}: there is no such file\n(it may have been deleted since the alert)")]
 struct Missing(FilePath);
+
+/// What kind of trouble an error of this module is by itself.
+pub(super) fn cause(error: &(dyn Error + 'static)) -> Option<Cause> {
+    if error.is::<Missing>() {
+        return Some(Cause::Gone);
+    }
+    if let Some(Slipped::Exchanged(_) | Slipped::Written(_)) = error.downcast_ref() {
+        return Some(Cause::Changed);
+    }
+    if let Some(GiveBackError::Occupied { .. } | GiveBackError::Damaged { .. }) =
+        error.downcast_ref()
+    {
+        return Some(Cause::Changed);
+    }
+    match error.downcast_ref() {
+        Some(StoreError::Fs(error)) => cause::of_file(error),
+        Some(StoreError::Open(_) | StoreError::Record { .. } | StoreError::Beneath(_)) | None => {
+            None
+        }
+    }
+}
 
 /// Moves a file into the store.
 pub fn add(job: &Job<'_, FilePath>) -> Result<Done, Fail> {

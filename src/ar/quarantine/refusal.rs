@@ -84,6 +84,9 @@ impl Stop {
     /// How the run is reported.
     pub(super) fn told(self, file: &FilePath) -> Result<Done, Fail> {
         match self {
+            Self::Refused(refusal @ Refusal::Changed(_)) => {
+                Ok(Done::changed(refusal.sentence(file)))
+            }
             Self::Refused(refusal) => Ok(Done::refused(refusal.sentence(file))),
             Self::Failed(fail) => Err(fail),
         }
@@ -96,7 +99,7 @@ impl From<Refusal> for Stop {
     }
 }
 
-impl<E: std::error::Error> From<E> for Stop {
+impl<E: std::error::Error + 'static> From<E> for Stop {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }

@@ -250,6 +250,10 @@ impl Lists {
         match failed {
             Some(libc::ERESTART) => Ok(Step::Stale),
             Some(libc::ENOENT) => Ok(Step::Vanished),
+            // Without the privilege the generation could not have been read
+            // (nfnetlink.c nfnetlink_rcv), so it is the table that is closed
+            // to us (nf_tables_api.c nft_table_lookup).
+            Some(libc::EPERM) => Err(NftError::Owned),
             Some(errno) if NftError::concerns_all(errno) => Err(NftError::of(errno)),
             Some(errno) => Ok(Step::Refused(errno)),
             None if confirmed || !confirms || !complete => Ok(Step::Written),

@@ -4,9 +4,13 @@ use std::io;
 #[derive(Debug, thiserror::Error)]
 pub enum NftError {
     #[error(
-        "use nf_tables: operation not permitted\n(it needs root, or CAP_NET_ADMIN in this network namespace; a table `ripost` with the owner flag belongs to another program)"
+        "use nf_tables: operation not permitted\n(it needs root, or CAP_NET_ADMIN in this network namespace)"
     )]
     NotPermitted,
+    #[error(
+        "write table `inet ripost`: it belongs to another program alone\n(`nft list table inet ripost` names it behind `progname`; the table goes away with it)"
+    )]
+    Owned,
     #[error(
         "use nf_tables: this kernel has none\n(load the module nf_tables, or build the kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET)"
     )]

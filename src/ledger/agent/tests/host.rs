@@ -114,6 +114,7 @@ impl Host {
                 status,
                 detail: None,
                 backend: None,
+                exit_code: None,
                 stderr: None,
             })
         } else {

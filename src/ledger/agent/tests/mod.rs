@@ -129,6 +129,7 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
             status: Status::Applied,
             detail: None,
             backend: None,
+            exit_code: None,
             stderr: None,
         }),
         exit_code: Some(0),
@@ -513,6 +514,7 @@ fn reported(status: Status) -> Ending {
         status,
         detail: None,
         backend: None,
+        exit_code: None,
         stderr: None,
     })
 }
