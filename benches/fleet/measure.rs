@@ -263,16 +263,19 @@ pub fn action_bytes() -> Vec<u8> {
         location: Location::All,
         agent: AgentRef {
             id: AgentId::from_number(1_234).unwrap(),
-            name: "sim-1233".to_owned(),
+            name: "sim-1233".into(),
         },
-        rule: Some(RuleRef {
-            id: ripost::model::RuleId::parse(ALL).unwrap(),
-            level: ripost::model::Level::parse("10").unwrap(),
-            groups: ["syslog", "sshd", "authentication_failures"]
-                .map(|group| ripost::model::GroupName::parse(group).unwrap())
-                .to_vec(),
-        }),
-        alert: Some("1795168800.41000".to_owned()),
+        rule: Some(
+            RuleRef {
+                id: ripost::model::RuleId::parse(ALL).unwrap(),
+                level: ripost::model::Level::parse("10").unwrap(),
+                groups: ["syslog", "sshd", "authentication_failures"]
+                    .map(|group| ripost::model::GroupName::parse(group).unwrap())
+                    .to_vec(),
+            }
+            .into(),
+        ),
+        alert: Some("1795168800.41000".into()),
         timeout: Some(Duration::from_secs(3_600)),
         extra_args: Vec::new(),
         contract: action::Contract::Json,
