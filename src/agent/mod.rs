@@ -20,6 +20,7 @@ mod outbox;
 mod recover;
 mod requests;
 mod runs;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -58,6 +59,7 @@ pub use link::{Caller, Link, Reports};
 use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
+use standing::Standing;
 
 /// Actions of bundled executables, and for the first white list, that may wait
 /// before no more are taken from the manager.
@@ -155,6 +157,7 @@ pub struct Agent {
     /// Has what this host can do looked up again.
     look_again: Arc<Notify>,
     drift: Drift,
+    standing: Standing,
     /// Where the managers were when a host that is cut off was told last.
     managers: Vec<SocketAddr>,
     stopping: bool,
@@ -168,6 +171,7 @@ impl Agent {
         let journal = Journal::<AgentSchema>::open(&path)?;
         let reader = AgentReader::open(&path)?;
         let loaded = reader.load()?;
+        let is_new_boot = loaded.boot.as_ref() != Some(&parts.boot_id);
         let mut agent = Self {
             guards: Guards::new(loaded.white_list.as_deref()),
             settings: parts.settings,
@@ -198,6 +202,7 @@ impl Agent {
             instance: parts.instance,
             look_again: Arc::default(),
             drift: Drift::default(),
+            standing: Standing::default(),
             managers: Vec::new(),
             stopping: false,
             journal,
@@ -210,6 +215,7 @@ impl Agent {
             log::error!(error:% = error, cause = cause.as_deref().unwrap_or_default(); "an action of the journal cannot be read and is set aside; look whether its effect is still there (sqlite3 shows the row)");
         }
         agent.load(loaded.live);
+        agent.standing.begin(is_new_boot);
         Ok(agent)
     }
 
@@ -220,6 +226,12 @@ impl Agent {
             journal: self.journal_id.subscribe(),
             instance: self.instance,
         }
+    }
+
+    /// Told once what is in force stands again after a boot of this host; at once
+    /// after any other start, which has not taken it away.
+    pub fn standing(&mut self) -> oneshot::Receiver<()> {
+        self.standing.told()
     }
 
     /// Runs until it is told to stop; what is in force stays in force.
@@ -342,6 +354,7 @@ impl Agent {
             match self.ledger.entry(*id).map(|entry| entry.step) {
                 Some(Step::Ended) => {
                     self.memory.ended(*id, write);
+                    self.standing.is_done(*id);
                     self.alerts.remove(id);
                     self.unguarded.retain(|waiting| waiting != id);
                     if let Some(place) = self.backlog.remove(*id) {

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::executor::log_killed;
+use crate::journal::agent::Op;
 use crate::ledger::agent::{Entry, Step};
+use crate::model::Mode;
+use crate::model::bundled::Effect;
 
 use super::Agent;
 
@@ -40,7 +43,14 @@ impl Agent {
     /// Lines up what each entry needs: reverts that are due, effects to be
     /// looked up, runs to be repeated, and actions that had not begun.
     pub(super) async fn recover(&mut self) {
+        let boot = Op::Boot(self.boot_id.clone());
+        self.journal.write(vec![boot]).await;
         let changes = self.ledger.recover(clock::now());
+        let put_back = changes.runs.iter().filter(|(id, kind)| {
+            let row = self.ledger.entry(*id).and_then(Entry::bundled);
+            *kind == Mode::Add && row.is_some_and(|row| row.effect == Effect::Kernel)
+        });
+        self.standing.waits_for(put_back.map(|(id, _)| *id));
         let mut waiting: Vec<_> = self
             .ledger
             .entries()

@@ -318,6 +318,7 @@ impl Agent {
         let changes = self.ledger.finish(id, kind, finished, clock::now());
         self.report(id, kind, before, finished);
         self.commit(changes).await;
+        self.standing.is_done(id);
         self.slots.finished(run);
         self.held_keys.retain(|held| held.run != run);
         for held in std::mem::take(&mut self.held_keys) {

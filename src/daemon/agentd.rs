@@ -1,6 +1,7 @@
 //! `ripost-agentd`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -20,6 +21,10 @@ use crate::sys::exe::Home;
 
 use crate::transport::{local, random};
 use crate::wire::Daemon;
+
+/// So long the start of the network of a host waits at most for what is put back
+/// after a boot.
+const STANDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The program.
 pub fn main() -> ExitCode {
@@ -59,7 +64,9 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
         hands: Hands::own(),
         reloads,
     };
-    let agent = Agent::open(parts, &inbox)?;
+    let mut agent = Agent::open(parts, &inbox)?;
+    let standing = tokio::time::timeout(STANDS_WITHIN, agent.standing());
+    tokio::pin!(standing);
     let (servers, named) = watch::channel(servers);
     let link = Link::new(path.clone(), agent.caller(), named, inbox.reports());
     tokio::spawn(link.keep_up());
@@ -72,10 +79,17 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
         agents: None,
     };
     tokio::spawn(service::serve(socket.clone(), listener, door));
-    log::info!(version = env!("CARGO_PKG_VERSION"), socket:% = socket.display(); "ready");
-    notify("READY=1");
+    let mut is_ready = false;
     loop {
         tokio::select! {
+            stands = &mut standing, if !is_ready => {
+                is_ready = true;
+                if stands.is_err() {
+                    log::warn!("not all that is in force stands again yet; going on meanwhile");
+                }
+                log::info!(version = env!("CARGO_PKG_VERSION"), socket:% = socket.display(); "ready");
+                notify("READY=1");
+            }
             order = orders.next() => match order {
                 Order::Stop => break,
                 Order::Apply(config, reload) => {

@@ -11,8 +11,8 @@
 //! - `updates(seq, number, time_ms, record)`: what the manager was told or is to
 //!   be. Once confirmed, the last record of each action is kept as its history,
 //!   90 days;
-//! - `meta(name, value)`, values as JSON: `white_list`; `journal`, the id of this
-//!   journal; `manager`, that of the manager's; `confirmed`, the last update
+//! - `meta(name, value)`, values as JSON: `white_list`; `boot`, the last boot of
+//!   this host in which it was opened; `journal`, the id of this journal; `manager`, that of the manager's; `confirmed`, the last update
 //!   that the manager has stored; `promised`, the same of the manager that was last
 //!   told everything; `swept`, up to which number only last records are left;
 //!   `looked`, the wall time in milliseconds up to which was looked for what is
@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
 
-use crate::clock::Wall;
+use crate::clock::{BootId, Wall};
 use crate::ledger::agent::{Entry, Step};
 use crate::model::{Action, ActionId, JournalId, Record};
 
@@ -74,6 +74,8 @@ pub enum Op {
     WhiteList(String),
     /// The manager with this journal has been told everything.
     Manager(JournalId),
+    /// It has been opened in this boot.
+    Boot(BootId),
     /// This journal has another id, and no manager has been told of it.
     Journal(JournalId),
     /// Forgets what is over, confirmed, and too old or too much.
@@ -165,6 +167,7 @@ impl Schema for AgentSchema {
                 set_meta(transaction, "promised", &up_to.to_string())
             }
             Op::WhiteList(text) => set_meta(transaction, "white_list", text),
+            Op::Boot(boot_id) => set_meta(transaction, "boot", &json(boot_id)),
             Op::Manager(journal) => {
                 set_meta(transaction, "promised", "0")?;
                 set_meta(transaction, "manager", &json(journal))
@@ -186,6 +189,7 @@ impl Schema for AgentSchema {
             | Op::Update { .. }
             | Op::Confirmed { .. }
             | Op::WhiteList(_)
+            | Op::Boot(_)
             | Op::Manager(_)
             | Op::Journal(_)
             | Op::Prune { .. } => None,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rusqlite::Row;
 use serde::de::DeserializeOwned;
 
+use crate::clock::BootId;
 use crate::journal::JournalError;
 use crate::journal::reader::Reader;
 use crate::ledger::agent::Entry;
@@ -25,6 +26,8 @@ pub struct Loaded {
     /// updates.
     pub updates: Vec<(u64, Telling)>,
     pub white_list: Option<String>,
+    /// The boot of this host in which it was last opened.
+    pub boot: Option<BootId>,
     /// The id of this journal.
     pub journal: JournalId,
     /// That of the manager which was last told everything.
@@ -66,6 +69,7 @@ impl AgentReader {
             unreadable,
             updates,
             white_list: self.0.one(META, ["white_list"])?,
+            boot: self.meta("boot")?,
             journal: self.id()?,
             manager: self.meta("manager")?,
             numbers: Numbers {
