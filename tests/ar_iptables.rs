@@ -26,6 +26,7 @@ use netns::{Netns, reexec_in_namespace, run as tool, wait_for};
 use ripost::ar::block::Block;
 use ripost::ar::iptables::{Before, Iptables};
 use ripost::ar::{Done, Fail};
+use ripost::model::bundled::Backend;
 use ripost::sys::nft::Element;
 use run::{Home, Ran, answer, feed, under_execd, with_alert};
 use seccomp::{Lacks, on_a_kernel_without};
@@ -640,24 +641,18 @@ fn both_kinds_of_iptables_drop_and_let_pass_again() {
                 tool("mount", &["--bind", "/dev/null", path]);
                 let mut iptables = Iptables::of(FIREWALL_DROP);
                 assert!(passes(attacker), "{program}: {target}");
-                for before in [Before::Missing, Before::There] {
-                    assert_eq!(
-                        iptables.add(network).unwrap(),
-                        before,
-                        "{program}: {target}"
-                    );
+                for was_there in [false, true] {
+                    let before = iptables.add(&[network]).remove(0).unwrap();
+                    assert_eq!(has_dropped(before), was_there, "{program}: {target}");
                     assert!(!passes(attacker), "{program}: {target}");
                     assert!(passes(bystander), "{program}: {target}");
                 }
-                for before in [Before::There, Before::Missing] {
-                    assert_eq!(
-                        iptables.delete(network).unwrap(),
-                        before,
-                        "{program}: {target}"
-                    );
+                for was_there in [true, false] {
+                    let before = iptables.delete(&[network]).remove(0).unwrap();
+                    assert_eq!(has_dropped(before), was_there, "{program}: {target}");
                     assert!(passes(attacker), "{program}: {target}");
                 }
-                iptables.add(network).unwrap();
+                assert!(iptables.add(&[network])[0].is_ok());
                 tool("umount", &[path]);
                 let command = run::direct(&home, FIREWALL_DROP);
                 let ran = feed(command, order("delete", target, "").as_bytes());
@@ -666,6 +661,17 @@ fn both_kinds_of_iptables_drop_and_let_pass_again() {
             }
         }
     });
+}
+
+/// Whether the packets of a network were dropped before, and some of them were.
+fn has_dropped(before: Before) -> bool {
+    match before {
+        Before::There { hits } => {
+            assert!(hits > 0);
+            true
+        }
+        Before::Missing => false,
+    }
 }
 
 /// How often this program was run, which a script before it counts.
@@ -704,20 +710,29 @@ fn many_are_blocked_and_taken_back_at_once_and_the_few_under_iptables_too() {
                 assert_eq!(one.unwrap(), wanted);
             }
         };
-        all(block.add_all(&elements), Done::applied());
-        all(block.add_all(&elements), Done::in_place());
+        let by = |done: Done| done.by(Backend::NfTables);
+        all(block.add_all(&elements), by(Done::applied()));
+        let again = by(Done::in_place()).counting(Some(0));
+        all(block.add_all(&elements), again);
         assert_eq!(runs(), 0);
-        all(block.delete_all(&networks), Done::reverted());
+        let reverted = |by| Done::reverted().by(by).counting(Some(0));
+        all(block.delete_all(&networks), reverted(Backend::NfTables));
         // At most once for a table and second.
         assert!(runs() <= 20, "{}", runs());
 
         block.add_all(&elements[..1_000]);
-        Iptables::of(BLOCK_IP).add(networks[1_000]).unwrap();
+        assert!(Iptables::of(BLOCK_IP).add(&networks[1_000..1_001])[0].is_ok());
         // Whoever has looked just now looks again a second later.
         let mut block = Block::of(BLOCK_IP);
         let done = block.delete_all(&networks[999..1_002]);
         let done: Vec<Done> = done.into_iter().map(Result::unwrap).collect();
-        assert_eq!(done, [Done::reverted(), Done::reverted(), Done::absent()]);
+        // Each by what did it.
+        let wanted = [
+            reverted(Backend::NfTables),
+            reverted(Backend::Iptables),
+            Done::absent(),
+        ];
+        assert_eq!(done, wanted);
         let rules = tool("iptables-legacy", &["-t", "raw", "-S", "RIPOST-block-ip"]);
         assert!(!rules.contains("DROP"), "{rules}");
     });
@@ -732,9 +747,11 @@ fn where_no_chain_of_ours_was_is_looked_at_again_after_an_add() {
         let network = ATTACKER.parse().unwrap();
         let mut iptables = Iptables::of(BLOCK_IP);
         for _ in 0..2 {
-            assert_eq!(iptables.delete(network).unwrap(), Before::Missing);
+            let deleted = iptables.delete(&[network]).remove(0);
+            assert_eq!(deleted.unwrap(), Before::Missing);
         }
-        iptables.add(network).unwrap();
-        assert_eq!(iptables.delete(network).unwrap(), Before::There);
+        assert!(iptables.add(&[network])[0].is_ok());
+        let deleted = iptables.delete(&[network]).remove(0);
+        assert_eq!(deleted.unwrap(), Before::There { hits: 0 });
     });
 }

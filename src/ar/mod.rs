@@ -127,6 +127,8 @@ pub struct Job<'a, T> {
 pub struct Done {
     status: Status,
     detail: Option<String>,
+    backend: Option<Backend>,
+    hits: Option<u64>,
 }
 
 impl Done {
@@ -160,6 +162,20 @@ impl Done {
         Self::new(Status::Refused, Some(why))
     }
 
+    /// Through this, where it is not what [`Action::backend`] says.
+    #[must_use]
+    pub fn by(self, backend: Backend) -> Self {
+        let backend = Some(backend);
+        Self { backend, ..self }
+    }
+
+    /// With how many packets what was found there had dropped, where the kernel
+    /// counts them.
+    #[must_use]
+    pub fn counting(self, hits: Option<u64>) -> Self {
+        Self { hits, ..self }
+    }
+
     /// With more for people to know.
     #[must_use]
     pub fn saying(self, detail: impl Into<String>) -> Self {
@@ -182,12 +198,20 @@ impl Done {
         });
     }
 
-    fn failed(why: String) -> Self {
-        Self::new(Status::Failed, Some(why))
+    fn failed(fail: &Fail) -> Self {
+        Self {
+            backend: fail.backend,
+            ..Self::new(Status::Failed, Some(fail.line()))
+        }
     }
 
     fn new(status: Status, detail: Option<String>) -> Self {
-        Self { status, detail }
+        Self {
+            status,
+            detail,
+            backend: None,
+            hits: None,
+        }
     }
 }
 
@@ -198,9 +222,17 @@ pub struct Fail {
     text: String,
     hint: String,
     words: Option<String>,
+    backend: Option<Backend>,
 }
 
 impl Fail {
+    /// As [`Done::by`].
+    #[must_use]
+    pub fn by(self, backend: Backend) -> Self {
+        let backend = Some(backend);
+        Self { backend, ..self }
+    }
+
     /// With the words that 4.x logs in this case, as people search for them.
     pub fn logged_as(self, words: String) -> Self {
         let words = Some(words);
@@ -249,6 +281,7 @@ impl<E: Error> From<E> for Fail {
             text,
             hint: hint.to_owned(),
             words: None,
+            backend: None,
         }
     }
 }

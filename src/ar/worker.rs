@@ -219,6 +219,7 @@ impl<A: Serves> Worker<A> {
             status: Status::Failed,
             detail: Some(stop.to_string()),
             backend: None,
+            hits: None,
             stderr: Some(stop.explained()),
         };
         self.report(number, &result);

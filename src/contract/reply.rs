@@ -33,6 +33,10 @@ pub struct RunResult {
     pub detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// How many packets the effect had dropped when it was found there, where
+    /// the kernel counts them: of a `delete`, all that it has ever dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<u64>,
     /// From a worker only: what a process of its own would have said on stderr.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
@@ -155,6 +159,7 @@ mod tests {
             status: Status::Absent,
             detail: None,
             backend: Some("hosts.deny".to_owned()),
+            hits: None,
             stderr: None,
         };
         let line = result(&name, &wanted);
@@ -177,6 +182,7 @@ mod tests {
                 status: Status::Applied,
                 detail: detail.map(str::to_owned),
                 backend: None,
+                hits: None,
             };
             assert_eq!(result.is_in_place(), wanted, "{detail:?}");
         }
