@@ -192,11 +192,14 @@ fn a_person_reverts_through_the_worker() {
         home.alert(&[Alert::sshd("203.0.113.1")]);
         home.wait_state("203.0.113.1", "applied");
         let first = worker(&home).unwrap();
+        assert!(!net.arrives("203.0.113.1"));
         let reverted = home.ctl(&["revert", "--target", "203.0.113.1"]);
         assert!(reverted.status.success(), "{reverted:?}");
         assert!(net.arrives("203.0.113.1"));
-        home.wait_state("203.0.113.1", "reverted");
+        let reverted = home.wait_state("203.0.113.1", "reverted");
         assert_eq!(worker(&home), Some(first));
+        // What did not arrive was counted.
+        assert!(reverted["hits"].as_u64() > Some(0), "{reverted}");
     });
 }
 

@@ -299,6 +299,7 @@ fn ended(run: &Run, fate: Took, was: bool, keys: Option<Keys>) -> Outcome {
             status,
             detail: detail.map(str::to_owned),
             backend: None,
+            hits: None,
             stderr: None,
         }),
         ..outcome(End::Exited(0), keys)

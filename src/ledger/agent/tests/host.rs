@@ -114,6 +114,7 @@ impl Host {
                 status,
                 detail: None,
                 backend: None,
+                hits: None,
                 stderr: None,
             })
         } else {
