@@ -14,6 +14,8 @@ mod netns;
 mod run;
 #[path = "support/seccomp.rs"]
 mod seccomp;
+#[path = "support/served.rs"]
+mod served;
 
 use std::fs;
 use std::net::{IpAddr, UdpSocket};
@@ -30,6 +32,7 @@ use ripost::model::bundled::Backend;
 use ripost::sys::nft::Element;
 use run::{Home, Ran, answer, feed, under_execd, with_alert};
 use seccomp::{Lacks, on_a_kernel_without};
+use served::Served;
 
 const FIREWALL_DROP: &str = "firewall-drop";
 const BLOCK_IP: &str = "block-ip";
@@ -735,6 +738,48 @@ fn many_are_blocked_and_taken_back_at_once_and_the_few_under_iptables_too() {
         assert_eq!(done, wanted);
         let rules = tool("iptables-legacy", &["-t", "raw", "-S", "RIPOST-block-ip"]);
         assert!(!rules.contains("DROP"), "{rules}");
+    });
+}
+
+/// One after the other they would take minutes.
+#[test]
+fn a_worker_without_nf_tables_blocks_a_thousand_at_once() {
+    reexec_in_namespace(|| {
+        let scene = Scene::new();
+        let hosts = (0..1_000).map(|n| format!("10.9.{}.{}", n / 250, n % 250));
+        let named = [ATTACKER, "198.51.100.64/28", ATTACKER_6].map(str::to_owned);
+        let targets: Vec<_> = hosts.chain(named).collect();
+        let orders = |verb: &str| -> Vec<_> {
+            let order = |target: &String| {
+                let alert = format!(r#"{{"data":{{"srcip":"{target}"}}}}"#);
+                (with_alert(verb, &alert), answer("continue", "{}"))
+            };
+            targets.iter().map(order).collect()
+        };
+        for name in [FIREWALL_DROP, BLOCK_IP] {
+            let mut worker = Served::start(scene.command(name, NF_TABLES));
+            let mut all = |verb: &str, status: &str| -> Vec<Ran> {
+                let ran = worker.orders(&orders(verb));
+                for ran in &ran {
+                    assert_eq!(ran.status(), status, "{name}: {ran:?}");
+                }
+                ran
+            };
+            all("add", "applied");
+            for attacker in [ATTACKER, "198.51.100.79", ATTACKER_6] {
+                assert!(!scene.net.udp_arrives(attacker), "{name}: {attacker}");
+            }
+            assert!(scene.net.udp_arrives("198.51.100.80"), "{name}");
+            let again = all("add", "applied");
+            assert_eq!(again[0].result()["detail"], "was in force already");
+            let deleted = all("delete", "reverted");
+            assert_eq!(deleted[0].result()["hits"], 0);
+            assert_eq!(deleted[0].result()["backend"], "iptables");
+            assert!(deleted[1_000].result()["hits"].as_u64() > Some(0));
+            assert!(scene.net.udp_arrives(ATTACKER), "{name}");
+            all("delete", "absent");
+            assert!(!rules(&scene).contains("DROP"), "{name}");
+        }
     });
 }
 
