@@ -52,7 +52,8 @@ impl Hands {
     ) -> Outcome {
         match self {
             Self::Own(workers) if serves(&run) => workers.run(run, progress, cancel).await,
-            Self::Own(_) => executor::run(run, progress, cancel).await,
+            // On the heap, for the many runs of workers to be small.
+            Self::Own(_) => Box::pin(executor::run(run, progress, cancel)).await,
             #[cfg(test)]
             Self::Played(played) => played.run(run, progress, cancel).await,
         }
