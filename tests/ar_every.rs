@@ -13,6 +13,8 @@ mod isolation;
 #[expect(dead_code, reason = "shared with tests that use all of it")]
 #[path = "support/run.rs"]
 mod run;
+#[path = "support/served.rs"]
+mod served;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -23,6 +25,7 @@ use isolation::{isolated, mount};
 use ripost::model::bundled::{BUNDLED, Bundled, Options, TargetKind, ValueKind};
 use run::{Home, Ran, answer, direct, feed};
 use serde_json::{Value, json};
+use served::Served;
 
 /// Longer than any executable may take for an input like these.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -375,6 +378,126 @@ fn a_closed_stdout_is_no_error() {
             let ran = feed(command, add(row).as_bytes());
             assert_eq!(ran.code, listened.code, "{}: {ran:?}", row.name);
             run_delete(row);
+        }
+    });
+}
+
+fn serving() -> impl Iterator<Item = &'static Bundled> {
+    BUNDLED.iter().filter(|row| row.serves)
+}
+
+/// A worker goes on whatever it is sent, and each order is answered by itself.
+#[test]
+fn a_worker_refuses_what_is_no_message_and_does_what_is_one() {
+    isolated(|| {
+        prepare();
+        for row in serving() {
+            let good = message(row, "add");
+            let go_on = answer("continue", "{}");
+            let cases = [
+                (String::new(), go_on.clone(), BAD_FORMAT),
+                (good[..good.len() / 2].to_owned(), go_on.clone(), BAD_FORMAT),
+                ("[".repeat(60_000), go_on.clone(), BAD_FORMAT),
+                ("[]".to_owned(), go_on.clone(), BAD_FORMAT),
+                (message(row, "stop"), go_on.clone(), "Invalid value of"),
+                (
+                    good.replace(
+                        "\"extra_args\":[",
+                        "\"extra_args\":[\"--no-such=x\"],\"x\":[",
+                    ),
+                    go_on.clone(),
+                    "Invalid extra_args",
+                ),
+                (
+                    good.replace(row.target.example(), "-x"),
+                    go_on.clone(),
+                    "Cannot read ",
+                ),
+                (
+                    good.replace(row.target.example(), "127.0.0.1"),
+                    go_on.clone(),
+                    "refused 127.0.0.1: it is",
+                ),
+                (good.clone(), "x".to_owned(), BAD_FORMAT),
+                (good.clone(), answer("go", "{}"), "Invalid value of"),
+            ];
+            let home = Home::new();
+            let mut worker = Served::start(direct(&home, row.name));
+            let (bad, good) = (
+                cases.clone().map(|(line, reply, _)| (line, reply)),
+                [(good.clone(), answer("abort", "{}")), (good, go_on)],
+            );
+            let ran = worker.orders(&[&bad[..], &good].concat());
+            for ((line, reply, why), ran) in cases.iter().zip(&ran) {
+                let what = format!(
+                    "{}: {reply} to {}: {ran:?}",
+                    row.name,
+                    &line[..line.len().min(200)]
+                );
+                assert!(["failed", "refused"].contains(&&*ran.status()), "{what}");
+                let detail = ran.result()["detail"].to_string();
+                assert!(detail.contains(why), "{what}");
+            }
+            let [.., aborted, done] = &ran[..] else {
+                panic!("{ran:?}");
+            };
+            assert_eq!(aborted.stdout.len(), 1, "{}: {aborted:?}", row.name);
+            assert_eq!(done.status(), "applied", "{}: {done:?}", row.name);
+            let log = home.log();
+            let starts = log.iter().filter(|line| line.ends_with(": Starting"));
+            assert_eq!(starts.count(), ran.len());
+            assert!(
+                log.iter().any(|line| line.ends_with(": Aborted")),
+                "{log:?}"
+            );
+            assert!(log.last().unwrap().ends_with(": Ended"), "{log:?}");
+        }
+    });
+}
+
+/// What becomes of an order does not depend on who carries it out, nor on how
+/// many come with it.
+#[test]
+fn a_worker_does_what_a_process_does() {
+    isolated(|| {
+        prepare();
+        for row in serving() {
+            let home = Home::new();
+            let alone = |verb: &str| {
+                let input = match verb {
+                    "add" => add(row),
+                    _ => message(row, "delete"),
+                };
+                let ran = run(&home, row, input.as_bytes());
+                (ran.status(), ran.result()["backend"].clone())
+            };
+            let verbs = ["delete", "add", "add", "delete", "delete"];
+            let one_by_one = verbs.map(alone);
+            let order = |verb: &str| {
+                let go_on = answer("continue", r#"{"expires_ms":600000}"#);
+                (message(row, verb), go_on)
+            };
+            let mut worker = Served::start(direct(&home, row.name));
+            for together in [1, verbs.len()] {
+                let mut served = Vec::new();
+                for some in verbs.chunks(together) {
+                    let orders: Vec<_> = some.iter().map(|verb| order(verb)).collect();
+                    served.extend(worker.orders(&orders));
+                }
+                if together == 1 {
+                    for (ran, alone) in served.iter().zip(&one_by_one) {
+                        let result = ran.result();
+                        assert_eq!(ran.status(), alone.0, "{}: {ran:?}", row.name);
+                        assert_eq!(result["backend"], alone.1, "{}: {ran:?}", row.name);
+                    }
+                } else {
+                    // Whose time is over goes first, and the adds wait for
+                    // their keys to be agreed to.
+                    let statuses: Vec<_> = served.iter().map(Ran::status).collect();
+                    let wanted = ["absent", "applied", "applied", "absent", "absent"];
+                    assert_eq!(statuses, wanted, "{}", row.name);
+                }
+            }
         }
     });
 }

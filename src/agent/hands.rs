@@ -8,11 +8,11 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::executor::{self, By, Outcome, Progress, Run, RunId, Workers};
 use crate::model::bundled::Bundled;
-use crate::model::{Capabilities, ExeName, bundled};
+use crate::model::{Capabilities, ExeName, Record, bundled};
 use crate::sys::exe::Home;
 use crate::sys::host::Seen;
 
-use super::{capabilities, drift};
+use super::{capabilities, drift, hits};
 
 /// What executables are run by.
 #[derive(Clone, Debug)]
@@ -52,9 +52,23 @@ impl Hands {
     ) -> Outcome {
         match self {
             Self::Own(workers) if serves(&run) => workers.run(run, progress, cancel).await,
-            Self::Own(_) => executor::run(run, progress, cancel).await,
+            // On the heap, for the many runs of workers to be small.
+            Self::Own(_) => Box::pin(executor::run(run, progress, cancel)).await,
             #[cfg(test)]
             Self::Played(played) => played.run(run, progress, cancel).await,
+        }
+    }
+
+    /// With what the blocks among them have dropped by now; see
+    /// [`hits::look_up`].
+    pub(super) async fn counted(&self, records: Vec<Record>) -> Vec<Record> {
+        match self {
+            Self::Own(_) => tokio::task::spawn_blocking(move || hits::look_up(records))
+                .await
+                .expect("looking up neither panics nor is it aborted"),
+            // Nothing is counted in a simulation.
+            #[cfg(test)]
+            Self::Played(_) => records,
         }
     }
 

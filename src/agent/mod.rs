@@ -12,6 +12,7 @@ mod capabilities;
 mod drift;
 mod guards;
 mod hands;
+mod hits;
 mod inbox;
 mod intake;
 mod link;

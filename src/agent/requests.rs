@@ -20,9 +20,10 @@ impl Agent {
     pub(super) async fn answer(&mut self, asked: Asked) {
         let answer = match asked.request {
             Request::Status => Answer::Status(self.status()),
-            Request::Responses => Answer::Records {
-                records: self.in_force(),
-            },
+            Request::Responses => {
+                self.tell_in_force(asked.answer);
+                return;
+            }
             Request::History { limit } => {
                 self.tell_history(limit, asked.answer);
                 return;
@@ -56,6 +57,15 @@ impl Agent {
         };
         // An asker who has gone needs no answer.
         let _ = asked.answer.send(answer);
+    }
+
+    fn tell_in_force(&mut self, asker: oneshot::Sender<Answer>) {
+        let (records, hands) = (self.in_force(), self.hands.clone());
+        self.chores.spawn(async move {
+            let records = hands.counted(records).await;
+            // An asker who has gone needs no answer.
+            let _ = asker.send(Answer::Records { records });
+        });
     }
 
     fn tell_history(&mut self, limit: u32, asker: oneshot::Sender<Answer>) {

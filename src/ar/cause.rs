@@ -135,8 +135,8 @@ fn known(error: &(dyn Error + 'static)) -> Option<Cause> {
     if let Some(ForeignError::System(_)) = error.downcast_ref() {
         return Some(Cause::NotInKernel);
     }
-    if let Some(RouteError::NoFamily(_)) = error.downcast_ref() {
-        return Some(Cause::NotInKernel);
+    if let Some(error) = error.downcast_ref() {
+        return of_route(error);
     }
     quarantine::cause(error)
 }
@@ -163,11 +163,14 @@ fn of_block(error: &BlockError) -> Option<Cause> {
     match error {
         BlockError::NfTables(error) => of_nf_tables(error),
         BlockError::Iptables(error) => of_iptables(error),
-        BlockError::Routes(RouteError::NoFamily(_)) => Some(Cause::NotInKernel),
+        BlockError::Routes(error) => of_route(error),
         BlockError::Nothing { lacks, .. } => Some(*lacks),
-        // What the system said comes next in the chain.
-        BlockError::Routes(_) => None,
     }
+}
+
+fn of_route(error: &RouteError) -> Option<Cause> {
+    // What the system said comes next in the chain.
+    matches!(error, RouteError::NoFamily(_)).then_some(Cause::NotInKernel)
 }
 
 fn of_nf_tables(error: &NftError) -> Option<Cause> {
@@ -280,7 +283,7 @@ mod tests {
             (io(libc::ENOENT).into(), Cause::Other),
             (IptablesError::Lock(locked()).into(), Cause::Busy),
             (
-                BlockError::Iptables(IptablesError::Tool(missing)).into(),
+                BlockError::Iptables(IptablesError::Tool(missing).into()).into(),
                 Cause::NoTool,
             ),
             (

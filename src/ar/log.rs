@@ -99,7 +99,7 @@ fn open() -> Option<File> {
 /// `\u00XX`, which inside a JSON text means the same.
 fn push_printable(line: &mut Vec<u8>, message: &[u8]) {
     let mut rest = message;
-    while let Some(at) = rest.iter().position(|byte| is_suspicious(*byte)) {
+    while let Some(at) = first_suspicious(rest) {
         line.extend_from_slice(&rest[..at]);
         let control = match &rest[at..] {
             [0xc2, second @ 0x80..=0x9f, ..] => Some((*second, 2)),
@@ -121,6 +121,20 @@ fn push_printable(line: &mut Vec<u8>, message: &[u8]) {
     line.extend_from_slice(rest);
 }
 
+/// Looks at many bytes at once, since nearly all lines have none.
+fn first_suspicious(bytes: &[u8]) -> Option<usize> {
+    const AT_ONCE: usize = 64;
+    let is_clean = |some: &&[u8]| {
+        !some
+            .iter()
+            .fold(false, |any, byte| any | is_suspicious(*byte))
+    };
+    let clean = bytes.chunks(AT_ONCE).take_while(is_clean).count() * AT_ONCE;
+    let rest = bytes.get(clean..)?;
+    let at = rest.iter().position(|byte| is_suspicious(*byte))?;
+    Some(clean + at)
+}
+
 /// Whether a byte is a control character or may begin one.
 fn is_suspicious(byte: u8) -> bool {
     matches!(byte, 0..=0x1f | 0x7f | 0xc2)
@@ -129,6 +143,13 @@ fn is_suspicious(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::push_printable;
+
+    /// Behind what is looked at at once.
+    const LATE: [u8; 66] = {
+        let mut late = [b'x'; 66];
+        late[65] = 0;
+        late
+    };
 
     #[test]
     fn hostile_text_stays_one_line() {
@@ -142,6 +163,11 @@ mod tests {
             (b"\xc2\x9b2J", b"\\u009b2J"),
             ("\u{e9}\u{a0}".as_bytes(), "\u{e9}\u{a0}".as_bytes()),
             (b"\xff\xc2", b"\xff\xc2"),
+            (&[b'x'; 64], &[b'x'; 64]),
+            (
+                &LATE,
+                b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\\u0000",
+            ),
         ] {
             let mut line = Vec::new();
             push_printable(&mut line, message);

@@ -131,6 +131,8 @@ pub struct Done {
     detail: Option<String>,
     /// Of one that failed or was refused, where it is known.
     cause: Option<Cause>,
+    backend: Option<Backend>,
+    hits: Option<u64>,
 }
 
 impl Done {
@@ -174,6 +176,20 @@ impl Done {
         }
     }
 
+    /// Through this, where it is not what [`Action::backend`] says.
+    #[must_use]
+    pub fn by(self, backend: Backend) -> Self {
+        let backend = Some(backend);
+        Self { backend, ..self }
+    }
+
+    /// With how many packets what was found there had dropped, where the kernel
+    /// counts them.
+    #[must_use]
+    pub fn counting(self, hits: Option<u64>) -> Self {
+        Self { hits, ..self }
+    }
+
     /// With more for people to know.
     #[must_use]
     pub fn saying(self, detail: impl Into<String>) -> Self {
@@ -196,11 +212,11 @@ impl Done {
         });
     }
 
-    fn failed(why: &Fail) -> Self {
-        let cause = Some(why.cause);
+    fn failed(fail: &Fail) -> Self {
         Self {
-            cause,
-            ..Self::new(Status::Failed, Some(why.line()))
+            cause: Some(fail.cause),
+            backend: fail.backend,
+            ..Self::new(Status::Failed, Some(fail.line()))
         }
     }
 
@@ -209,6 +225,8 @@ impl Done {
             status,
             detail,
             cause: None,
+            backend: None,
+            hits: None,
         }
     }
 }
@@ -221,9 +239,17 @@ pub struct Fail {
     hint: String,
     words: Option<String>,
     cause: Cause,
+    backend: Option<Backend>,
 }
 
 impl Fail {
+    /// As [`Done::by`].
+    #[must_use]
+    pub fn by(self, backend: Backend) -> Self {
+        let backend = Some(backend);
+        Self { backend, ..self }
+    }
+
     /// With the words that 4.x logs in this case, as people search for them.
     pub fn logged_as(self, words: String) -> Self {
         let words = Some(words);
@@ -280,6 +306,7 @@ impl<E: Error + 'static> From<E> for Fail {
             hint: hint.to_owned(),
             words: None,
             cause,
+            backend: None,
         }
     }
 }

@@ -233,6 +233,7 @@ pub(super) struct Ending {
 }
 
 impl Ending {
+    /// `backend`: through what, where the end itself says nothing of it.
     pub(super) fn of(done: Result<Done, Fail>, backend: Backend) -> Self {
         let done = done.unwrap_or_else(|fail| Done::failed(&fail));
         let code = match done.status {
@@ -245,7 +246,8 @@ impl Ending {
         let result = RunResult {
             status: done.status,
             detail: done.detail,
-            backend: Some(backend.name().to_owned()),
+            backend: Some(done.backend.unwrap_or(backend).name().to_owned()),
+            hits: done.hits,
             stderr: None,
             exit_code: None,
         };

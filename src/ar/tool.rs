@@ -15,7 +15,7 @@ use crate::clock;
 use crate::sys::host::{PROGRAM_FOLDERS, find_program};
 
 /// What is kept of each of a tool's two outputs, in bytes.
-const MAX_OUTPUT: u64 = 256 << 10;
+const MAX_OUTPUT: u64 = 16 << 20;
 
 /// Why a tool did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +210,7 @@ mod tests {
         let limit = Duration::from_millis(50);
         let error = sh("exec sleep 600", limit).unwrap_err();
         assert!(matches!(error, ToolError::TimedOut { .. }), "{error}");
-        let ended = sh("head -c 1000000 /dev/zero", LIMIT).unwrap();
+        let ended = sh("head -c 20000000 /dev/zero", LIMIT).unwrap();
         assert_eq!(ended.stdout.len() as u64, super::MAX_OUTPUT);
         // What it leaves behind is not waited for.
         let ended = sh("sleep 600 & echo $!", LIMIT).unwrap();

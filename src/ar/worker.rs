@@ -219,6 +219,7 @@ impl<A: Serves> Worker<A> {
             status: Status::Failed,
             detail: Some(stop.to_string()),
             backend: None,
+            hits: None,
             stderr: Some(stop.explained()),
             exit_code: Some(REFUSED),
         };
@@ -242,20 +243,21 @@ impl<A: Serves> Worker<A> {
             }
         }
         // Whose time is over goes first.
-        self.do_all(&deletes, A::delete_all);
-        self.do_all(&adds, A::add_all);
+        self.do_all(deletes, A::delete_all);
+        self.do_all(adds, A::add_all);
     }
 
-    fn do_all(&mut self, tasks: &[Task], all: All<A>) {
+    fn do_all(&mut self, tasks: Vec<Task>, all: All<A>) {
         if tasks.is_empty() {
             return;
         }
-        let jobs: Vec<_> = tasks.iter().map(Task::job::<A>).collect();
+        let jobs = tasks.into_iter().map(|task| (task.number, task.job::<A>()));
+        let (numbers, jobs): (Vec<_>, Vec<_>) = jobs.unzip();
         let done = all(&mut self.action, &jobs);
-        assert_eq!(done.len(), tasks.len(), "each job has its answer");
+        assert_eq!(done.len(), numbers.len(), "each job has its answer");
         let stamp = self.log.stamp();
-        for (task, done) in tasks.iter().zip(done) {
-            self.end(&stamp, task.number, done);
+        for (number, done) in numbers.into_iter().zip(done) {
+            self.end(&stamp, number, done);
         }
     }
 
@@ -284,11 +286,11 @@ impl<A: Serves> Worker<A> {
 type All<A> = fn(&mut A, &[Job<'_, <A as super::Action>::Target>]) -> Vec<Result<Done, Fail>>;
 
 impl Task {
-    fn job<A: Serves>(&self) -> Job<'static, A::Target> {
+    fn job<A: Serves>(self) -> Job<'static, A::Target> {
         Job {
-            target: acted_on::<A>(self.target.clone()),
+            target: acted_on::<A>(self.target),
             lasts: self.expires,
-            options: self.options.clone(),
+            options: self.options,
             alert: None,
         }
     }

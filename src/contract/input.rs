@@ -114,9 +114,10 @@ fn message(line: &[u8]) -> Result<(Vec<u8>, Value<'_>), InvalidInput> {
     let version = matches!(value.member("version"), Some(Value::Number(_)));
     let origin = matches!(value.member("origin"), Some(Value::Object(_)));
     let command = value.member("command").and_then(Value::as_bytes);
-    match (command, value.member("parameters")) {
+    let command = command.map(<[u8]>::to_vec);
+    match (command, value.into_member("parameters")) {
         (Some(command), Some(parameters @ Value::Object(_))) if version && origin => {
-            Ok((command.to_vec(), parameters.clone()))
+            Ok((command, parameters))
         }
         _ => Err(InvalidInput::Format),
     }

@@ -56,6 +56,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As [`Value::member`], taken out of the value.
+    pub fn into_member(self, name: &str) -> Option<Value<'a>> {
+        match self {
+            Value::Object(members) => members
+                .into_iter()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name.as_bytes()))
+                .map(|(_, value)| value),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => None,
+        }
+    }
+
     /// The member that `path` leads to, name by name.
     pub fn lookup(&self, path: &[&str]) -> Option<&Value<'a>> {
         path.iter().try_fold(self, |value, name| value.member(name))

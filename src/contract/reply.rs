@@ -3,6 +3,8 @@
 //! (active_responses.c build_json_keys_message): `version`, `origin`,
 //! `command`, `parameters`, compact, in this order.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ExeName, Keys};
@@ -33,6 +35,10 @@ pub struct RunResult {
     pub detail: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<String>,
+    /// How many packets the effect had dropped when it was found there, where
+    /// the kernel counts them: of a `delete`, all that it has ever dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hits: Option<u64>,
     /// From a worker only: what a process of its own would have said on stderr.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<String>,
@@ -118,21 +124,27 @@ fn line<P: Serialize>(name: &ExeName, command: &str, parameters: P) -> String {
 /// `command` and the parameters it needs is ignored.
 pub fn parse(line: &[u8]) -> Result<Reply, InvalidReply> {
     #[derive(Deserialize)]
-    struct Printed {
-        command: String,
-        #[serde(default)]
-        parameters: serde_json::Value,
+    struct Printed<'a> {
+        #[serde(borrow)]
+        command: Cow<'a, str>,
     }
-    let printed: Printed = serde_json::from_slice(line).map_err(InvalidReply::Syntax)?;
-    match printed.command.as_str() {
-        "check_keys" => serde_json::from_value::<KeysParameters>(printed.parameters)
-            .map(|parameters| Reply::CheckKeys(parameters.keys))
-            .map_err(InvalidReply::Parameters),
-        "result" => serde_json::from_value(printed.parameters)
-            .map(Reply::Result)
-            .map_err(InvalidReply::Parameters),
-        _ => Err(InvalidReply::Command(printed.command)),
+    let printed: Printed<'_> = serde_json::from_slice(line).map_err(InvalidReply::Syntax)?;
+    // Read again rather than kept: a tree of values costs more than both.
+    match &*printed.command {
+        "check_keys" => parameters::<KeysParameters>(line).map(|of| Reply::CheckKeys(of.keys)),
+        "result" => parameters(line).map(Reply::Result),
+        _ => Err(InvalidReply::Command(printed.command.into_owned())),
     }
+}
+
+fn parameters<'a, P: Deserialize<'a>>(line: &'a [u8]) -> Result<P, InvalidReply> {
+    #[derive(Deserialize)]
+    struct Printed<P> {
+        parameters: P,
+    }
+    serde_json::from_slice(line)
+        .map(|printed: Printed<P>| printed.parameters)
+        .map_err(InvalidReply::Parameters)
 }
 
 #[cfg(test)]
@@ -159,6 +171,7 @@ mod tests {
             status: Status::Absent,
             detail: None,
             backend: Some("hosts.deny".to_owned()),
+            hits: None,
             stderr: None,
             exit_code: None,
         };
@@ -183,6 +196,7 @@ mod tests {
                 status: Status::Applied,
                 detail: detail.map(str::to_owned),
                 backend: None,
+                hits: None,
             };
             assert_eq!(result.is_in_place(), wanted, "{detail:?}");
         }

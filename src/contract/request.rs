@@ -152,7 +152,19 @@ impl Message {
     /// The whole message with this command, newline included.
     pub fn line(&self, command: Command) -> Vec<u8> {
         let mut line = Vec::with_capacity(self.length(command));
-        let parts = [
+        self.write_line(command, &mut line);
+        line
+    }
+
+    /// Puts [`Message::line`] behind `out`.
+    pub fn write_line(&self, command: Command, out: &mut Vec<u8>) {
+        self.parts(command)
+            .into_iter()
+            .for_each(|part| out.extend_from_slice(part));
+    }
+
+    fn parts(&self, command: Command) -> [&[u8]; 7] {
+        [
             br#"{"version":1,"origin":"#,
             self.origin.as_bytes(),
             br#","command":""#,
@@ -160,9 +172,7 @@ impl Message {
             br#"","parameters":"#,
             &self.parameters,
             b"}\n",
-        ];
-        parts.iter().for_each(|part| line.extend_from_slice(part));
-        line
+        ]
     }
 
     /// The reply to a bundled executable, newline included: the envelope
@@ -191,8 +201,7 @@ impl Message {
 
     /// The length of a line.
     fn length(&self, command: Command) -> usize {
-        const FRAME: usize = r#"{"version":1,"origin":,"command":"","parameters":}"#.len() + 1;
-        FRAME + self.origin.len() + command.as_str().len() + self.parameters.len()
+        self.parts(command).iter().map(|part| part.len()).sum()
     }
 }
 

@@ -9,6 +9,8 @@
 //! unless agentd has said `abort`, which is the last word on its order, and it
 //! carries in `stderr` what such a process would have told a person.
 
+use std::io::Write;
+
 use super::request::MAX_LINE;
 
 /// What an executable is started with that is to serve.
@@ -19,12 +21,16 @@ pub const MAX_FRAME: usize = MAX_LINE + 21;
 
 /// Puts the line of order `number` behind `out`, with one newline at its end.
 pub fn push(out: &mut Vec<u8>, number: u64, line: &[u8]) {
-    out.extend_from_slice(number.to_string().as_bytes());
-    out.push(b' ');
+    begin(out, number);
     out.extend_from_slice(line);
     if line.last() != Some(&b'\n') {
         out.push(b'\n');
     }
+}
+
+/// Puts the number of an order behind `out`; its line follows.
+pub fn begin(out: &mut Vec<u8>, number: u64) {
+    write!(out, "{number} ").expect("a vector takes everything");
 }
 
 /// Takes a line without its newline apart. `None`: it has no number.

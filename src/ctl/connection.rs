@@ -69,6 +69,15 @@ impl Connection {
         Ok(all)
     }
 
+    /// To the agentd beside a manager, if `first` leads to a manager and there is
+    /// one that answers.
+    pub(crate) fn beside(first: &Self, home: &Path) -> Option<Self> {
+        match first.daemon {
+            Daemon::Manager => Self::open(home, Daemon::Agentd).ok(),
+            Daemon::Agentd => None,
+        }
+    }
+
     /// To the manager, for what only it can answer.
     pub(crate) fn to_manager(home: &Path) -> Result<Self, Error> {
         exists(home)?;

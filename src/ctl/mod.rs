@@ -19,6 +19,7 @@ mod steer;
 mod table;
 mod verbs;
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ use crate::ctl::error::Error;
 use crate::ctl::options::{Options, Output, Task};
 use crate::daemon::exit;
 use crate::daemon::options::HOME_VARIABLE;
+use crate::model::{ActionId, Record};
 use crate::wire::control::{Answer, Request};
 
 /// Runs the program.
@@ -93,15 +95,33 @@ fn status(home: &Path, output: Output) -> Result<u8, Error> {
 
 fn responses(home: &Path, output: Output) -> Result<u8, Error> {
     let mut connection = Connection::to_any(home)?;
-    let Answer::Records { records } = connection.ask(&Request::Responses)? else {
+    let Answer::Records { mut records } = connection.ask(&Request::Responses)? else {
         return Err(connection.wrong_answer());
     };
+    if let Some(agentd) = Connection::beside(&connection, home) {
+        count(&mut records, agentd);
+    }
     match output {
         Output::Json => print(&json(&records)),
         Output::Table => print_or_say(
             &show::responses(&records, clock::wall()),
             "no responses in force",
         ),
+    }
+}
+
+/// Takes over what the agentd of this host counts. A manager does not know
+/// it; that the agentd does not answer is no reason not to show the rest.
+fn count(records: &mut [Record], mut agentd: Connection) {
+    let Ok(Answer::Records { records: own }) = agentd.ask(&Request::Responses) else {
+        return;
+    };
+    let hits = own.iter().map(|own| (own.action, own.hits));
+    let hits: HashMap<ActionId, Option<u64>> = hits.collect();
+    for record in records {
+        if let Some(hits) = hits.get(&record.action) {
+            record.hits = *hits;
+        }
     }
 }
 

@@ -187,13 +187,15 @@ pub(super) fn responses(records: &[Record], now: Wall) -> String {
                     .map_or_else(|| "-".to_owned(), |rule| rule.id.to_string()),
                 moment(record.since),
                 left,
+                hits(record),
                 record.detail.clone().unwrap_or_default(),
             ]
         })
         .collect();
     table(
         [
-            "ACTION", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "SINCE", "LEFT", "DETAIL",
+            "ACTION", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "SINCE", "LEFT", "HITS",
+            "DETAIL",
         ],
         &rows,
     )
@@ -214,13 +216,14 @@ pub(super) fn history(records: &[Record]) -> String {
                     .as_ref()
                     .map_or_else(|| "-".to_owned(), |rule| rule.id.to_string()),
                 record.action.to_string(),
+                hits(record),
                 record.detail.clone().unwrap_or_default(),
             ]
         })
         .collect();
     table(
         [
-            "TIME", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "ACTION", "DETAIL",
+            "TIME", "STATE", "COMMAND", "AGENT", "TARGET", "RULE", "ACTION", "HITS", "DETAIL",
         ],
         &rows,
     )
@@ -243,6 +246,12 @@ pub(super) fn outcomes(outcomes: &[RevertOutcome]) -> String {
 
 fn agent(agent: &AgentRef) -> String {
     format!("{} {}", agent.id, agent.name)
+}
+
+/// How many packets it has dropped, where that is known.
+fn hits(record: &Record) -> String {
+    let hits = record.hits.map(|hits| hits.to_string());
+    or_none(&hits.unwrap_or_default())
 }
 
 fn keys(keys: Option<&Keys>) -> String {

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use ipnetwork::IpNetwork;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use crate::sys::rtnetlink::{self, Message, Route, family, messages, octets};
@@ -48,6 +48,10 @@ impl Owner {
 
 const BUFFER_BYTES: usize = 32 << 10;
 
+/// How many questions are sent at once: the answers to 64 fit a receive buffer
+/// of the default size (212,992 bytes) several times.
+const AT_ONCE: usize = 64;
+
 /// Why a route is not as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
@@ -74,12 +78,16 @@ pub enum Before {
     Missing,
 }
 
-/// A connection to the routing tables of the kernel.
+/// A connection to the routing tables of the kernel. After an error of a whole
+/// call it is of no more use.
 #[derive(Debug)]
 pub struct NullRoutes {
     owner: Owner,
     socket: OwnedFd,
     buffer: Vec<u8>,
+    /// Of the next question. None comes twice, so that a late answer is never
+    /// taken for that to another.
+    number: u32,
 }
 
 impl NullRoutes {
@@ -88,59 +96,97 @@ impl NullRoutes {
             owner,
             socket: rtnetlink::open().map_err(RouteError::Socket)?,
             buffer: vec![0; BUFFER_BYTES],
+            number: 0,
         })
     }
 
-    /// Lets packets to a network go nowhere, and looks whether they do.
-    pub fn add(&mut self, network: IpNetwork) -> Result<Before, RouteError> {
-        let [outcome] = self.ask([Question::Add(network)])?;
-        let before = match outcome {
-            0 => Before::Missing,
-            libc::EEXIST => Before::There,
-            errno => return Err(refused(errno)),
-        };
+    /// Lets packets to networks go nowhere, and looks whether they do. The
+    /// answers are in the order of `networks`. One that the kernel refuses has
+    /// the reason in its place and keeps no other from being added; the error of
+    /// the whole means that nothing is known of any.
+    pub fn add(
+        &mut self,
+        networks: &[IpNetwork],
+    ) -> Result<Vec<Result<Before, RouteError>>, RouteError> {
+        let added = self.ask(networks.iter().copied().map(Question::Add))?;
         // The answer where a route leads nowhere (inet_rtm_getroute,
         // inet6_rtm_getroute).
-        match self.ask([Question::LookUp(network.network())])? {
-            [libc::EHOSTUNREACH] => Ok(before),
-            _ => {
-                if before == Before::Missing {
-                    self.delete(network)?;
+        let look_ups = networks.iter().map(|network| network.network());
+        let found = self.ask(look_ups.map(Question::LookUp))?;
+        let mut changes = Vec::with_capacity(networks.len());
+        let mut in_vain = Vec::new();
+        for ((&network, added), found) in networks.iter().zip(added).zip(found) {
+            let before = match added {
+                0 => Ok(Before::Missing),
+                libc::EEXIST => Ok(Before::There),
+                errno => Err(refused(errno)),
+            };
+            changes.push(before.and_then(|before| match (found, before) {
+                (libc::EHOSTUNREACH, before) => Ok(before),
+                (_, Before::There) => Err(RouteError::Overruled(network)),
+                (_, Before::Missing) => {
+                    in_vain.push(network);
+                    Err(RouteError::Overruled(network))
                 }
-                Err(RouteError::Overruled(network))
-            }
+            }));
         }
+        self.ask(in_vain.into_iter().map(Question::Delete))?;
+        Ok(changes)
     }
 
-    /// Takes our route to a network away, and looks whether it is gone.
-    pub fn delete(&mut self, network: IpNetwork) -> Result<Before, RouteError> {
+    /// Takes our routes to networks away, and looks whether they are gone. The
+    /// answers are as those of [`NullRoutes::add`].
+    pub fn delete(
+        &mut self,
+        networks: &[IpNetwork],
+    ) -> Result<Vec<Result<Before, RouteError>>, RouteError> {
+        let delete = || networks.iter().copied().map(Question::Delete);
+        let deleted = self.ask(delete())?;
         // What is gone cannot be taken away again.
-        match self.ask([Question::Delete(network), Question::Delete(network)])? {
-            [libc::ESRCH, _] => Ok(Before::Missing),
-            [0, libc::ESRCH] => Ok(Before::There),
-            [0, _] => Err(RouteError::Stays(network)),
-            [errno, _] => Err(refused(errno)),
-        }
+        let again = self.ask(delete())?;
+        let outcomes = networks.iter().zip(deleted.into_iter().zip(again));
+        Ok(outcomes
+            .map(|(&network, outcome)| match outcome {
+                (libc::ESRCH, _) => Ok(Before::Missing),
+                (0, libc::ESRCH) => Ok(Before::There),
+                (0, _) => Err(RouteError::Stays(network)),
+                (errno, _) => Err(refused(errno)),
+            })
+            .collect())
     }
 
-    /// Sends questions and returns the answers: 0, or the errno.
-    fn ask<const N: usize>(&mut self, questions: [Question; N]) -> Result<[i32; N], RouteError> {
-        let numbered = (0..).zip(questions);
-        let requests: Vec<_> = numbered.map(|(n, q)| q.request(n, self.owner)).collect();
-        send(&self.socket, &requests.concat(), SendFlags::empty()).map_err(broken)?;
-        let mut answers = [None; N];
+    /// Sends questions, many at once, and returns the answers: 0, or the errno.
+    fn ask(&mut self, questions: impl Iterator<Item = Question>) -> Result<Vec<i32>, RouteError> {
+        let questions: Vec<_> = questions.collect();
+        let mut answers = Vec::with_capacity(questions.len());
+        for some in questions.chunks(AT_ONCE) {
+            answers.extend(self.ask_some(some)?);
+        }
+        Ok(answers)
+    }
+
+    fn ask_some(&mut self, questions: &[Question]) -> Result<Vec<i32>, RouteError> {
+        let first = self.number;
+        let mut requests = Vec::new();
+        for question in questions {
+            requests.extend(question.request(self.number, self.owner));
+            self.number = self.number.wrapping_add(1);
+        }
+        let send_all = || send(&self.socket, &requests, SendFlags::empty());
+        retry_on_intr(send_all).map_err(broken)?;
+        let mut answers = vec![None; questions.len()];
         while answers.contains(&None) {
-            let received = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty());
-            let (length, _) = received.map_err(broken)?;
+            let receive = || recv(&self.socket, &mut self.buffer[..], RecvFlags::empty());
+            let (length, _) = retry_on_intr(receive).map_err(broken)?;
             for message in messages(&self.buffer[..length]) {
                 if let Message::Outcome { number, errno } = message
-                    && let Some(answer) = answers.get_mut(number as usize)
+                    && let Some(answer) = answers.get_mut(number.wrapping_sub(first) as usize)
                 {
                     *answer = Some(errno);
                 }
             }
         }
-        Ok(answers.map(|answer| answer.unwrap_or(libc::EIO)))
+        Ok(answers.into_iter().flatten().collect())
     }
 }
 

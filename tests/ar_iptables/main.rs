@@ -18,6 +18,8 @@ mod netns;
 mod run;
 #[path = "../support/seccomp.rs"]
 mod seccomp;
+#[path = "../support/served.rs"]
+mod served;
 
 use std::process::Command;
 

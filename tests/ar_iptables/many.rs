@@ -9,11 +9,13 @@ use ipnetwork::IpNetwork;
 use ripost::ar::block::Block;
 use ripost::ar::iptables::{Before, Iptables};
 use ripost::ar::{Done, Fail};
+use ripost::model::bundled::Backend;
 use ripost::sys::nft::Element;
 
 use crate::netns::{reexec_in_namespace, run as tool};
-use crate::run::Home;
-use crate::{ATTACKER, BLOCK_IP};
+use crate::run::{Home, Ran, answer, with_alert};
+use crate::served::Served;
+use crate::{ATTACKER, ATTACKER_6, BLOCK_IP, FIREWALL_DROP, NF_TABLES, Scene, rules};
 
 /// How often this program was run, which a script before it counts.
 fn counted(name: &str) -> impl Fn() -> usize {
@@ -51,22 +53,73 @@ fn many_are_blocked_and_taken_back_at_once_and_the_few_under_iptables_too() {
                 assert_eq!(one.unwrap(), wanted);
             }
         };
-        all(block.add_all(&elements), Done::applied());
-        all(block.add_all(&elements), Done::in_place());
+        let by = |done: Done| done.by(Backend::NfTables);
+        all(block.add_all(&elements), by(Done::applied()));
+        let again = by(Done::in_place()).counting(Some(0));
+        all(block.add_all(&elements), again);
         assert_eq!(runs(), 0);
-        all(block.delete_all(&networks), Done::reverted());
+        let reverted = |by| Done::reverted().by(by).counting(Some(0));
+        all(block.delete_all(&networks), reverted(Backend::NfTables));
         // At most once for a table and second.
         assert!(runs() <= 20, "{}", runs());
 
         block.add_all(&elements[..1_000]);
-        Iptables::of(BLOCK_IP).add(networks[1_000]).unwrap();
+        assert!(Iptables::of(BLOCK_IP).add(&networks[1_000..1_001])[0].is_ok());
         // Whoever has looked just now looks again a second later.
         let mut block = Block::of(BLOCK_IP);
         let done = block.delete_all(&networks[999..1_002]);
         let done: Vec<Done> = done.into_iter().map(Result::unwrap).collect();
-        assert_eq!(done, [Done::reverted(), Done::reverted(), Done::absent()]);
+        // Each by what did it.
+        let wanted = [
+            reverted(Backend::NfTables),
+            reverted(Backend::Iptables),
+            Done::absent(),
+        ];
+        assert_eq!(done, wanted);
         let rules = tool("iptables-legacy", &["-t", "raw", "-S", "RIPOST-block-ip"]);
         assert!(!rules.contains("DROP"), "{rules}");
+    });
+}
+
+/// One after the other they would take minutes.
+#[test]
+fn a_worker_without_nf_tables_blocks_a_thousand_at_once() {
+    reexec_in_namespace(|| {
+        let scene = Scene::new();
+        let hosts = (0..1_000).map(|n| format!("10.9.{}.{}", n / 250, n % 250));
+        let named = [ATTACKER, "198.51.100.64/28", ATTACKER_6].map(str::to_owned);
+        let targets: Vec<_> = hosts.chain(named).collect();
+        let orders = |verb: &str| -> Vec<_> {
+            let order = |target: &String| {
+                let alert = format!(r#"{{"data":{{"srcip":"{target}"}}}}"#);
+                (with_alert(verb, &alert), answer("continue", "{}"))
+            };
+            targets.iter().map(order).collect()
+        };
+        for name in [FIREWALL_DROP, BLOCK_IP] {
+            let mut worker = Served::start(scene.command(name, NF_TABLES));
+            let mut all = |verb: &str, status: &str| -> Vec<Ran> {
+                let ran = worker.orders(&orders(verb));
+                for ran in &ran {
+                    assert_eq!(ran.status(), status, "{name}: {ran:?}");
+                }
+                ran
+            };
+            all("add", "applied");
+            for attacker in [ATTACKER, "198.51.100.79", ATTACKER_6] {
+                assert!(!scene.net.udp_arrives(attacker), "{name}: {attacker}");
+            }
+            assert!(scene.net.udp_arrives("198.51.100.80"), "{name}");
+            let again = all("add", "applied");
+            assert_eq!(again[0].result()["detail"], "was in force already");
+            let deleted = all("delete", "reverted");
+            assert_eq!(deleted[0].result()["hits"], 0);
+            assert_eq!(deleted[0].result()["backend"], "iptables");
+            assert!(deleted[1_000].result()["hits"].as_u64() > Some(0));
+            assert!(scene.net.udp_arrives(ATTACKER), "{name}");
+            all("delete", "absent");
+            assert!(!rules(&scene).contains("DROP"), "{name}");
+        }
     });
 }
 
@@ -79,9 +132,11 @@ fn where_no_chain_of_ours_was_is_looked_at_again_after_an_add() {
         let network = ATTACKER.parse().unwrap();
         let mut iptables = Iptables::of(BLOCK_IP);
         for _ in 0..2 {
-            assert_eq!(iptables.delete(network).unwrap(), Before::Missing);
+            let deleted = iptables.delete(&[network]).remove(0);
+            assert_eq!(deleted.unwrap(), Before::Missing);
         }
-        iptables.add(network).unwrap();
-        assert_eq!(iptables.delete(network).unwrap(), Before::There);
+        assert!(iptables.add(&[network])[0].is_ok());
+        let deleted = iptables.delete(&[network]).remove(0);
+        assert_eq!(deleted.unwrap(), Before::There { hits: 0 });
     });
 }

@@ -10,6 +10,8 @@
 mod netns;
 #[path = "../support/run.rs"]
 mod run;
+#[path = "../support/served.rs"]
+mod served;
 
 mod disturbed;
 mod firewall_drop;
@@ -17,6 +19,7 @@ mod host_deny;
 mod isolate_host;
 mod lists;
 mod route_null;
+mod serving;
 
 use std::process::Command;
 

@@ -156,6 +156,7 @@ fn responses_show_local_time_and_what_is_left() {
     let home = home();
     let mut timed = record(1, ActionState::Applied);
     timed.until = Some(clock::wall().plus(std::time::Duration::from_secs(5_430)));
+    timed.hits = Some(17);
     let mut overdue = record(2, ActionState::Reverting);
     overdue.until = Some(Wall::from_millis(1_000));
     let records = vec![timed, overdue, record(3, ActionState::Applied)];
@@ -169,11 +170,11 @@ fn responses_show_local_time_and_what_is_left() {
     assert!(head.starts_with("ACTION ") && head.contains("  LEFT "));
     assert!(first.starts_with(&"01".repeat(16)), "{first}");
     assert!(
-        first.contains("203.0.113.1  5763  2026/11/20 12:00:00  1h30m"),
+        first.contains("203.0.113.1  5763  2026/11/20 12:00:00  1h30m   17"),
         "{first}"
     );
-    assert!(second.ends_with("  due"), "{second}");
-    assert!(third.ends_with("  no end"), "{third}");
+    assert!(second.ends_with("  due     -"), "{second}");
+    assert!(third.ends_with("  no end  -"), "{third}");
     assert_eq!(fake.request(), Some(Request::Responses));
 }
 

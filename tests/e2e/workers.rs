@@ -192,11 +192,18 @@ fn a_person_reverts_through_the_worker() {
         home.alert(&[Alert::sshd("203.0.113.1")]);
         home.wait_state("203.0.113.1", "applied");
         let first = worker(&home).unwrap();
+        assert!(!net.arrives("203.0.113.1"));
+        // What did not arrive is counted, for whoever looks meanwhile, ...
+        let in_force = home.ctl_json(&["responses"]);
+        let by_now = in_force[0]["hits"].as_u64();
+        assert!(by_now > Some(0), "{in_force}");
         let reverted = home.ctl(&["revert", "--target", "203.0.113.1"]);
         assert!(reverted.status.success(), "{reverted:?}");
         assert!(net.arrives("203.0.113.1"));
-        home.wait_state("203.0.113.1", "reverted");
+        let reverted = home.wait_state("203.0.113.1", "reverted");
         assert_eq!(worker(&home), Some(first));
+        // ... and told at the end.
+        assert!(reverted["hits"].as_u64() >= by_now, "{reverted}");
     });
 }
 

@@ -12,6 +12,7 @@ mod error;
 mod program;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnetwork::IpNetwork;
@@ -21,7 +22,7 @@ pub use error::IptablesError;
 use crate::clock;
 use crate::sys::fs;
 use crate::sys::xtables::{Family, has_legacy_table, has_nft_chain};
-use chain::{Chain, TABLES, Table};
+use chain::{Answers, Chain, TABLES, Table};
 use program::{Program, Variant};
 
 /// Longer than many runs of iptables, shorter than the daemon's deadline.
@@ -38,17 +39,11 @@ const VARIANTS: [Variant; 2] = [Variant::Legacy, Variant::Nft];
 /// Whether a block of ours was there before a change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Before {
-    There,
+    There {
+        /// How many packets it had dropped.
+        hits: u64,
+    },
     Missing,
-}
-
-impl Before {
-    fn of(there: bool) -> Self {
-        match there {
-            true => Self::There,
-            false => Self::Missing,
-        }
-    }
 }
 
 /// The rules of one executable.
@@ -72,13 +67,28 @@ impl Iptables {
         }
     }
 
-    /// Drops the packets of a network, and looks whether they are dropped.
-    pub fn add(&mut self, network: IpNetwork) -> Result<Before, IptablesError> {
+    /// Drops the packets of networks, and looks whether they are dropped. The
+    /// answers are in the order of `networks`; what is wrong with all of a
+    /// family is wrong with each.
+    pub fn add(&mut self, networks: &[IpNetwork]) -> Vec<Result<Before, Arc<IptablesError>>> {
+        by_family(networks, |family, networks| self.add_of(family, networks))
+    }
+
+    /// Lets the packets of networks pass again, whatever kind of iptables
+    /// dropped them and in whichever table, and looks whether nothing of ours
+    /// drops them. The answers are as those of [`Iptables::add`].
+    pub fn delete(&mut self, networks: &[IpNetwork]) -> Vec<Result<Before, Arc<IptablesError>>> {
+        by_family(networks, |family, networks| {
+            self.delete_of(family, networks)
+        })
+    }
+
+    fn add_of(&mut self, family: Family, networks: &[IpNetwork]) -> Result<Answers, IptablesError> {
         let _lock = fs::lock(&self.lock, WAIT)?;
         self.bare.clear();
         let mut gap: Option<IptablesError> = None;
         for variant in VARIANTS {
-            match self.add_by(variant, network) {
+            match self.add_by(variant, family, networks) {
                 // One that is there and cannot work tells more than one that
                 // is not there.
                 Err(error) if error.is_gap() => {
@@ -92,11 +102,16 @@ impl Iptables {
         Err(gap.expect("each variant was tried"))
     }
 
-    fn add_by(&self, variant: Variant, network: IpNetwork) -> Result<Before, IptablesError> {
-        let program = Program::find(Family::of(network), variant)?;
-        let mut done = Ok(Before::Missing);
+    fn add_by(
+        &self,
+        variant: Variant,
+        family: Family,
+        networks: &[IpNetwork],
+    ) -> Result<Answers, IptablesError> {
+        let program = Program::find(family, variant)?;
+        let mut done = Ok(Vec::new());
         for table in TABLES {
-            done = self.chain(&program, table).add(network);
+            done = self.chain(&program, table).add(networks);
             if !matches!(done, Err(IptablesError::NoTable { .. })) {
                 break;
             }
@@ -104,17 +119,18 @@ impl Iptables {
         done
     }
 
-    /// Lets the packets of a network pass again, whatever kind of iptables
-    /// dropped them and in whichever table, and looks whether nothing of ours
-    /// drops them.
-    pub fn delete(&mut self, network: IpNetwork) -> Result<Before, IptablesError> {
-        let family = Family::of(network);
+    fn delete_of(
+        &mut self,
+        family: Family,
+        networks: &[IpNetwork],
+    ) -> Result<Answers, IptablesError> {
+        let mut answers: Answers = networks.iter().map(|_| Ok(Before::Missing)).collect();
         let recent = clock::boot_nanos().saturating_sub(SETTLED.as_nanos() as u64);
         self.bare.retain(|(_, seen)| *seen > recent);
         if self.bare.iter().any(|(bare, _)| *bare == family) {
-            return Ok(Before::Missing);
+            return Ok(answers);
         }
-        let (mut before, mut chains) = (Before::Missing, 0);
+        let mut chains = 0;
         for (variant, table) in self.places(family)? {
             let program = match Program::find(family, variant) {
                 // With what is not there we have never written anything.
@@ -122,17 +138,18 @@ impl Iptables {
                 found => found?,
             };
             let _lock = fs::lock(&self.lock, WAIT)?;
-            if program.has_chain(table.name, &self.chain)? {
+            if let Some(deleted) = self.chain(&program, table).delete(networks)? {
                 chains += 1;
-                if self.chain(&program, table).delete(network)? == Before::There {
-                    before = Before::There;
-                }
+                answers
+                    .iter_mut()
+                    .zip(deleted)
+                    .for_each(|(answer, deleted)| join(answer, deleted));
             }
         }
         if chains == 0 {
             self.bare.push((family, clock::boot_nanos()));
         }
-        Ok(before)
+        Ok(answers)
     }
 
     /// Where rules of ours may be. No program is started for it: on most hosts
@@ -157,4 +174,44 @@ impl Iptables {
             name: &self.chain,
         }
     }
+}
+
+/// Adds to what became of a network what became of it in another table.
+fn join(answer: &mut Result<Before, IptablesError>, other: Result<Before, IptablesError>) {
+    match (&mut *answer, other) {
+        (Err(_), _) | (_, Ok(Before::Missing)) => {}
+        (Ok(Before::There { hits }), Ok(Before::There { hits: more })) => *hits += more,
+        (Ok(_), other) => *answer = other,
+    }
+}
+
+/// Carries something out family by family, and puts the answers into the order
+/// of `networks`.
+fn by_family<F>(networks: &[IpNetwork], mut act: F) -> Vec<Result<Before, Arc<IptablesError>>>
+where
+    F: FnMut(Family, &[IpNetwork]) -> Result<Answers, IptablesError>,
+{
+    let mut answers = vec![None; networks.len()];
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let is_of = |at: &usize| Family::of(networks[*at]) == family;
+        let places: Vec<usize> = (0..networks.len()).filter(is_of).collect();
+        if places.is_empty() {
+            continue;
+        }
+        let some: Vec<IpNetwork> = places.iter().map(|&at| networks[at]).collect();
+        match act(family, &some) {
+            Ok(done) => {
+                for (at, done) in places.into_iter().zip(done) {
+                    answers[at] = Some(done.map_err(Arc::new));
+                }
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                for at in places {
+                    answers[at] = Some(Err(Arc::clone(&error)));
+                }
+            }
+        }
+    }
+    answers.into_iter().flatten().collect()
 }

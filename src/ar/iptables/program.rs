@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
-
 use super::IptablesError;
 use crate::ar::tool::{Ended, Tool, ToolError};
 use crate::sys::xtables::{Family, has_nft_chain};
@@ -78,58 +76,26 @@ impl Program {
         })
     }
 
-    /// Whether a table has a chain.
-    pub(super) fn has_chain(&self, table: &str, chain: &str) -> Result<bool, IptablesError> {
-        match self.variant {
-            // With a number that no rule has, so that none is printed.
-            Variant::Legacy => {
-                let words = ["-t", table, "-S", chain, "1000000000"];
-                self.ask(&words).map(|answer| answer.is_some())
-            }
-            // Some versions say of a chain that is not there that it is
-            // incompatible (1.8.9).
-            Variant::Nft => Ok(has_nft_chain(self.family, table, chain)?),
-        }
-    }
-
     /// The rules of a chain that the kernel brings along, in its order.
     pub(super) fn rules(&self, table: &str, chain: &str) -> Result<Vec<String>, IptablesError> {
-        let listed = self.ask(&["-t", table, "-S", chain])?.unwrap_or_default();
-        let rules = listed.lines().filter(|line| line.starts_with("-A "));
-        Ok(rules.map(str::to_owned).collect())
+        let listed = self.ask(&["-t", table, "-S", chain])?;
+        Ok(rules(&listed.unwrap_or_default()))
     }
 
-    /// Whether a chain drops the packets of a network.
-    pub(super) fn drops(
+    /// The rules of another chain, with their counters; `None` if there is no
+    /// such chain.
+    pub(super) fn counted_rules(
         &self,
         table: &str,
         chain: &str,
-        of: IpNetwork,
-    ) -> Result<bool, IptablesError> {
-        self.rule(table, "-C", chain, of)
-    }
-
-    /// Deletes one rule that drops the packets of a network; `false` if there
-    /// is none.
-    pub(super) fn delete(
-        &self,
-        table: &str,
-        chain: &str,
-        of: IpNetwork,
-    ) -> Result<bool, IptablesError> {
-        self.rule(table, "-D", chain, of)
-    }
-
-    fn rule(
-        &self,
-        table: &str,
-        verb: &str,
-        chain: &str,
-        of: IpNetwork,
-    ) -> Result<bool, IptablesError> {
-        let network = of.to_string();
-        let words = ["-t", table, verb, chain, "-s", &network, "-j", "DROP"];
-        self.ask(&words).map(|answer| answer.is_some())
+    ) -> Result<Option<Vec<String>>, IptablesError> {
+        // Some versions say of a chain that is not there that it is
+        // incompatible (1.8.9).
+        if self.variant == Variant::Nft && !has_nft_chain(self.family, table, chain)? {
+            return Ok(None);
+        }
+        let listed = self.ask(&["-t", table, "-v", "-S", chain])?;
+        Ok(listed.map(|text| rules(&text)))
     }
 
     /// Carries out changes in the words of iptables-restore(8), all or none of
@@ -169,6 +135,11 @@ impl Program {
             None => Ok(Said::Done(ended.done()?)),
         }
     }
+}
+
+fn rules(listed: &str) -> Vec<String> {
+    let rules = listed.lines().filter(|line| line.starts_with("-A "));
+    rules.map(str::to_owned).collect()
 }
 
 /// What a program says of itself. Versions before 1.8, of 2018, say nothing,

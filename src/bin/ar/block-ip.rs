@@ -5,9 +5,8 @@ use std::process::ExitCode;
 
 use ipnetwork::IpNetwork;
 use ripost::ar::block::Block;
-use ripost::ar::{self, Action, Done, Fail, Job};
+use ripost::ar::{self, Action, Done, Fail, Job, Serves};
 use ripost::model::bundled::Backend;
-use ripost::sys::nft::Element;
 
 struct BlockIp(Block);
 
@@ -20,17 +19,24 @@ impl Action for BlockIp {
     }
 
     fn add(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        self.0.add(Element {
-            network: job.target,
-            lasts: job.lasts,
-        })
+        self.0.add(job)
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        self.0.delete(job.target)
+        self.0.delete(job)
+    }
+}
+
+impl Serves for BlockIp {
+    fn add_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
+        self.0.add_jobs(jobs)
+    }
+
+    fn delete_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
+        self.0.delete_jobs(jobs)
     }
 }
 
 fn main() -> ExitCode {
-    ar::main(BlockIp(Block::of(BlockIp::NAME)))
+    ar::serve(BlockIp(Block::of(BlockIp::NAME)))
 }

@@ -9,7 +9,6 @@ use ipnetwork::IpNetwork;
 use ripost::ar::block::Block;
 use ripost::ar::{self, Action, Done, Fail, Job, Serves};
 use ripost::model::bundled::Backend;
-use ripost::sys::nft::Element;
 
 struct FirewallDrop(Block);
 
@@ -26,25 +25,19 @@ impl Action for FirewallDrop {
     }
 
     fn delete(&mut self, job: &Job<'_, IpNetwork>) -> Result<Done, Fail> {
-        self.0.delete(job.target)
+        self.0.delete(job)
     }
 }
 
 impl Serves for FirewallDrop {
     fn add_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
-        let element = |job: &Job<'_, IpNetwork>| Element {
-            network: job.target,
-            lasts: job.lasts,
-        };
-        let elements: Vec<_> = jobs.iter().map(element).collect();
-        let mut answers = self.0.add_all(&elements);
+        let mut answers = self.0.add_jobs(jobs);
         ar::cut_open(jobs, &mut answers);
         answers
     }
 
     fn delete_all(&mut self, jobs: &[Job<'_, IpNetwork>]) -> Vec<Result<Done, Fail>> {
-        let networks: Vec<_> = jobs.iter().map(|job| job.target).collect();
-        self.0.delete_all(&networks)
+        self.0.delete_jobs(jobs)
     }
 }
 

@@ -300,6 +300,7 @@ fn ended(run: &Run, fate: Took, was: bool, keys: Option<Keys>) -> Outcome {
             detail: detail.map(str::to_owned),
             backend: None,
             exit_code: None,
+            hits: None,
             stderr: None,
         }),
         ..outcome(End::Exited(0), keys)

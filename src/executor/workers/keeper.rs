@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::live::{Event, Live};
-use super::orders::Orders;
-use super::{Decided, Manner, Told, predecessor};
+use super::orders::{Ears, Orders};
+use super::{Decided, Manner, predecessor};
 use crate::clock;
 use crate::contract::worker::WORD;
 use crate::executor::{Run, RunId, changed, log_killed, patiently};
@@ -36,14 +36,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What a run says to its keeper.
 #[derive(Debug)]
 pub(super) enum Word {
-    Order {
-        run: Arc<Run>,
-        to: mpsc::Sender<Told>,
-    },
-    Decided {
-        id: RunId,
-        decided: Decided,
-    },
+    Order { run: Arc<Run>, to: Ears },
+    Decided { id: RunId, decided: Decided },
 }
 
 pub(super) struct Keeper {

@@ -31,6 +31,7 @@ use super::{Decision, End, MAX_ADDS, Outcome, Progress, Run, RunId};
 use crate::clock;
 use crate::model::{ExeName, Keys};
 use keeper::{Keeper, Word};
+use orders::Ears;
 
 /// Words from runs that a keeper may not have taken yet.
 const QUEUE: usize = 1_024;
@@ -66,11 +67,10 @@ struct Inner {
     alone: Semaphore,
 }
 
-/// What a keeper tells a run, once each.
+/// How a run ends for its keeper.
 #[derive(Debug)]
-enum Told {
-    Keys(Result<Keys, String>),
-    Ended(Box<Outcome>),
+enum Ended {
+    Here(Box<Outcome>),
     /// To be run as a process of its own.
     Alone,
 }
@@ -178,31 +178,42 @@ struct Conversation<'a> {
 
 impl Conversation<'_> {
     async fn carry_out(&self, cancel: &watch::Receiver<bool>) -> Outcome {
-        // Keys, and an end.
-        let (to, mut told) = mpsc::channel(2);
+        let (keys, named) = oneshot::channel();
+        let (end, mut ended) = oneshot::channel();
+        let keys = Some(keys);
         let order = Word::Order {
             run: Arc::clone(self.run),
-            to,
+            to: Ears { keys, end },
         };
         if self.keeper.send(order).await.is_err() {
             return self.abandoned();
         }
-        let mut decided = None;
-        loop {
-            match told.recv().await {
-                Some(Told::Keys(keys)) => {
-                    let Some(decision) = self.ask(keys).await else {
-                        self.decide(Decided::now(Decision::Abort)).await;
-                        return Outcome::cancelled();
-                    };
-                    let decision = Decided::now(decision);
-                    decided = Some(decision);
-                    self.decide(decision).await;
-                }
-                Some(Told::Ended(outcome)) => return *outcome,
-                Some(Told::Alone) => return self.alone(cancel, decided).await,
-                None => return self.abandoned(),
-            }
+        // An order that names no keys ends, and with it both channels.
+        let keys = tokio::select! {
+            biased;
+            Ok(keys) = named => keys,
+            told = &mut ended => return self.end(told.ok(), cancel, None).await,
+        };
+        let Some(decision) = self.ask(keys).await else {
+            self.decide(Decided::now(Decision::Abort)).await;
+            return Outcome::cancelled();
+        };
+        let decided = Decided::now(decision);
+        self.decide(decided).await;
+        self.end(ended.await.ok(), cancel, Some(decided)).await
+    }
+
+    async fn end(
+        &self,
+        ended: Option<Ended>,
+        cancel: &watch::Receiver<bool>,
+        decided: Option<Decided>,
+    ) -> Outcome {
+        match ended {
+            Some(Ended::Here(outcome)) => *outcome,
+            // Rare, and large: thousands of runs need not keep room for it.
+            Some(Ended::Alone) => Box::pin(self.alone(cancel, decided)).await,
+            None => self.abandoned(),
         }
     }
 
@@ -272,5 +283,20 @@ impl Outcome {
             end: End::Cancelled,
             ..Self::not_started(String::new())
         }
+    }
+}
+#[cfg(test)]
+mod tests {
+    use super::Workers;
+
+    /// Up to 10,000 are under way at a time.
+    #[test]
+    fn a_run_takes_little_room() {
+        fn room<A, B, C, F>(_: impl Fn(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let workers = Workers::default();
+        let room = room(|run, progress, cancel| workers.run(run, progress, cancel));
+        assert!(room < 2_048, "{room}");
     }
 }

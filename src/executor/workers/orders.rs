@@ -4,15 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
-use super::{Decided, Told};
+use super::{Decided, Ended};
 use crate::clock;
 use crate::contract::request::Command;
 use crate::contract::worker;
 use crate::executor::heard::Heard;
 use crate::executor::pipes::Head;
 use crate::executor::{Decision, End, Mode, Outcome, Run, RunId};
+use crate::model::Keys;
 
 /// As of the stderr of a process.
 const MAX_STDERR: usize = 4 * 1024;
@@ -49,34 +50,39 @@ enum Step {
     Owner,
 }
 
+/// Where a run hears of its order, once each.
+#[derive(Debug)]
+pub(super) struct Ears {
+    /// Until it was told the keys.
+    pub(super) keys: Option<oneshot::Sender<Result<Keys, String>>>,
+    pub(super) end: oneshot::Sender<Ended>,
+}
+
 struct Order {
     run: Arc<Run>,
-    to: mpsc::Sender<Told>,
+    to: Ears,
     step: Step,
     heard: Heard,
-    /// Whether its owner was told the keys.
-    asked: bool,
     decided: Option<Decided>,
     losses: u32,
 }
 
 impl Order {
-    fn new(run: Arc<Run>, to: mpsc::Sender<Told>) -> Self {
+    fn new(run: Arc<Run>, to: Ears) -> Self {
         Self {
             heard: Heard::new(run.mode, true),
             run,
             to,
             step: Step::Unsent,
-            asked: false,
             decided: None,
             losses: 0,
         }
     }
 
-    fn tell(&self, told: Told) {
-        // There is room for all that is ever told. A run that was cancelled
-        // does not listen any more.
-        let _ = self.to.try_send(told);
+    /// It is to be run as a process of its own.
+    fn give_back(self) {
+        // A run that was cancelled does not listen any more.
+        let _ = self.to.end.send(Ended::Alone);
     }
 
     fn end(self, end: End) {
@@ -94,9 +100,8 @@ impl Order {
         if self.losses > 0 {
             outcome.add_detail("its worker was replaced");
         }
-        let told = Told::Ended(Box::new(outcome));
         // As above.
-        let _ = self.to.try_send(told);
+        let _ = self.to.end.send(Ended::Here(Box::new(outcome)));
     }
 }
 
@@ -109,7 +114,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub(super) fn take(&mut self, run: Arc<Run>, to: mpsc::Sender<Told>) {
+    pub(super) fn take(&mut self, run: Arc<Run>, to: Ears) {
         self.unsent.insert(run.id);
         self.all.insert(run.id, Order::new(run, to));
     }
@@ -142,7 +147,7 @@ impl Orders {
             let Some(order) = self.all.get(&id) else {
                 continue;
             };
-            if order.to.is_closed() {
+            if order.to.end.is_closed() {
                 self.all.remove(&id);
                 continue;
             }
@@ -154,7 +159,8 @@ impl Orders {
                 Mode::Add => Command::Add,
                 Mode::Delete => Command::Delete,
             };
-            worker::push(output, id.0, &order.run.message.line(command));
+            worker::begin(output, id.0);
+            order.run.message.write_line(command, output);
             self.wait_for_worker(id);
         }
     }
@@ -171,9 +177,9 @@ impl Orders {
         if order.heard.has_result() {
             self.end(id, End::Answered);
         } else if let Some(keys) = order.heard.unasked_keys() {
-            if !order.asked {
-                order.asked = true;
-                order.tell(Told::Keys(keys));
+            if let Some(to) = order.to.keys.take() {
+                // As in `Order::end`.
+                let _ = to.send(keys);
             }
             let decided = order.decided;
             self.wait_for_owner(id);
@@ -226,13 +232,12 @@ impl Orders {
             order.losses += 1;
             order.step = Step::Unsent;
             order.heard = Heard::new(order.run.mode, true);
-            if order.losses >= MAX_LOSSES {
-                order.tell(Told::Alone);
-                self.all.remove(&id);
-                losses.alone += 1;
-            } else {
+            if order.losses < MAX_LOSSES {
                 self.unsent.insert(id);
                 losses.again += 1;
+            } else if let Some(order) = self.all.remove(&id) {
+                order.give_back();
+                losses.alone += 1;
             }
         }
         losses
@@ -250,7 +255,7 @@ impl Orders {
         let unsent = std::mem::take(&mut self.unsent);
         for id in &unsent {
             if let Some(order) = self.all.remove(id) {
-                order.tell(Told::Alone);
+                order.give_back();
             }
         }
         unsent.len()

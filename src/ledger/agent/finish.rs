@@ -40,6 +40,14 @@ impl Finished {
         }
     }
 
+    /// How many packets the effect had dropped when it was found there.
+    fn hits(&self) -> Option<u64> {
+        match &self.ending {
+            Ending::Reported(result) => result.hits,
+            Ending::Exited(_) | Ending::Broke(_) | Ending::NotStarted(_) | Ending::TooLate => None,
+        }
+    }
+
     /// What to tell a person, with everything that was noted.
     fn detail(&self) -> Option<String> {
         let ending = match &self.ending {
@@ -61,6 +69,7 @@ impl Finished {
         record.exit_code = self.exit_code;
         record.stderr.clone_from(&self.stderr);
         record.duration_ms = self.duration_ms;
+        record.hits = self.hits();
         record.detail = self.detail();
         record
     }
@@ -126,6 +135,7 @@ impl Ledger {
         record.exit_code = run.exit_code;
         record.stderr.clone_from(&run.stderr);
         record.duration_ms = run.duration_ms;
+        record.hits = run.hits();
         record.detail = run.detail();
         let mut changes = Changes::default();
         changes.records.push(record);

@@ -143,7 +143,7 @@ pub const BUNDLED: &[Bundled] = &[
         backends: &[Backend::NfTables, Backend::Iptables, Backend::Routes],
         effect: Effect::Kernel,
         reverts: true,
-        serves: false,
+        serves: true,
         libraries: NFTNL,
     },
     Bundled {
@@ -441,7 +441,7 @@ pub const BUNDLED: &[Bundled] = &[
         effect: Effect::Kernel,
         reverts: true,
         libraries: &[],
-        serves: false,
+        serves: true,
     },
     Bundled {
         name: "slack",

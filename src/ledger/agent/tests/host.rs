@@ -115,6 +115,7 @@ impl Host {
                 detail: None,
                 backend: None,
                 exit_code: None,
+                hits: None,
                 stderr: None,
             })
         } else {

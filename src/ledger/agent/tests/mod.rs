@@ -130,6 +130,7 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
             detail: None,
             backend: None,
             exit_code: None,
+            hits: None,
             stderr: None,
         }),
         exit_code: Some(0),
@@ -515,8 +516,43 @@ fn reported(status: Status) -> Ending {
         detail: None,
         backend: None,
         exit_code: None,
+        hits: None,
         stderr: None,
     })
+}
+
+#[test]
+fn what_a_block_has_dropped_is_told_with_its_end() {
+    let mut host = Host::new();
+    let first = taken_in(&mut host, action(1, "firewall-drop", Some(60)), true);
+    let hits = |status, hits| {
+        let Ending::Reported(result) = reported(status) else {
+            unreachable!("it is reported");
+        };
+        Ending::Reported(RunResult { hits, ..result })
+    };
+    add_ends(&mut host, first, 7, hits(Status::Applied, None));
+    assert_eq!(host.records.last().unwrap().hits, None);
+    let second = taken_in(&mut host, action(2, "firewall-drop", Some(60)), true);
+    add_ends(&mut host, second, 7, hits(Status::Applied, Some(3)));
+    let already = host.records.iter().rfind(|record| record.action == second);
+    let already = already.unwrap();
+    assert_eq!(
+        (already.state, already.hits),
+        (ActionState::Already, Some(3))
+    );
+    let changes = host.ledger.ask_revert(first, host.now).unwrap();
+    host.take(changes);
+    let changes = host.ledger.start(first, Mode::Delete, host.now).unwrap();
+    host.take(changes);
+    ends(
+        &mut host,
+        first,
+        Mode::Delete,
+        hits(Status::Reverted, Some(17)),
+    );
+    let last = host.records.last().unwrap();
+    assert_eq!((last.state, last.hits), (ActionState::Reverted, Some(17)));
 }
 
 #[test]
