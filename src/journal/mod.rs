@@ -59,6 +59,11 @@ pub trait Schema: Send + 'static {
 
     fn apply(transaction: &Transaction<'_>, op: &Self::Op) -> rusqlite::Result<()>;
 
+    /// Applies those of one commit, in their order.
+    fn apply_all(transaction: &Transaction<'_>, ops: &[&Self::Op]) -> rusqlite::Result<()> {
+        ops.iter().try_for_each(|op| Self::apply(transaction, op))
+    }
+
     /// The action whose state this operation stores as a whole, so that an
     /// earlier one about it need not be applied in the same write.
     fn sets(_op: &Self::Op) -> Option<ActionId> {

@@ -273,9 +273,7 @@ impl<S: Schema> Writer<S> {
     fn commit(&mut self, group: &[Job<S::Op>]) -> Result<(), String> {
         let mut apply = || {
             let transaction = self.connection.transaction()?;
-            for op in last_states::<S>(group) {
-                S::apply(&transaction, op)?;
-            }
+            S::apply_all(&transaction, &last_states::<S>(group))?;
             transaction.commit()
         };
         apply().map_err(|error: rusqlite::Error| error.to_string())
