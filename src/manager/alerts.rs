@@ -199,6 +199,7 @@ impl Manager {
             source: &name,
             line,
         };
+        let is_new = self.reach.is_new(line);
         for position in matched.iter() {
             let response = self.settings.responses[*position].clone();
             cause.target = acted_on(&response.command, alert.body);
@@ -209,7 +210,7 @@ impl Manager {
                     timeout: response.timeout,
                     ..action(&response.command, agent, location, &cause)
                 };
-                if self.is_known(&action) {
+                if self.is_known(&action, is_new) {
                     continue;
                 }
                 self.counts.actions += 1;
@@ -268,9 +269,10 @@ impl Manager {
     }
 
     /// Whether an action was decided on before, as it is when lines are read a
-    /// second time after a crash.
-    fn is_known(&self, action: &Action) -> bool {
-        self.owner(action.id).as_ref() == Some(&action.agent.id)
+    /// second time after a crash, or by two responses that are the same.
+    fn is_known(&self, action: &Action, is_new: bool) -> bool {
+        let agent = Some(&action.agent.id);
+        self.fresh.owner(action.id) == agent || !is_new && self.owner(action.id).as_ref() == agent
     }
 
     /// Whose action this is, if it is known. Should the journal not answer, the

@@ -252,7 +252,7 @@ impl Manager {
         if never_sent {
             record.state = ActionState::Sent;
             record.time = now.wall;
-            self.record(record, Vec::new(), None).await;
+            self.record(record, Vec::new()).await;
         }
         Attempt::Settled
     }
@@ -291,7 +291,7 @@ impl Manager {
         record.time = now.wall;
         record.detail = Some(gap);
         let taken = vec![Op::taken(&record)];
-        self.record(record, taken, None).await;
+        self.record(record, taken).await;
     }
 
     async fn expire(&mut self, mut record: Record, now: Now) {
@@ -299,7 +299,7 @@ impl Manager {
         record.time = now.wall;
         record.detail = Some("its host was offline until its time was over".to_owned());
         let taken = vec![Op::taken(&record)];
-        self.record(record, taken, None).await;
+        self.record(record, taken).await;
     }
 
     /// Tells the ends of what waits for its host in the clocks of this boot.
