@@ -21,6 +21,7 @@ use crate::policy::{self, Verdict};
 use crate::roster::Member;
 use crate::source::{Line, Trouble};
 
+use super::backlog::Parcel;
 use super::delivery::{Outgoing, PATIENCE, rank};
 use super::{Manager, Unwritten};
 
@@ -301,7 +302,7 @@ impl Manager {
             (None, Verdict::Allow) => None,
         };
         let span = action.timeout.unwrap_or(PATIENCE);
-        let dispatch = Box::new(Dispatch {
+        let dispatch = Arc::new(Dispatch {
             end: End::after(span, span, now, &self.boot_id),
             action,
         });
@@ -336,8 +337,18 @@ impl Manager {
             alert: &cause.body,
             left: span,
         };
+        self.last_dispatch += 1;
+        let rank = match cause.rule {
+            Some(_) => rank(dispatch.action.location),
+            None => Rank::ByHand,
+        };
         if !self.send_directly(&outgoing) {
-            self.delivery.host(&agent).behind = true;
+            let parcel = Parcel {
+                dispatch: Arc::clone(&dispatch),
+                alert: Arc::clone(&cause.body),
+            };
+            let place = rank.place(self.last_dispatch);
+            self.delivery.keep(&agent, place, parcel);
             self.delivery.is_hungry(&agent);
         }
         let alert = *cause.number.get_or_insert_with(|| {
@@ -348,12 +359,8 @@ impl Manager {
             });
             self.last_alert
         });
-        self.last_dispatch += 1;
         plan.ops.push(Op::Dispatch {
-            rank: match cause.rule {
-                Some(_) => rank(dispatch.action.location),
-                None => Rank::ByHand,
-            },
+            rank,
             number: self.last_dispatch,
             alert,
             record: Box::new(record.clone()),

@@ -8,6 +8,7 @@
 //! with the actions of the lines before it.
 
 mod alerts;
+mod backlog;
 mod by_hand;
 mod delivery;
 mod enrollment;

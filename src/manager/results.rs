@@ -131,7 +131,7 @@ impl Manager {
         }
         let agent = agent.clone();
         self.note(record, ops, Some(told));
-        if self.delivery.host(&agent).behind {
+        if self.delivery.host(&agent).has_more() {
             self.pump(&agent).await;
         }
     }

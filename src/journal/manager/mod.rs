@@ -72,7 +72,7 @@ pub enum Rank {
 impl Rank {
     /// The place in the queue of the `number`th action of a manager: SQLite
     /// orders by one number more quickly than by two.
-    fn place(self, number: i64) -> i64 {
+    pub fn place(self, number: i64) -> i64 {
         let rank = match self {
             Self::ByHand => 0,
             Self::Aimed => 1,
@@ -98,7 +98,7 @@ pub enum Op {
     Alert { number: i64, body: Arc<[u8]> },
     /// A new action that is to be sent.
     Dispatch {
-        dispatch: Box<Dispatch>,
+        dispatch: Arc<Dispatch>,
         rank: Rank,
         /// Grows with each dispatch.
         number: i64,

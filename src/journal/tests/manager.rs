@@ -1,6 +1,7 @@
 //! What a manager finds again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{NOW, action, boot_id, write};
@@ -15,7 +16,7 @@ fn dispatch(number: u8) -> Op {
     let record = Record::new(&action, ActionState::Queued, NOW.wall);
     let whole = Duration::from_secs(600);
     Op::Dispatch {
-        dispatch: Box::new(Dispatch {
+        dispatch: Arc::new(Dispatch {
             action,
             end: End::after(whole, whole, NOW, &boot_id()),
         }),
@@ -323,7 +324,7 @@ async fn a_journal_of_version_2_is_brought_up_with_what_waited_and_what_was_in_f
         1,
         true,
         false,
-        Some(serde_json::to_string(&dispatch).unwrap()),
+        Some(serde_json::to_string(&*dispatch).unwrap()),
         &record,
     );
     add(2, true, true, None, &failing);
@@ -423,10 +424,12 @@ fn any_op((kind, number, more): (u8, u8, u8)) -> Vec<Op> {
             seq: number.into(),
         }],
         15 => match dispatch(number) {
-            Op::Dispatch { mut dispatch, .. } => {
+            Op::Dispatch { dispatch, .. } => {
                 let span = Duration::from_secs(more.into());
-                dispatch.end = End::after(span, span, NOW, &boot_id());
-                vec![Op::Retold(dispatch)]
+                vec![Op::Retold(Box::new(Dispatch {
+                    action: dispatch.action.clone(),
+                    end: End::after(span, span, NOW, &boot_id()),
+                }))]
             }
             _ => Vec::new(),
         },
