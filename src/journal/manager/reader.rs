@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::params;
+use rusqlite::{Params, params};
 use serde::Deserialize;
 
 use super::{Dispatch, NUMBER};
@@ -15,9 +15,7 @@ use crate::model::{ActionId, AgentId, JournalId, Record};
 use crate::wire::control::Which;
 
 /// A row of what waits, without its end.
-const WAITING: &str =
-    "SELECT lower(hex(id)), json_object('dispatch', json(dispatch), 'record', json(record),
-                                             'alert', dispatches.alert)
+const WAITING: &str = "SELECT lower(hex(id)), dispatch, record, dispatches.alert
                        FROM dispatches JOIN actions ON actions.number = dispatches.action";
 
 /// What is stored of a source.
@@ -80,7 +78,7 @@ impl ManagerReader {
     pub fn waiting(&self, agent: &AgentId, limit: usize) -> Result<Vec<Waiting>, JournalError> {
         let query = format!("{WAITING} WHERE dispatches.agent = ?1 ORDER BY place LIMIT ?2");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        self.0.values(&query, params![agent.number(), limit])
+        self.waiting_by(&query, params![agent.number(), limit])
     }
 
     /// What an agent has to take back, `limit` at most.
@@ -96,8 +94,25 @@ impl ManagerReader {
     pub fn overdue(&self, until: Boot) -> Result<Vec<Waiting>, JournalError> {
         let query =
             format!("{WAITING} WHERE queued = 1 AND until_ms <= ?1 ORDER BY until_ms LIMIT 1000");
-        self.0
-            .values(&query, [i64::try_from(until.millis()).unwrap_or(i64::MAX)])
+        let until = i64::try_from(until.millis()).unwrap_or(i64::MAX);
+        self.waiting_by(&query, [until])
+    }
+
+    fn waiting_by(&self, query: &str, params: impl Params) -> Result<Vec<Waiting>, JournalError> {
+        let rows = self.0.rows(query, params, |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+        rows.into_iter()
+            .map(
+                |(id, dispatch, record, alert): (String, String, String, i64)| {
+                    Ok(Waiting {
+                        dispatch: self.0.parse(&id, &dispatch)?,
+                        record: self.0.parse(&id, &record)?,
+                        alert,
+                    })
+                },
+            )
+            .collect()
     }
 
     /// What has to be sent and whose end is told in another boot than this.
@@ -233,7 +248,7 @@ impl ManagerReader {
 }
 
 /// An action that has to be sent.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Waiting {
     pub dispatch: Dispatch,
     pub record: Record,
