@@ -50,6 +50,9 @@ pub trait Schema: Send + 'static {
     /// The version of the tables, stored in `user_version`.
     const VERSION: i32;
 
+    /// How long the writer waits for company after a large group.
+    const GATHER: Duration = Duration::from_millis(2);
+
     /// Creates the tables of `VERSION` in an empty database.
     const CREATE: &'static str;
 

@@ -120,7 +120,7 @@ mod tests {
         Parcel {
             dispatch: Arc::new(Dispatch {
                 action: sample::action(1, "firewall-drop", None),
-                end: End::after(span, span, now, &BootId("a".to_owned())),
+                end: End::after(span, span, now, &BootId("a".into())),
             }),
             alert: vec![0; bytes].into(),
         }

@@ -19,7 +19,8 @@ pub(super) struct Group<'a> {
     at: HashMap<ActionId, usize>,
     rows: Vec<Row<'a>>,
     alerts: Vec<(i64, &'a [u8])>,
-    /// Alerts of the dispatches that came with this group.
+    /// Alerts of the dispatches of this group. Those that came with them are in
+    /// `alerts`: an alert and its dispatches come in one write.
     named: HashSet<i64>,
     sources: HashMap<&'a str, Option<&'a Checkpoint>>,
     heard: HashMap<u32, (JournalId, u64)>,

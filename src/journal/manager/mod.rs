@@ -32,6 +32,7 @@ mod row;
 mod tables;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
@@ -94,7 +95,8 @@ pub enum Op {
     },
     /// The source was looked at and nothing was there yet.
     Awaited { source: String },
-    /// The alert of the dispatches that follow.
+    /// The alert of dispatches that follow in the same write. No other has its
+    /// number.
     Alert { number: i64, body: Arc<[u8]> },
     /// A new action that is to be sent.
     Dispatch {
@@ -140,6 +142,10 @@ impl Schema for ManagerSchema {
     type Op = Op;
 
     const VERSION: i32 = 3;
+
+    /// Nobody waits for it in a burst: an agent is sent the next actions when it
+    /// has taken those before, and much that is gathered need not be written.
+    const GATHER: Duration = Duration::from_millis(15);
 
     const CREATE: &'static str = tables::CREATE;
 

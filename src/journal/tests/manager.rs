@@ -382,7 +382,7 @@ fn all_of(reader: &ManagerReader) -> String {
     history.sort_by_key(|record| record.action);
     let mut counts: Vec<_> = reader.counts().unwrap().into_iter().collect();
     counts.sort_by_key(|(agent, _)| agent.number());
-    let alerts: Vec<_> = (0..9).map(|n| reader.alert(n).unwrap()).collect();
+    let alerts: Vec<_> = (0..40).map(|n| reader.alert(n).unwrap()).collect();
     let overdue = reader.overdue(NOW.boot.plus(Duration::from_secs(9_999)));
     text += &format!(
         "{history:?}\n{counts:?}\n{alerts:?}\n{:?}\n{:?}\n{:?}\n{:?}",
@@ -395,13 +395,21 @@ fn all_of(reader: &ManagerReader) -> String {
 }
 
 /// One of the operations that a manager makes, and some that it would not.
-fn any_op((kind, number, more): (u8, u8, u8)) -> Vec<Op> {
+fn any_op(at: usize, (kind, number, more): (u8, u8, u8)) -> Vec<Op> {
     use ActionState::{Applied, Expired, Queued, Reverted, Reverting, Running, Sent};
     let agent = if more == 9 { "7" } else { "0" };
     let agent = AgentId::parse(agent).unwrap();
     let id = action(number).id;
     match kind {
-        0..=2 => vec![alert(number), dispatch(number)],
+        0..=2 => {
+            let new = i64::try_from(at).unwrap();
+            let mut dispatch = dispatch(number);
+            if let Op::Dispatch { alert, number, .. } = &mut dispatch {
+                (*alert, *number) = (new, new);
+            }
+            let body = vec![number; 3].into();
+            vec![Op::Alert { number: new, body }, dispatch]
+        }
         3..=6 => vec![Op::Taken { agent, action: id }],
         7..=12 => {
             let states = [
@@ -447,8 +455,10 @@ proptest::proptest! {
         ops in proptest::collection::vec((0u8..18, 1u8..5, 0u8..10), 1..40),
         cut in 0usize..40,
     ) {
-        let ops: Vec<Op> = ops.into_iter().flat_map(any_op).collect();
-        let cut = cut.min(ops.len());
+        let writes = ops.into_iter().enumerate().map(|(at, op)| any_op(at, op));
+        let writes: Vec<Vec<Op>> = writes.collect();
+        let (first, second) = writes.split_at(cut.min(writes.len()));
+        let groups = [writes.concat(), first.concat(), second.concat()];
         let after = |groups: Vec<&[Op]>| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("manager.db");
@@ -460,9 +470,8 @@ proptest::proptest! {
             }
             all_of(&ManagerReader::open(&path).unwrap())
         };
-        let one_by_one = after(ops.chunks(1).collect());
-        proptest::prop_assert_eq!(&one_by_one, &after(vec![&ops]));
-        let (first, second) = ops.split_at(cut);
-        proptest::prop_assert_eq!(&one_by_one, &after(vec![first, second]));
+        let one_by_one = after(groups[0].chunks(1).collect());
+        proptest::prop_assert_eq!(&one_by_one, &after(vec![&groups[0]]));
+        proptest::prop_assert_eq!(&one_by_one, &after(vec![&groups[1], &groups[2]]));
     }
 }
