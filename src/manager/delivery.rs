@@ -183,6 +183,7 @@ impl Manager {
                 return None;
             }
             self.delivery.sent(agent, place);
+            self.fresh.keep(id, agent.clone());
         }
     }
 
@@ -288,6 +289,7 @@ impl Manager {
         if !self.delivery.send(agent, record.action, frame) {
             return Attempt::NoRoom;
         }
+        self.fresh.keep(record.action, agent.clone());
         if never_sent {
             record.state = ActionState::Sent;
             record.time = now.wall;

@@ -58,12 +58,6 @@ impl Fresh {
         self.ids.entry(id).or_insert(Known { owner, places: 0 });
     }
 
-    /// How many there are that the journal may not tell of yet, give or take
-    /// those that are told of again.
-    pub(super) fn len(&self) -> usize {
-        self.ids.len().saturating_sub(self.kept.len())
-    }
-
     /// How many operations wait for the journal.
     pub(super) fn unwritten_ops(&self) -> usize {
         self.unwritten_ops
@@ -78,6 +72,19 @@ impl Fresh {
         while let Some((_, id)) = self.writes.pop_front_if(|(write, _)| *write <= written) {
             self.kept.push_back(id);
         }
+        self.trim();
+    }
+
+    /// An action of this agent, of which the journal can tell, is about to be told
+    /// of.
+    pub(super) fn keep(&mut self, id: ActionId, owner: AgentId) {
+        let known = self.ids.entry(id).or_insert(Known { owner, places: 0 });
+        known.places += 1;
+        self.kept.push_back(id);
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         let many = self.kept.len().saturating_sub(KEPT);
         for old in self.kept.drain(..many) {
             let Some(known) = self.ids.get_mut(&old) else {
@@ -141,10 +148,10 @@ mod tests {
         fresh.written(std::slice::from_ref(&second.1), 5);
         let owner = Some(&AgentId::MANAGER);
         assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [owner; 2]);
-        assert_eq!((fresh.len(), fresh.unwritten_ops()), (2, 2));
+        assert_eq!(fresh.unwritten_ops(), 2);
         written.send_replace(4);
         fresh.written(&[], 6);
-        assert_eq!((fresh.len(), fresh.unwritten_ops()), (1, 1));
+        assert_eq!(fresh.unwritten_ops(), 1);
         // A few are kept in mind all the same.
         assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [owner; 2]);
         written.send_replace(5);
@@ -154,11 +161,14 @@ mod tests {
             fresh.written(std::slice::from_ref(&next.1), 7);
         }
         assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [owner; 2]);
-        assert_eq!(fresh.len(), KEPT);
         written.send_replace(7);
         fresh.forget_written();
         assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [None; 2]);
-        assert_eq!((fresh.len(), fresh.ids.len()), (0, KEPT));
+        assert_eq!((fresh.unwritten_ops(), fresh.ids.len()), (0, KEPT));
+        // What is sent again will be told of.
+        fresh.keep(first.0, AgentId::MANAGER);
+        assert_eq!([fresh.owner(first.0), fresh.owner(second.0)], [owner, None]);
+        assert_eq!(fresh.ids.len(), KEPT);
     }
 
     fn fresh_id(record: &Record) -> (crate::model::ActionId, Op) {

@@ -70,9 +70,7 @@ use sources::Sources;
 /// taken in.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// The same for actions that the journal cannot tell of yet, and for what it is
-/// to write.
-const MAX_FRESH: usize = 50_000;
+/// The same for operations that the journal has not written.
 const MAX_OPS: usize = 50_000;
 
 /// What a manager is made of.
@@ -401,7 +399,6 @@ impl Manager {
     /// wait where they are: in their files, and with the agents.
     fn has_room(&self) -> bool {
         self.unwritten.len() < MAX_UNWRITTEN
-            && self.fresh.len() < MAX_FRESH
             && self.fresh.unwritten_ops() < MAX_OPS
             && self.journal.has_room()
     }
