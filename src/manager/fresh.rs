@@ -66,11 +66,13 @@ impl Fresh {
     /// Forgets those that the journal can tell of, but for the latest of them.
     pub(super) fn forget_written(&mut self) {
         let written = *self.written.borrow();
-        while let Some((_, ops)) = self.ops.pop_front_if(|(write, _)| *write <= written) {
+        while let Some((_, ops)) = self.ops.front().filter(|(write, _)| *write <= written) {
             self.unwritten_ops -= ops;
+            self.ops.pop_front();
         }
-        while let Some((_, id)) = self.writes.pop_front_if(|(write, _)| *write <= written) {
-            self.kept.push_back(id);
+        while let Some((_, id)) = self.writes.front().filter(|(write, _)| *write <= written) {
+            self.kept.push_back(*id);
+            self.writes.pop_front();
         }
         self.trim();
     }
