@@ -97,7 +97,8 @@ mod tests {
     fn what_stood_in_a_file_before_it_was_read_on_may_have_been_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts.json");
-        std::fs::write(&path, [b'x'; 100]).unwrap();
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(100).unwrap();
         let there = std::fs::metadata(&path).unwrap();
         let mut stored = Checkpoint {
             generation: Generation(1),
