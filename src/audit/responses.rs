@@ -8,10 +8,23 @@ use std::sync::{Arc, Mutex};
 
 use crate::model::Record;
 
+/// Bytes of lines that are written together, give or take a line.
+const AT_ONCE: usize = 256 * 1024;
+
+/// Why records could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct AppendError {
+    /// How many of them stand.
+    pub written: usize,
+    #[source]
+    source: io::Error,
+}
+
 /// The writer of the file. There is one per file.
 ///
-/// A line is appended whole by one `write`, or not at all as far as a reader
-/// can tell: what a crash or a full disk has torn is ended with a newline
+/// A line is appended whole by one `write`, often with others, or not at all as
+/// far as a reader can tell: what a crash or a full disk has torn is ended with a newline
 /// before anything follows it.
 #[derive(Debug)]
 pub struct ResponsesLog {
@@ -46,23 +59,50 @@ impl ResponsesLog {
         Ok(log)
     }
 
-    /// Appends the records, to a new file if this one was renamed or removed.
+    /// Appends the records, to a new file if this one was renamed or removed: many
+    /// lines with one `write`.
     ///
     /// # Errors
     /// One of the records could not be written whole; those before it are, those
-    /// after it are not. Appending all of them again is harmless: readers know a
+    /// after it are not. Appending any of them again is harmless: readers know a
     /// repeated line by `action` and `state`.
-    pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
-        if self.moved() {
-            self.reopen()?;
+    pub fn append<'a>(
+        &mut self,
+        records: impl IntoIterator<Item = &'a Record>,
+    ) -> Result<(), AppendError> {
+        let mut written = 0;
+        let append = || {
+            if self.moved() {
+                self.reopen()?;
+            }
+            let mut lines = Lines::default();
+            for record in records {
+                lines.push(record)?;
+                if lines.bytes.len() >= AT_ONCE {
+                    self.write_lines(&mut lines, &mut written)?;
+                }
+            }
+            self.write_lines(&mut lines, &mut written)
+        };
+        append().map_err(|source| AppendError { written, source })
+    }
+
+    /// Writes lines that were gathered. `written` grows by those that stand whole.
+    fn write_lines(&mut self, lines: &mut Lines, written: &mut usize) -> io::Result<()> {
+        if lines.bytes.is_empty() {
+            return Ok(());
         }
-        for record in records {
-            let mut line = serde_json::to_vec(record)?;
-            line.push(b'\n');
-            self.end_torn_line()?;
-            self.write(&line)?;
-        }
-        Ok(())
+        self.end_torn_line()?;
+        let (bytes, outcome) = self.write(&lines.bytes);
+        let whole = lines.ends.partition_point(|end| *end <= bytes);
+        *written += whole;
+        // Taking the part back would look like a truncation to whoever follows
+        // the file, and make them read all of it again.
+        let last = whole.checked_sub(1).map_or(0, |at| lines.ends[at]);
+        self.torn = last < bytes;
+        lines.bytes.clear();
+        lines.ends.clear();
+        outcome
     }
 
     /// What waits, on whichever thread, until all that was appended is on the
@@ -94,30 +134,30 @@ impl ResponsesLog {
 
     fn end_torn_line(&mut self) -> io::Result<()> {
         if self.torn {
-            self.write(b"\n")?;
+            self.write(b"\n").1?;
             self.torn = false;
         }
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// How many bytes were written, which on a full disk may be some of them, and
+    /// what kept the others from it.
+    fn write(&self, bytes: &[u8]) -> (usize, io::Result<()>) {
         let written = loop {
             match (&*self.file).write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return (0, Err(error)),
                 Ok(written) => break written,
             }
         };
         if written == bytes.len() {
-            return Ok(());
+            return (written, Ok(()));
         }
-        // Taking the part back would look like a truncation to whoever follows
-        // the file, and make them read all of it again.
-        self.torn |= written > 0;
-        Err(io::Error::new(
+        let error = io::Error::new(
             io::ErrorKind::WriteZero,
             format!("only {written} of {} bytes could be written", bytes.len()),
-        ))
+        );
+        (written, Err(error))
     }
 
     /// Whether the path leads to another file, or to none.
@@ -128,6 +168,23 @@ impl ResponsesLog {
             // Opening it again makes it, or says what is wrong.
             (Err(_), _) | (_, Err(_)) => true,
         }
+    }
+}
+
+/// Lines that are written together.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    /// Where each of them ends.
+    ends: Vec<usize>,
+}
+
+impl Lines {
+    fn push(&mut self, record: &Record) -> io::Result<()> {
+        serde_json::to_writer(&mut self.bytes, record)?;
+        self.bytes.push(b'\n');
+        self.ends.push(self.bytes.len());
+        Ok(())
     }
 }
 

@@ -50,6 +50,9 @@ pub trait Schema: Send + 'static {
     /// The version of the tables, stored in `user_version`.
     const VERSION: i32;
 
+    /// How long the writer waits for company after a large group.
+    const GATHER: Duration = Duration::from_millis(2);
+
     /// Creates the tables of `VERSION` in an empty database.
     const CREATE: &'static str;
 
@@ -58,6 +61,11 @@ pub trait Schema: Send + 'static {
     const MIGRATE: &'static [&'static str] = &[];
 
     fn apply(transaction: &Transaction<'_>, op: &Self::Op) -> rusqlite::Result<()>;
+
+    /// Applies those of one commit, in their order.
+    fn apply_all(transaction: &Transaction<'_>, ops: &[&Self::Op]) -> rusqlite::Result<()> {
+        ops.iter().try_for_each(|op| Self::apply(transaction, op))
+    }
 
     /// The action whose state this operation stores as a whole, so that an
     /// earlier one about it need not be applied in the same write.

@@ -7,7 +7,6 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, Row};
 use serde::de::DeserializeOwned;
 
 use super::JournalError;
-use crate::model::ActionId;
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -101,12 +100,6 @@ impl Reader {
             .prepare_cached(query)
             .and_then(|mut query| query.query_row(params, |row| row.get(0)).optional())
             .map_err(|error| self.failed(error))
-    }
-
-    pub(super) fn has_action(&self, id: ActionId) -> Result<bool, JournalError> {
-        let query = "SELECT 1 FROM actions WHERE id = ?1";
-        let found: Option<i64> = self.one(query, [id.to_string()])?;
-        Ok(found.is_some())
     }
 
     fn failed(&self, source: rusqlite::Error) -> JournalError {

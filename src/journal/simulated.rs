@@ -318,7 +318,7 @@ impl<S: Schema> Writer<S> {
         for job in group {
             let ops = job.ops;
             let again = move |transaction: &Transaction<'_>| {
-                ops.iter().try_for_each(|op| S::apply(transaction, op))
+                S::apply_all(transaction, &ops.iter().collect::<Vec<_>>())
             };
             again(&transaction).unwrap();
             self.disk.state().written.push(Written(Box::new(again)));

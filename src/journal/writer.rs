@@ -24,7 +24,6 @@ pub(super) const RETRY: Duration = Duration::from_secs(1);
 /// for company: each group costs a sync and the pages of every index, whatever
 /// its size.
 const CROWD: usize = 16;
-const GATHER: Duration = Duration::from_millis(2);
 
 /// The number of the write that stands for everything a journal held when it was
 /// opened. It is written, but a predecessor that was killed may not have synced
@@ -265,7 +264,7 @@ impl<S: Schema> Writer<S> {
             self.synced.send_replace(number);
             // In a burst there will be more in a moment.
             if group.len() >= CROWD && !queue.is_closed() {
-                thread::sleep(GATHER);
+                thread::sleep(S::GATHER);
             }
         }
     }
@@ -273,9 +272,7 @@ impl<S: Schema> Writer<S> {
     fn commit(&mut self, group: &[Job<S::Op>]) -> Result<(), String> {
         let mut apply = || {
             let transaction = self.connection.transaction()?;
-            for op in last_states::<S>(group) {
-                S::apply(&transaction, op)?;
-            }
+            S::apply_all(&transaction, &last_states::<S>(group))?;
             transaction.commit()
         };
         apply().map_err(|error: rusqlite::Error| error.to_string())

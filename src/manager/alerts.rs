@@ -21,6 +21,7 @@ use crate::policy::{self, Verdict};
 use crate::roster::Member;
 use crate::source::{Line, Trouble};
 
+use super::backlog::Parcel;
 use super::delivery::{Outgoing, PATIENCE, rank};
 use super::{Manager, Unwritten};
 
@@ -199,6 +200,7 @@ impl Manager {
             source: &name,
             line,
         };
+        let is_new = self.reach.is_new(line);
         for position in matched.iter() {
             let response = self.settings.responses[*position].clone();
             cause.target = acted_on(&response.command, alert.body);
@@ -209,7 +211,7 @@ impl Manager {
                     timeout: response.timeout,
                     ..action(&response.command, agent, location, &cause)
                 };
-                if self.is_known(&action) {
+                if self.is_known(&action, is_new) {
                     continue;
                 }
                 self.counts.actions += 1;
@@ -268,9 +270,10 @@ impl Manager {
     }
 
     /// Whether an action was decided on before, as it is when lines are read a
-    /// second time after a crash.
-    fn is_known(&self, action: &Action) -> bool {
-        self.owner(action.id).as_ref() == Some(&action.agent.id)
+    /// second time after a crash, or by two responses that are the same.
+    fn is_known(&self, action: &Action, is_new: bool) -> bool {
+        let agent = Some(&action.agent.id);
+        self.fresh.owner(action.id) == agent || !is_new && self.owner(action.id).as_ref() == agent
     }
 
     /// Whose action this is, if it is known. Should the journal not answer, the
@@ -299,7 +302,7 @@ impl Manager {
             (None, Verdict::Allow) => None,
         };
         let span = action.timeout.unwrap_or(PATIENCE);
-        let dispatch = Box::new(Dispatch {
+        let dispatch = Arc::new(Dispatch {
             end: End::after(span, span, now, &self.boot_id),
             action,
         });
@@ -334,8 +337,18 @@ impl Manager {
             alert: &cause.body,
             left: span,
         };
+        self.last_dispatch += 1;
+        let rank = match cause.rule {
+            Some(_) => rank(dispatch.action.location),
+            None => Rank::ByHand,
+        };
         if !self.send_directly(&outgoing) {
-            self.delivery.host(&agent).behind = true;
+            let parcel = Parcel {
+                dispatch: Arc::clone(&dispatch),
+                alert: Arc::clone(&cause.body),
+            };
+            let place = rank.place(self.last_dispatch);
+            self.delivery.keep(&agent, place, parcel);
             self.delivery.is_hungry(&agent);
         }
         let alert = *cause.number.get_or_insert_with(|| {
@@ -346,12 +359,8 @@ impl Manager {
             });
             self.last_alert
         });
-        self.last_dispatch += 1;
         plan.ops.push(Op::Dispatch {
-            rank: match cause.rule {
-                Some(_) => rank(dispatch.action.location),
-                None => Rank::ByHand,
-            },
+            rank,
             number: self.last_dispatch,
             alert,
             record: Box::new(record.clone()),

@@ -149,13 +149,49 @@ impl Manager {
         }
     }
 
+    /// Sends an agent what is kept for it. Returns how many actions are on their
+    /// way to it then, if more waits in the journal and nowhere else.
+    fn send_backlog(&mut self, agent: &AgentId) -> Option<usize> {
+        let now = clock::now();
+        loop {
+            let host = self.delivery.host(agent);
+            let session = host.session.as_ref().filter(|session| session.ready)?;
+            let under_way = session.under_way();
+            let lasted = session.lasted();
+            let Some((place, parcel)) = self.delivery.next(agent) else {
+                return self.delivery.host(agent).behind.then_some(under_way);
+            };
+            if under_way >= WINDOW {
+                return None;
+            }
+            let outgoing = Outgoing {
+                dispatch: &parcel.dispatch,
+                alert: &parcel.alert,
+                left: parcel.dispatch.end.left(now, &self.boot_id),
+            };
+            let id = parcel.dispatch.action.id;
+            let Ok(frame) = outgoing.frame(lasted) else {
+                // It is ended when it is read from the journal.
+                self.delivery.read_anew(agent);
+                continue;
+            };
+            if !self.delivery.send(agent, id, frame) {
+                // Else its acknowledgements bring it back here.
+                if under_way == 0 {
+                    self.delivery.is_hungry(agent);
+                }
+                return None;
+            }
+            self.delivery.sent(agent, place);
+            self.fresh.keep(id, agent.clone());
+        }
+    }
+
     /// Sends an agent that is behind what waits for it in the journal.
     async fn send_waiting(&mut self, agent: &AgentId) {
-        let host = self.delivery.host(agent);
-        let Some(session) = host.session.as_ref().filter(|s| s.ready && host.behind) else {
+        let Some(under_way) = self.send_backlog(agent) else {
             return;
         };
-        let under_way = session.under_way();
         if under_way > WINDOW / 2 {
             // Its acknowledgements bring it back here.
             return;
@@ -164,7 +200,11 @@ impl Manager {
             self.delivery.is_hungry(agent);
             return;
         }
-        let room = if self.delivery.has_room() { WINDOW } else { 1 };
+        let room = if self.delivery.has_room() {
+            WINDOW - under_way
+        } else {
+            1
+        };
         let limit = room + under_way;
         let rows = match self.reader.waiting(agent, limit) {
             Ok(rows) => rows,
@@ -249,10 +289,11 @@ impl Manager {
         if !self.delivery.send(agent, record.action, frame) {
             return Attempt::NoRoom;
         }
+        self.fresh.keep(record.action, agent.clone());
         if never_sent {
             record.state = ActionState::Sent;
             record.time = now.wall;
-            self.record(record, Vec::new(), None).await;
+            self.record(record, Vec::new()).await;
         }
         Attempt::Settled
     }
@@ -291,7 +332,7 @@ impl Manager {
         record.time = now.wall;
         record.detail = Some(gap);
         let taken = vec![Op::taken(&record)];
-        self.record(record, taken, None).await;
+        self.record(record, taken).await;
     }
 
     async fn expire(&mut self, mut record: Record, now: Now) {
@@ -299,7 +340,7 @@ impl Manager {
         record.time = now.wall;
         record.detail = Some("its host was offline until its time was over".to_owned());
         let taken = vec![Op::taken(&record)];
-        self.record(record, taken, None).await;
+        self.record(record, taken).await;
     }
 
     /// Tells the ends of what waits for its host in the clocks of this boot.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::backlog::Backlog;
 use crate::clock::{self, Boot};
 use crate::model::{ActionId, Instance, JournalId};
 use crate::transport::Arrival;
@@ -43,7 +44,9 @@ pub(super) struct Host {
     /// An agentd that was there twice at one time: its host was cloned while it
     /// ran.
     cloned: Option<Instance>,
-    /// Whether something may wait in the journal that is not on its way.
+    /// The first of what waits for it and is not on its way.
+    pub(super) backlog: Backlog,
+    /// Whether more than that may wait, in the journal.
     pub(super) behind: bool,
     /// Whether reverts may wait in the journal that were not asked for.
     pub(super) reverts_wait: bool,
@@ -97,6 +100,7 @@ impl Default for Host {
             rival: None,
             replaced: 0,
             cloned: None,
+            backlog: Backlog::default(),
             behind: true,
             reverts_wait: true,
             unwritten: 0,
@@ -165,10 +169,15 @@ impl Host {
         self.unwritten == 0 && self.last_write <= written
     }
 
+    /// Whether something waits for it that is not on its way.
+    pub(super) fn has_more(&self) -> bool {
+        self.behind || !self.backlog.is_empty()
+    }
+
     /// Whether a new action can go to it directly.
     pub(super) fn takes_directly(&self) -> bool {
         let session = self.session.as_ref();
-        !self.behind && session.is_some_and(|s| s.ready && s.window.len() < WINDOW)
+        !self.has_more() && session.is_some_and(|s| s.ready && s.window.len() < WINDOW)
     }
 
     /// Up to which number the updates of this journal are taken in.

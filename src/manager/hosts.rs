@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::model::{ActionId, AgentId};
 use crate::wire::{Frame, ToAgent};
 
+use super::backlog::{Kept, Parcel};
 use super::host::{Host, WINDOW};
 
 /// Bytes on their way to all agents together, and to one. Beyond it what waits
@@ -26,6 +27,8 @@ pub(super) struct Delivery {
     pub(super) last_session: u64,
     last_request: u64,
     under_way: usize,
+    /// Bytes in the backlogs of all hosts.
+    backlogs: usize,
     /// Hosts to be looked at again when the journal has been written or others
     /// have acknowledged.
     pub(super) hungry: BTreeSet<AgentId>,
@@ -47,6 +50,7 @@ impl Delivery {
             last_session: 0,
             last_request: 0,
             under_way: 0,
+            backlogs: 0,
             hungry: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
             may_expire: true,
@@ -90,6 +94,7 @@ impl Delivery {
         let host = self.hosts.get_mut(agent)?;
         let session = host.session.take()?;
         host.behind = true;
+        host.backlog.clear(&mut self.backlogs);
         host.reverts_wait = true;
         self.under_way -= session.bytes();
         self.unconfirmed.remove(agent);
@@ -162,6 +167,45 @@ impl Delivery {
             self.under_way += bytes;
         }
         sent
+    }
+
+    /// An action is to be sent to an agent when it has room, in this place. One
+    /// whose agent is not there, or has much that waits, is left to the journal.
+    pub(super) fn keep(&mut self, agent: &AgentId, place: i64, parcel: Parcel) {
+        let is_ready = self.is_ready(agent);
+        let host = self.hosts.entry(agent.clone()).or_default();
+        let kept = match is_ready {
+            true => {
+                let is_all = !host.behind;
+                host.backlog.keep(place, parcel, is_all, &mut self.backlogs)
+            }
+            false => Kept::NotAll,
+        };
+        host.behind |= kept == Kept::NotAll;
+    }
+
+    /// What an agent is to be sent next, as far as it is not in the journal alone.
+    pub(super) fn next(&self, agent: &AgentId) -> Option<(i64, Parcel)> {
+        let (place, parcel) = self.hosts.get(agent)?.backlog.first()?;
+        Some((place, parcel.clone()))
+    }
+
+    /// What was next is on its way.
+    pub(super) fn sent(&mut self, agent: &AgentId, place: i64) {
+        if let Some(host) = self.hosts.get_mut(agent) {
+            host.backlog.sent(place, &mut self.backlogs);
+        }
+    }
+
+    /// Something that waits for an agent is not to be sent any more: the journal
+    /// tells what is.
+    pub(super) fn read_anew(&mut self, agent: &AgentId) {
+        let host = self.hosts.entry(agent.clone()).or_default();
+        if !host.backlog.is_empty() {
+            host.backlog.clear(&mut self.backlogs);
+            host.behind = true;
+            self.hungry.insert(agent.clone());
+        }
     }
 
     /// Whether more than one action may be on its way to an agent.

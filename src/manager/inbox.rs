@@ -10,7 +10,6 @@ use crate::config::ManagerConfig;
 use crate::source;
 use crate::transport::listener::Enrollment;
 use crate::transport::{Arrival, Reception, Report};
-use crate::wire::ToManager;
 use crate::wire::control::Asked;
 
 use super::sources::SourceError;
@@ -21,7 +20,10 @@ const QUEUE: usize = 256;
 const SOURCE_QUEUE: usize = 4;
 
 /// Results that are taken in before alerts get their turn.
-const RESULTS_IN_A_ROW: u32 = 256;
+const RESULTS_IN_A_ROW: usize = 256;
+
+/// Results that are written down together.
+const REPORTS_AT_ONCE: usize = 64;
 
 /// What waits is looked at this often, and positions without actions are stored.
 const TICK: Duration = Duration::from_millis(50);
@@ -52,8 +54,8 @@ pub(super) enum Event {
     MoreLines,
     Asked(Asked),
     Agent(Arrival),
-    FromAgent(u64, ToManager),
-    AgentGone(u64),
+    /// What sessions report, in its order.
+    FromAgents(Vec<Report>),
     /// A host asks to become an agent.
     Enroll(Enrollment),
     Chore(Chore),
@@ -78,7 +80,7 @@ pub struct Inbox {
     sweep: Interval,
     prune: Interval,
     /// How many results have come in a row.
-    results: u32,
+    results: usize,
 }
 
 /// The sending ends of an inbox.
@@ -167,17 +169,27 @@ impl Inbox {
             Some(agent) = self.agents.recv() => Event::Agent(agent),
             Some(enrollment) = self.enrollments.recv() => Event::Enroll(enrollment),
             Some(event) = self.sessions.recv(), if has_room => {
-                self.results += 1;
-                match event {
-                    Report::Told(session, message) => Event::FromAgent(session, message),
-                    Report::Gone(session) => Event::AgentGone(session),
-                }
+                Event::FromAgents(self.reports(event))
             }
             () = ready(()), if has_room && has_lines => Event::MoreLines,
             Some((index, event)) = self.sources.recv(), if has_room && !has_lines => {
                 Event::Source(index, event)
             }
         }
+    }
+
+    /// What sessions have reported by now, from this on: it is written down
+    /// together.
+    fn reports(&mut self, first: Report) -> Vec<Report> {
+        let most = REPORTS_AT_ONCE.min(RESULTS_IN_A_ROW - self.results);
+        let mut reports = vec![first];
+        while reports.len() < most
+            && let Ok(report) = self.sessions.try_recv()
+        {
+            reports.push(report);
+        }
+        self.results += reports.len();
+        reports
     }
 
     /// Alerts that are there to be taken in.

@@ -8,6 +8,7 @@
 //! with the actions of the lines before it.
 
 mod alerts;
+mod backlog;
 mod by_hand;
 mod delivery;
 mod enrollment;
@@ -16,6 +17,7 @@ mod history;
 mod host;
 mod hosts;
 mod inbox;
+mod reach;
 mod requests;
 mod results;
 mod reverts;
@@ -58,6 +60,7 @@ use history::History;
 use hosts::{Delivery, Told};
 use inbox::Event;
 pub use inbox::{Inbox, Senders, Steer};
+use reach::Reach;
 use reverts::Chosen;
 use revocation::Closing;
 pub use sources::SourceError;
@@ -67,10 +70,8 @@ use sources::Sources;
 /// taken in.
 const MAX_UNWRITTEN: usize = 10_000;
 
-/// The same for actions that the journal cannot tell of yet, and for what it is
-/// to write.
-const MAX_FRESH: usize = 50_000;
-const MAX_JOBS: u64 = 10_000;
+/// The same for operations that the journal has not written.
+const MAX_OPS: usize = 50_000;
 
 /// What a manager is made of.
 #[derive(Debug)]
@@ -205,6 +206,7 @@ pub struct Manager {
     /// Records that `responses.json` could not take yet, in order.
     unwritten: VecDeque<Unwritten>,
     sources: Sources,
+    reach: Reach,
     counts: Counts,
     limiter: Limiter,
     reverts: Waiters<Asker>,
@@ -277,6 +279,7 @@ impl Manager {
             responses,
             unwritten: VecDeque::new(),
             sources: Sources::new(inbox.source_events()),
+            reach: Reach::default(),
             counts: Counts::default(),
             limiter: Limiter::default(),
             reverts: Waiters::default(),
@@ -330,8 +333,7 @@ impl Manager {
             Event::MoreLines => self.next_part().await,
             Event::Asked(asked) => self.answer(asked).await,
             Event::Agent(arrival) => self.arrived(arrival).await,
-            Event::FromAgent(session, message) => self.told(session, message).await,
-            Event::AgentGone(session) => self.gone(session).await,
+            Event::FromAgents(reports) => self.told_all(reports).await,
             Event::Enroll(enrollment) => self.enroll(enrollment).await,
             Event::Chore(chore) => self.chore_done(chore).await,
             Event::Synced => {
@@ -396,10 +398,8 @@ impl Manager {
     /// Whether there is room for what alerts and results lead to. Without it they
     /// wait where they are: in their files, and with the agents.
     fn has_room(&self) -> bool {
-        let jobs = self.journal.next() - 1 - *self.delivery.written.borrow();
         self.unwritten.len() < MAX_UNWRITTEN
-            && self.fresh.len() < MAX_FRESH
-            && jobs < MAX_JOBS
+            && self.fresh.unwritten_ops() < MAX_OPS
             && self.journal.has_room()
     }
 

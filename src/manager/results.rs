@@ -1,11 +1,13 @@
 //! What agents report, written down before it is confirmed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock;
 use crate::journal::manager::Op;
 use crate::model::{Action, ActionId, ActionState, AgentId, Record};
 use crate::roster::shortened;
+use crate::transport::Report;
 use crate::wire::ToManager;
 use crate::wire::message::Reverted as RevertedMessage;
 
@@ -14,6 +16,9 @@ use super::{Chore, Manager, Unwritten};
 
 /// Actions that one journal write is about, at most.
 pub(super) const AT_ONCE: usize = 1_000;
+
+/// What is written to `responses.json`, and then to the journal, at once.
+const LINES_AT_ONCE: usize = 1_000;
 
 /// Why nobody will tell what becomes of an action.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +30,20 @@ pub(super) enum Loss {
 }
 
 impl Manager {
-    pub(super) async fn told(&mut self, session: u64, message: ToManager) {
+    /// Takes in what sessions have reported, and writes all of it down at once.
+    pub(super) async fn told_all(&mut self, reports: Vec<Report>) {
+        for report in reports {
+            match report {
+                Report::Told(session, message) => self.heed(session, message).await,
+                Report::Gone(session) => self.gone(session).await,
+            }
+        }
+        self.write_unwritten().await;
+        self.delivery.confirm();
+    }
+
+    /// Takes in one message. What it leads to is still to be written down.
+    async fn heed(&mut self, session: u64, message: ToManager) {
         let Some(agent) = self.delivery.sessions.get(&session).cloned() else {
             return;
         };
@@ -75,7 +93,6 @@ impl Manager {
             agents: vec![agent.clone()],
             ..Unwritten::default()
         });
-        self.write_unwritten().await;
         self.pump(agent).await;
     }
 
@@ -102,8 +119,6 @@ impl Manager {
                 update: Some(told),
                 ..Unwritten::default()
             });
-            self.write_unwritten().await;
-            self.delivery.confirm();
             return;
         }
         let mut ops = vec![Op::taken(&record)];
@@ -115,8 +130,8 @@ impl Manager {
             });
         }
         let agent = agent.clone();
-        self.record(record, ops, Some(told)).await;
-        if self.delivery.host(&agent).behind {
+        self.note(record, ops, Some(told));
+        if self.delivery.host(&agent).has_more() {
             self.pump(&agent).await;
         }
     }
@@ -164,7 +179,13 @@ impl Manager {
 
     /// Writes a state to `responses.json` and to the journal, in this order:
     /// the line stands before a result is confirmed.
-    pub(super) async fn record(&mut self, record: Record, mut ops: Vec<Op>, update: Option<Told>) {
+    pub(super) async fn record(&mut self, record: Record, ops: Vec<Op>) {
+        self.note(record, ops, None);
+        self.write_unwritten().await;
+    }
+
+    /// Lines a state up to be written.
+    fn note(&mut self, record: Record, mut ops: Vec<Op>, update: Option<Told>) {
         self.heard_of(&record);
         // Its line may be read again before the journal can tell of it: an agent
         // that had it from a manager that was killed tells what became of it.
@@ -180,7 +201,6 @@ impl Manager {
             update,
             stored: None,
         });
-        self.write_unwritten().await;
     }
 
     /// Writes down that actions are over and need not be sent any more, as
@@ -229,40 +249,46 @@ impl Manager {
     /// them. What belongs to them is journalled then, and those that came from
     /// an agent are confirmed once that is synced.
     pub(super) async fn write_unwritten(&mut self) {
-        while let Some(next) = self.unwritten.front() {
-            if let Some(line) = next.record.as_deref()
-                && let Err(error) = self.responses.append(std::slice::from_ref(line))
-            {
-                self.counts.unwritable = Some(error.to_string());
+        while !self.unwritten.is_empty() {
+            let part = self.unwritten.iter().take(LINES_AT_ONCE);
+            let lines = part.filter_map(|next| next.record.as_deref());
+            let appended = self.responses.append(lines);
+            let done = match &appended {
+                Ok(()) => LINES_AT_ONCE,
+                Err(error) => standing(&self.unwritten, error.written),
+            };
+            let rest = self.unwritten.split_off(done.min(self.unwritten.len()));
+            let written = std::mem::replace(&mut self.unwritten, rest);
+            self.journal_written(written).await;
+            self.counts.unwritable = appended.as_ref().err().map(|error| error.to_string());
+            if let Err(error) = appended {
                 if let Some(more) = self.limiter.pass("responses.json", clock::boot()) {
                     log::error!(error:% = error, waiting = self.unwritten.len(), more_since = more; "logs/responses.json cannot be written; results are kept and not confirmed until it can (free disk space or mend the file system)");
                 }
                 return;
             }
-            self.counts.unwritable = None;
-            if let Some(next) = self.unwritten.pop_front() {
-                self.journal_unwritten(next).await;
-            }
         }
     }
 
-    /// The lines of `unwritten` stand; its operations may be journalled.
-    async fn journal_unwritten(&mut self, unwritten: Unwritten) {
-        let Unwritten {
-            ops,
-            agents,
-            update,
-            stored,
-            ..
-        } = unwritten;
+    /// The lines of all these stand; their operations may be journalled.
+    async fn journal_written(&mut self, written: VecDeque<Unwritten>) {
+        let (mut ops, mut agents) = (Vec::new(), Vec::new());
+        let (mut updates, mut askers) = (Vec::new(), Vec::new());
+        for unwritten in written {
+            ops.extend(unwritten.ops);
+            agents.extend(unwritten.agents);
+            updates.extend(unwritten.update);
+            askers.extend(unwritten.stored);
+        }
         if !ops.is_empty() {
             let write = self.journal.next();
             self.fresh.written(&ops, write);
-            let mut ticket = self.journal.write(ops).await;
+            let ticket = self.journal.write(ops).await;
             for agent in &agents {
                 self.delivery.host(agent).wrote(write);
             }
-            if let Some(stored) = stored {
+            for stored in askers {
+                let mut ticket = ticket.clone();
                 self.chores.spawn(async move {
                     if ticket.synced().await {
                         // A reader that was stopped meanwhile needs no answer.
@@ -272,10 +298,21 @@ impl Manager {
                 });
             }
         }
-        if let Some(told) = update {
+        for told in updates {
             self.delivery.confirm_after(&told, self.journal.next() - 1);
         }
     }
+}
+
+/// How many of these are done when so many lines of them stand: up to the first
+/// whose line does not.
+fn standing(unwritten: &VecDeque<Unwritten>, mut lines: usize) -> usize {
+    let missing = unwritten.iter().position(|next| {
+        let stands = next.record.is_none() || lines > 0;
+        lines -= usize::from(next.record.is_some() && stands);
+        !stands
+    });
+    missing.unwrap_or(unwritten.len())
 }
 
 /// The last record of an action that its agent does not know; none if it is over.

@@ -73,6 +73,10 @@ impl Manager {
 
     /// Asks the hosts that may have these actions to take them back.
     async fn ask_back(&mut self, records: Vec<Record>) {
+        // What is taken back before it was sent is not sent any more.
+        for record in &records {
+            self.delivery.read_anew(&record.agent.id);
+        }
         for part in records.chunks(AT_ONCE) {
             let agents = part.iter().map(|record| record.agent.id.clone());
             let reverts = part.iter().map(|record| Op::Revert {

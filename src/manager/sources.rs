@@ -116,7 +116,7 @@ impl Manager {
         Ok(())
     }
 
-    fn start_source(&self, index: usize, config: &AlertSource) -> Result<Source, SourceError> {
+    fn start_source(&mut self, index: usize, config: &AlertSource) -> Result<Source, SourceError> {
         let name = config.location.display().to_string();
         let path = self.home.path().join(&config.location);
         let (sender, mut events) = mpsc::channel(QUEUE);
@@ -129,6 +129,9 @@ impl Manager {
             Position::Awaited => (StartAt::Beginning, None),
             Position::At(checkpoint) => (configured, Some(checkpoint)),
         };
+        if let Some(stored) = &resume {
+            self.reach.resumes(stored, &path);
+        }
         let follow = Follow {
             resume,
             start,
@@ -206,6 +209,7 @@ impl Manager {
     ) {
         log::info!(source = source.as_str(), generation:% = checkpoint.generation, offset = checkpoint.offset; "reading alerts");
         self.sources.unstored.remove(&index);
+        self.reach.opened(checkpoint.generation);
         let op = Op::Checkpoint {
             source,
             checkpoint: Box::new(checkpoint),

@@ -29,6 +29,9 @@ pub const SILENCE: Duration = Duration::from_secs(90);
 /// A peer that takes not one frame for so long is as good as dead.
 const STUCK: Duration = Duration::from_secs(90);
 
+/// Bytes of frames that are written together, give or take a frame.
+const AT_ONCE: usize = 32 * 1024;
+
 /// How long it may take to say good-bye.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -63,6 +66,18 @@ async fn write<W: AsyncWrite + Unpin>(writer: &mut W, frame: &Frame) -> Result<(
     tokio::time::timeout(STUCK, stream::write(writer, frame))
         .await
         .map_err(|_| FrameError::Silent)?
+}
+
+/// The bytes of a frame, and of those that wait behind it: in a burst each would
+/// be a write, and a record of TLS, of its own.
+fn with_others(frame: &Frame, waiting: &mut mpsc::Receiver<Frame>) -> Vec<u8> {
+    let mut bytes = frame.encode();
+    while bytes.len() < AT_ONCE
+        && let Ok(frame) = waiting.try_recv()
+    {
+        frame.append_to(&mut bytes);
+    }
+    bytes
 }
 
 /// How an agent has come.
@@ -200,7 +215,10 @@ impl Reception {
                         None => return Ok(()),
                     },
                 };
-                write(writer, &frame).await?;
+                let bytes = with_others(&frame, &mut outgoing);
+                let written = stream::write_encoded(writer, &bytes);
+                let written = tokio::time::timeout(STUCK, written).await;
+                written.map_err(|_| FrameError::Silent)??;
             }
         };
         let read = async {

@@ -83,13 +83,17 @@ impl Frame {
 
     /// The bytes that travel.
     pub fn encode(&self) -> Vec<u8> {
-        let length = LENGTH + self.header.len() + self.body.len();
-        let mut bytes = Vec::with_capacity(LENGTH + length);
-        bytes.extend(number(length));
+        let mut bytes = Vec::with_capacity(self.length());
+        self.append_to(&mut bytes);
+        bytes
+    }
+
+    /// The same behind others.
+    pub fn append_to(&self, bytes: &mut Vec<u8>) {
+        bytes.extend(number(self.length() - LENGTH));
         bytes.extend(number(self.header.len()));
         bytes.extend_from_slice(&self.header);
         bytes.extend_from_slice(&self.body);
-        bytes
     }
 }
 

@@ -85,10 +85,15 @@ pub async fn write(
     writer: &mut (impl AsyncWrite + Unpin),
     frame: &Frame,
 ) -> Result<(), FrameError> {
-    writer
-        .write_all(&frame.encode())
-        .await
-        .map_err(FrameError::Io)?;
+    write_encoded(writer, &frame.encode()).await
+}
+
+/// The same with frames that are encoded already, one behind the other.
+pub async fn write_encoded(
+    writer: &mut (impl AsyncWrite + Unpin),
+    frames: &[u8],
+) -> Result<(), FrameError> {
+    writer.write_all(frames).await.map_err(FrameError::Io)?;
     writer.flush().await.map_err(FrameError::Io)
 }
 

@@ -50,7 +50,7 @@ async fn what_waited_comes_in_order_and_once() {
     };
     scene.tell(&mut agent, taken).await;
     scene.settle().await;
-    assert_eq!(agent.actions(), []);
+    assert!(agent.actions().is_empty());
     // What was not acknowledged comes again on the next session, and after a
     // restart of the manager.
     scene.manager.gone(agent.session).await;
@@ -135,7 +135,7 @@ async fn what_a_host_cannot_do_fails_at_once() {
     scene.alert(1, "001").await;
     scene.settle().await;
     assert_eq!(scene.states(), ["001 queued", "001 failed", "001 failed"]);
-    assert_eq!(agent.actions(), []);
+    assert!(agent.actions().is_empty());
     scene.tell(&mut agent, able(&["firewall-drop"])).await;
     scene.alert(1, "001").await;
     assert_eq!(agent.actions().len(), 1);
@@ -254,7 +254,7 @@ async fn a_revert_reaches_a_host_that_was_away_and_what_was_never_sent_stays_so(
     };
     assert_eq!(outcomes[0].state, ActionState::Suppressed);
     let mut agent = scene.connect(Coming::agent(2)).await;
-    assert_eq!(agent.actions(), []);
+    assert!(agent.actions().is_empty());
 }
 
 #[tokio::test]
@@ -273,7 +273,7 @@ async fn a_host_that_stays_away_gets_nothing_that_is_pointless_by_then() {
     }
     assert!(!scene.manager.delivery.may_expire);
     let mut agent = scene.connect(Coming::agent(1)).await;
-    assert_eq!(agent.actions(), []);
+    assert!(agent.actions().is_empty());
 }
 
 #[tokio::test]
@@ -333,4 +333,54 @@ async fn what_was_sent_is_not_ended_for_what_its_host_lacks_now() {
         .await;
     scene.settle().await;
     assert_eq!(scene.states(), ["001 sent", "001 applied"]);
+}
+
+/// More than are on their way to an agent, and fewer than are kept for it beside
+/// them.
+const SOME: usize = 15;
+
+#[tokio::test]
+async fn what_is_taken_back_while_it_waits_for_room_is_not_sent_any_more() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    for _ in 0..SOME {
+        scene.alert(1, "001").await;
+    }
+    let sent = agent.actions();
+    assert!(sent.len() < SOME, "{}", sent.len());
+    scene.settle().await;
+    let which = Which::All;
+    let _answer = scene.ask(Request::Revert { which }).await;
+    scene.settle().await;
+    let actions = sent.iter().map(|action| action.id).collect();
+    scene.tell(&mut agent, ToManager::Taken { actions }).await;
+    scene.settle().await;
+    assert!(agent.actions().is_empty());
+}
+
+#[tokio::test]
+async fn what_waits_for_room_comes_in_its_order_and_once() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    // Some of it is kept, and the rest is read from the journal.
+    for _ in 0..3 * SOME {
+        scene.alert(1, "001").await;
+    }
+    let mut came = Vec::new();
+    while came.len() < 3 * SOME {
+        let actions: Vec<_> = agent.actions().iter().map(|action| action.id).collect();
+        assert!(!actions.is_empty(), "{} came", came.len());
+        came.extend(actions.clone());
+        // One after the other, so that there is room for few at a time.
+        for action in actions {
+            let actions = vec![action];
+            scene.tell(&mut agent, ToManager::Taken { actions }).await;
+        }
+        scene.settle().await;
+    }
+    assert!(agent.actions().is_empty());
+    let history = scene.manager.reader.history(99).unwrap();
+    let mut decided: Vec<_> = history.iter().map(|record| record.action).collect();
+    decided.reverse();
+    assert_eq!(came, decided);
 }

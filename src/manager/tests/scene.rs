@@ -26,7 +26,7 @@ use crate::source::{self, Line};
 use crate::sys::exe::Home;
 use crate::transport::listener::Counters;
 use crate::transport::pki::Authority;
-use crate::transport::{Admission, Arrival, Origin};
+use crate::transport::{Admission, Arrival, Origin, Report};
 use crate::wire::control::{Answer, Asked, Request, TokenWish};
 use crate::wire::enroll::{EnrollRequest, PublicKey, Secret, TokenId};
 use crate::wire::{AgentHello, Denial, Frame, PROTOCOL, ToAgent, ToManager};
@@ -321,7 +321,8 @@ impl Scene {
     }
 
     pub(super) async fn tell(&mut self, played: &mut Played, message: ToManager) {
-        let told = self.manager.told(played.session, message);
+        let report = Report::Told(played.session, message);
+        let told = self.manager.told_all(vec![report]);
         within("the message is taken", told).await;
     }
 
