@@ -1,6 +1,7 @@
 # make demo      the main job on real input, in namespaces of its own
 # make test      everything that must hold
-# make bench     latency and cost, beside the predecessors' figures
+# make bench     latency and cost, beside the predecessors' figures and what of
+#                others is installed (`scripts/setup bench` installs it)
 # make fuzz      the parsers of what comes from outside; FUZZ_SECONDS for each
 # make install   into PREFIX, and the home at HOME_DIR (both below DESTDIR)
 

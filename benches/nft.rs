@@ -13,6 +13,8 @@
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/support/isolation.rs"]
 mod isolation;
+#[path = "nft/transaction.rs"]
+mod transaction;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -22,11 +24,6 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use ripost::sys::nft::{Element, Found, Kernel, Lists};
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with,
-    sockopt,
-};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// The largest transaction of ours.
@@ -73,9 +70,13 @@ fn measure() {
 /// The element of this number. The first are those to be measured.
 fn element(number: u32) -> Element {
     Element {
-        network: IpAddr::from(Ipv4Addr::from_bits(0x0a00_0000 + number)).into(),
+        network: IpAddr::from(address(number)).into(),
         lasts: Some(HOUR),
     }
+}
+
+fn address(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(0x0a00_0000 + number)
 }
 
 fn elements(from: u32, to: u32) -> Vec<Element> {
@@ -159,86 +160,19 @@ fn add(lists: &mut Lists, elements: &[Element]) {
 /// as many elements as it takes, sent at once, as bytes that are ready.
 fn floor(in_force: u32, kernel: Kernel) -> f64 {
     let mut lists = prepared(in_force, kernel);
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(netlink::NETFILTER),
-    )
-    .unwrap();
-    sockopt::set_socket_send_buffer_size_force(&socket, 2 << 20).unwrap();
-    let transaction = transaction(&elements(0, BATCH));
+    let socket = transaction::socket();
+    let addresses = (0..BATCH).map(address).collect::<Vec<_>>();
+    let transaction = transaction::adding(&addresses, HOUR);
     let networks: Vec<IpNetwork> = elements(0, BATCH).iter().map(|e| e.network).collect();
     let mut best = f64::INFINITY;
     for _ in 0..REPEATS {
-        best = best.min(cost(|| {
-            send(&socket, &transaction, SendFlags::empty()).unwrap();
-        }));
-        let error = recv(&socket, &mut [0_u8; 64], RecvFlags::DONTWAIT);
-        assert_eq!(error.unwrap_err(), Errno::AGAIN);
+        best = best.min(cost(|| transaction::send_whole(&socket, &transaction)));
+        transaction::assert_taken(&socket);
         for change in lists.delete(&networks).unwrap() {
             assert!(matches!(change.unwrap().before, Found::There(_)));
         }
     }
     best
-}
-
-// linux/netfilter/nfnetlink.h and nf_tables.h: the messages and attributes of
-// `transaction`.
-const BATCH_BEGIN: u16 = 16;
-const BATCH_END: u16 = 17;
-const NEW_ELEMENTS: u16 = 10 << 8 | 12;
-const CREATE: u16 = 0x400;
-const TABLE: u16 = 1;
-const SET: u16 = 2;
-const ELEMENTS: u16 = 3;
-const NESTED: u16 = 1 << 15;
-
-fn transaction(elements: &[Element]) -> Vec<u8> {
-    let mut bytes = message(BATCH_BEGIN, 0, 0, &[]);
-    for some in elements.chunks(1_000) {
-        let elements: Vec<u8> = some.iter().flat_map(|one| encoded(*one)).collect();
-        let body = [
-            attribute(TABLE, b"ripost\0"),
-            attribute(SET, b"firewall_drop_4\0"),
-            attribute(ELEMENTS | NESTED, &elements),
-        ];
-        bytes.extend(message(NEW_ELEMENTS, CREATE, 1, &body.concat()));
-    }
-    bytes.extend(message(BATCH_END, 0, 0, &[]));
-    bytes
-}
-
-fn encoded(element: Element) -> Vec<u8> {
-    let IpAddr::V4(address) = element.network.ip() else {
-        panic!("all of them are IPv4");
-    };
-    let millis = u64::try_from(HOUR.as_millis()).unwrap().to_be_bytes();
-    let key = attribute(1 | NESTED, &attribute(1, &address.octets()));
-    attribute(
-        1 | NESTED,
-        &[key, attribute(4, &millis), attribute(5, &millis)].concat(),
-    )
-}
-
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(4 + value.len()).unwrap();
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend(value);
-    bytes.resize(bytes.len().div_ceil(4) * 4, 0);
-    bytes
-}
-
-fn message(kind: u16, flags: u16, family: u8, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(20 + body.len()).unwrap();
-    let mut bytes = length.to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend((flags | 1).to_ne_bytes());
-    bytes.extend([0; 8]);
-    // The subsystem, where the message is a mark of a batch.
-    bytes.extend([family, 0, 0, if family == 0 { 10 } else { 0 }]);
-    bytes.extend(body);
-    bytes
 }
 
 /// µs per element of `nft -f`, without looking up.
