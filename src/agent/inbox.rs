@@ -24,7 +24,7 @@ const QUEUE: usize = 256;
 /// Actions that are held until they are accepted. A manager never has more on
 /// their way to one host than half of it, so that everything else that it says
 /// is heard meanwhile.
-const MAX_HELD: usize = 512;
+const MAX_HELD: usize = 2_048;
 
 /// Messages of the link that are taken before everything else is looked at
 /// again.

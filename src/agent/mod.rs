@@ -16,6 +16,7 @@ mod hits;
 mod inbox;
 mod intake;
 mod link;
+mod look_ups;
 mod memory;
 mod outbox;
 mod recover;
@@ -57,6 +58,7 @@ use inbox::Event;
 pub use inbox::{Inbox, Steer};
 use link::LinkState;
 pub use link::{Caller, Link, Reports};
+use look_ups::LookUps;
 use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
@@ -134,6 +136,7 @@ pub struct Agent {
     planned: HashMap<RunId, (ActionId, Mode)>,
     /// Actions that have not begun.
     backlog: Backlog,
+    look_ups: LookUps,
     running: HashMap<RunId, Running>,
     runs: JoinSet<(RunId, Outcome)>,
     /// Answers that wait for the journal.
@@ -186,6 +189,7 @@ impl Agent {
             next_run: 0,
             planned: HashMap::new(),
             backlog: Backlog::default(),
+            look_ups: LookUps::default(),
             running: HashMap::new(),
             runs: JoinSet::new(),
             chores: JoinSet::new(),
@@ -376,6 +380,9 @@ impl Agent {
             }
         }
         for (id, kind) in changes.runs {
+            if self.is_look_up(id, kind) {
+                continue;
+            }
             let wanted = self.target(id);
             self.plan(id, kind, wanted.as_ref());
         }

@@ -17,7 +17,7 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 
 impl Agent {
     /// Ends what a predecessor left running and takes its entries in.
-    pub(super) fn load(&mut self, entries: Vec<Entry>) {
+    pub(super) fn load(&mut self, entries: Vec<Box<Entry>>) {
         if self.hands.leave_processes() {
             self.end_leftovers(&entries);
         }
@@ -27,7 +27,7 @@ impl Agent {
         }
     }
 
-    fn end_leftovers(&self, entries: &[Entry]) {
+    fn end_leftovers(&self, entries: &[Box<Entry>]) {
         let home = self.home.path();
         let left = entries.iter().filter(|entry| {
             let started = entry.process.as_ref();

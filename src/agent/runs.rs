@@ -33,13 +33,14 @@ pub(super) struct Running {
 
 impl Agent {
     /// Lines a run up behind the others of its lane.
-    pub(super) fn plan(&mut self, id: ActionId, kind: Mode, target: Option<&Target>) {
-        let Some(lane) = self.lane(id, target) else {
-            return;
-        };
-        let Some(entry) = self.ledger.entry(id) else {
-            return;
-        };
+    pub(super) fn plan(
+        &mut self,
+        id: ActionId,
+        kind: Mode,
+        target: Option<&Target>,
+    ) -> Option<RunId> {
+        let lane = self.lane(id, target)?;
+        let entry = self.ledger.entry(id)?;
         let run = RunId(self.next_run);
         self.next_run += 1;
         self.planned.insert(run, (id, kind));
@@ -66,6 +67,13 @@ impl Agent {
             mode: kind,
         };
         self.slots.submit(planned, turn);
+        Some(run)
+    }
+
+    /// Gives the slot of a run to the next one.
+    fn free(&mut self, run: RunId) {
+        self.slots.finished(run);
+        self.look_ups.ended(run);
     }
 
     /// Starts what may start within the bounds.
@@ -74,6 +82,7 @@ impl Agent {
             while let Some(id) = self.backlog.next_up() {
                 self.line_up(id).await;
             }
+            self.line_up_look_ups();
             let Some(run) = self.slots.start_next() else {
                 return;
             };
@@ -91,18 +100,18 @@ impl Agent {
             let now = clock::now();
             let changes = self.ledger.refuse(id, ActionState::Refused, why, now);
             self.commit(changes).await;
-            self.slots.finished(run);
+            self.free(run);
             return;
         }
         let waiting = self.ledger.entry(id).filter(|e| e.step == Step::Waiting);
         let pointless_at = waiting.and_then(Entry::begins_before);
         let Some(changes) = self.ledger.start(id, kind, clock::now()) else {
-            self.slots.finished(run);
+            self.free(run);
             return;
         };
         let ticket = self.commit(changes).await;
         let Some(entry) = self.ledger.entry(id).filter(|e| e.step != Step::Ended) else {
-            self.slots.finished(run);
+            self.free(run);
             return;
         };
         let planned = match self.prepare(run, entry, kind, alert) {
@@ -319,7 +328,7 @@ impl Agent {
         self.report(id, kind, before, finished);
         self.commit(changes).await;
         self.standing.is_done(id);
-        self.slots.finished(run);
+        self.free(run);
         self.held_keys.retain(|held| held.run != run);
         for held in std::mem::take(&mut self.held_keys) {
             self.decide(held).await;

@@ -19,7 +19,7 @@ use crate::wire::{Frame, ToAgent};
 
 /// Actions on their way to one agent that it has not acknowledged, and reverts
 /// that it has not answered. So few in tests that it is full now and then.
-pub(super) const WINDOW: usize = if cfg!(test) { 12 } else { 256 };
+pub(super) const WINDOW: usize = if cfg!(test) { 12 } else { 1_024 };
 
 /// Frames that fit a session's channel: both windows, and some for the white
 /// list and confirmations.

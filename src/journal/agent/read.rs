@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::BootId;
 use crate::journal::JournalError;
 use crate::journal::reader::Reader;
-use crate::ledger::agent::Entry;
+use crate::ledger::agent::{Alike, Entry};
 use crate::model::{Action, ActionId, JournalId, Record};
 
 use super::{Telling, i64_of};
@@ -19,7 +19,7 @@ use super::{Telling, i64_of};
 #[derive(Debug)]
 pub struct Loaded {
     /// Every action that has not ended, in the order of their numbers.
-    pub live: Vec<Entry>,
+    pub live: Vec<Box<Entry>>,
     /// Rows of such actions that are not valid. They are left where they are.
     pub unreadable: Vec<(ActionId, JournalError)>,
     /// What the manager has not confirmed, in order, with the numbers of the
@@ -47,7 +47,7 @@ pub struct Numbers {
 }
 
 /// What can be read of the actions that have not ended.
-type Live = (Vec<Entry>, Vec<(ActionId, JournalError)>);
+type Live = (Vec<Box<Entry>>, Vec<(ActionId, JournalError)>);
 
 const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
@@ -95,12 +95,14 @@ impl AgentReader {
         let query = "SELECT number, id, entry FROM live ORDER BY number";
         let (mut live, mut unreadable) = (Vec::new(), Vec::new());
         // There may be very many, whose texts would not fit beside each other.
+        let mut alike = Alike::default();
         self.0.rows(query, [], |row| {
             let (number, id) = (number(row, 0)?, id(row, 1)?);
             let text = row.get_ref(2)?.as_str()?;
-            match self.0.parse::<Entry>(&id.to_string(), text) {
+            match self.0.parse::<Box<Entry>>(&id.to_string(), text) {
                 Ok(mut entry) => {
                     entry.number = number;
+                    alike.share(&mut entry.action);
                     live.push(entry);
                 }
                 Err(error) => unreadable.push((id, error)),
@@ -112,7 +114,11 @@ impl AgentReader {
 
     /// What comes after update `confirmed`. Of an action that cannot be read
     /// nothing is told.
-    fn updates(&self, confirmed: u64, live: &[Entry]) -> Result<Vec<(u64, Telling)>, JournalError> {
+    fn updates(
+        &self,
+        confirmed: u64,
+        live: &[Box<Entry>],
+    ) -> Result<Vec<(u64, Telling)>, JournalError> {
         let query = "SELECT number, action FROM ended
                      WHERE number IN (SELECT number FROM updates WHERE seq > ?1)";
         let mut actions: HashMap<u64, Arc<Action>> = live

@@ -46,7 +46,7 @@ async fn an_agent_finds_again_what_it_had_and_nothing_that_is_over() {
     )
     .await;
     let loaded = reader.load().unwrap();
-    assert_eq!(loaded.live, [entry(1, false)]);
+    assert_eq!(loaded.live, [Box::new(entry(1, false))]);
     assert_eq!(loaded.numbers.action, 3);
     assert!(reader.has_ended(action(2).id).unwrap());
     assert!(!reader.has_ended(action(1).id).unwrap());
@@ -212,7 +212,7 @@ async fn an_agent_keeps_no_more_than_so_many_of_what_is_over() {
         count("SELECT count(*) FROM updates WHERE number IN (1, 1001)"),
         0
     );
-    assert_eq!(reader.load().unwrap().live, [entry(2, false)]);
+    assert_eq!(reader.load().unwrap().live, [Box::new(entry(2, false))]);
     assert_eq!(count("SELECT count(*) FROM updates WHERE number = 2"), 1);
 }
 

@@ -9,12 +9,13 @@ use crate::model::{Action, CommandName};
 /// Commands that are remembered: more than anybody writes into a configuration.
 const COMMANDS: usize = 256;
 
+/// The last action of each command.
 #[derive(Debug, Default)]
-pub(super) struct Alike(HashMap<CommandName, Arc<Action>>);
+pub struct Alike(HashMap<CommandName, Arc<Action>>);
 
 impl Alike {
     /// Has `action` share what it has in common with the last one of its command.
-    pub(super) fn share(&mut self, action: &mut Arc<Action>) {
+    pub fn share(&mut self, action: &mut Arc<Action>) {
         if let Some(last) = self.0.get(&action.command) {
             let own = Arc::make_mut(action);
             share(&mut own.command, &last.command);

@@ -22,7 +22,7 @@ use crate::ledger::end::End;
 use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Mode, Record};
 use crate::sys::process::ProcessId;
 
-use alike::Alike;
+pub use alike::Alike;
 pub use entry::{Entry, Failure, Started, Step};
 pub use finish::{Ending, Finished};
 
@@ -215,8 +215,7 @@ impl Ledger {
         }
         let entry = self.entries.get_mut(&id)?;
         let begins = entry.step == Step::Waiting;
-        // A start would look an effect up again, so nothing is to be written.
-        let is_look_up = entry.step == Step::InForce && !std::mem::take(&mut entry.told_anew);
+        let told_anew = std::mem::take(&mut entry.told_anew);
         let mut changes = Changes::default();
         match (kind, entry.step) {
             (Mode::Add, Step::Waiting) => {
@@ -230,7 +229,8 @@ impl Ledger {
             (Mode::Add, _) | (Mode::Delete, _) => return None,
         }
         entry.running = true;
-        if !is_look_up {
+        // Whatever else is run is on record already: a start would do the same.
+        if begins || told_anew {
             changes.change(id);
         }
         if begins {

@@ -13,15 +13,14 @@ use super::{Changes, Entry, Ledger, Step};
 impl Ledger {
     /// Takes in an entry of the journal. Called for all of them before
     /// [`Ledger::recover`].
-    pub fn load(&mut self, mut entry: Entry, now: Now) {
+    pub fn load(&mut self, mut entry: Box<Entry>, now: Now) {
         let told_anew = |end: &End| end.in_this_boot(now, &self.boot_id);
         let end = entry.end.as_ref().map(told_anew);
         let begin_by = entry.begin_by.as_ref().map(told_anew);
         entry.told_anew = end != entry.end || begin_by != entry.begin_by;
-        self.alike.share(&mut entry.action);
         entry.end = end;
         entry.begin_by = begin_by;
-        self.entries.insert(entry.action.id, Box::new(entry));
+        self.entries.insert(entry.action.id, entry);
     }
 
     /// Decides for every loaded entry what follows. Entries that had not been

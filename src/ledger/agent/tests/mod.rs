@@ -118,7 +118,7 @@ fn an_end_that_comes_while_an_effect_is_put_back_lines_up_no_other_run_of_it() {
     host.accept(block, 9);
     let stored = host.ledger.entry(id).unwrap().clone();
     host.ledger = Ledger::new(BootId("0".into()));
-    host.ledger.load(stored, host.now);
+    host.ledger.load(stored.into(), host.now);
     let changes = host.ledger.recover(host.now);
     assert_eq!(changes.runs, [(id, Mode::Add)]);
     host.ledger.start(id, Mode::Add, host.now).unwrap();
@@ -588,7 +588,7 @@ fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
     host.take(changes);
 
     let mut ledger = Ledger::new(BootId("0".into()));
-    ledger.load(host.stored[&first].clone(), host.now);
+    ledger.load(host.stored[&first].clone().into(), host.now);
     host.ledger = ledger;
     let changes = host.ledger.recover(host.now);
     host.take(changes);
