@@ -7,9 +7,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
 use crate::contract::request::Message;
-use crate::executor::{By, Decision, End, Limits, Outcome, Planned, Progress, Run, RunId, Turn};
+use crate::executor::{
+    By, Decision, End, Foreseen, Limits, Outcome, Planned, Progress, Run, RunId, Turn,
+};
 use crate::journal::{self, JournalError, Ticket};
-use crate::ledger::agent::{Ending, Entry, Finished, Step, Verdict, pause_after};
+use crate::ledger::agent::{Changes, Ending, Entry, Finished, Step, Verdict, pause_after};
 use crate::model::bundled::{Bundled, Effect, TargetKind};
 use crate::model::{ActionId, ActionState, Mode, Target};
 
@@ -27,6 +29,8 @@ const REVERT_WAITS: Duration = Duration::from_millis(250);
 pub(super) struct Running {
     pub(super) action: ActionId,
     pub(super) kind: Mode,
+    /// Whether its keys were known, so that nobody asks about them.
+    foreseen: bool,
     /// Dropped or set, it kills the run.
     cancel: watch::Sender<bool>,
 }
@@ -105,10 +109,11 @@ impl Agent {
         }
         let waiting = self.ledger.entry(id).filter(|e| e.step == Step::Waiting);
         let pointless_at = waiting.and_then(Entry::begins_before);
-        let Some(changes) = self.ledger.start(id, kind, clock::now()) else {
+        let Some(mut changes) = self.ledger.start(id, kind, clock::now()) else {
             self.free(run);
             return;
         };
+        let foreseen = self.foresee(id, kind, &mut changes);
         let ticket = self.commit(changes).await;
         let Some(entry) = self.ledger.entry(id).filter(|e| e.step != Step::Ended) else {
             self.free(run);
@@ -117,6 +122,7 @@ impl Agent {
         let planned = match self.prepare(run, entry, kind, alert) {
             Ok(planned) => Run {
                 pointless_at,
+                foreseen,
                 ..planned
             },
             Err(ending) => {
@@ -140,6 +146,7 @@ impl Agent {
             Running {
                 action: id,
                 kind,
+                foreseen: planned.foreseen.is_some(),
                 cancel,
             },
         );
@@ -172,6 +179,20 @@ impl Agent {
         }
         let target = self.target(id);
         self.judge(id, target.as_ref())?.err()
+    }
+
+    /// A worker names its keys like any executable. They are known before, and
+    /// so is the answer, unless another action has to do with them: then nobody
+    /// is asked, and the journal has both in one write.
+    fn foresee(&mut self, id: ActionId, kind: Mode, changes: &mut Changes) -> Option<Foreseen> {
+        let entry = self.ledger.entry(id).filter(|_| kind == Mode::Add)?;
+        if self.hands.run_by(&entry.action.executable, entry.bundled()) != By::Worker {
+            return None;
+        }
+        let keys = self.target(id)?.keys();
+        let (expires, changed) = self.ledger.foresee(id, &keys, clock::now())?;
+        changes.merge(changed);
+        Some(Foreseen::now(keys, expires))
     }
 
     fn prepare(
@@ -213,6 +234,7 @@ impl Agent {
             message,
             limits,
             pointless_at: None,
+            foreseen: None,
             alone: entry.is_bundled && self.running.is_empty(),
         })
     }
@@ -314,6 +336,9 @@ impl Agent {
         if self.stopping && outcome.end == End::Cancelled {
             // The next start decides, as after a crash.
             return;
+        }
+        if running.foreseen && outcome.printed_keys {
+            self.ledger.named(running.action);
         }
         let entry = self.ledger.entry(running.action);
         let finished = finished(outcome, entry.and_then(Entry::bundled));

@@ -81,6 +81,28 @@ pub struct Run {
     pub pointless_at: Option<Boot>,
     /// Whether nothing else runs, so that it may be started where it stands.
     pub alone: bool,
+    /// What a worker is answered without asking the owner. Only for an add.
+    pub foreseen: Option<Foreseen>,
+}
+
+/// The keys that a bundled executable is going to name, and what its owner has
+/// decided on them already. Should it name others, the owner is asked.
+#[derive(Clone, Debug)]
+pub struct Foreseen {
+    pub keys: Keys,
+    /// How long the kernel may keep the effect; `None`: no end.
+    expires: Option<Duration>,
+    /// From when on, in boot nanoseconds.
+    at: u64,
+}
+
+impl Foreseen {
+    /// Continue with these keys; the kernel may keep the effect for so long from
+    /// now on.
+    pub fn now(keys: Keys, expires: Option<Duration>) -> Self {
+        let at = clock::boot_nanos();
+        Self { keys, expires, at }
+    }
 }
 
 /// What the owner of a run hears of it.

@@ -99,6 +99,7 @@ impl Place {
             mode,
             pointless_at: None,
             alone: false,
+            foreseen: None,
             limits: Limits {
                 execution: Duration::from_secs(20),
                 handshake: Duration::from_secs(15),

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use ripost::contract::reply::Status;
 use ripost::contract::request::Decision;
-use ripost::executor::{End, Manner, Mode, Outcome, Progress, Run, RunId, Workers};
-use ripost::model::bundled;
+use ripost::executor::{End, Foreseen, Manner, Mode, Outcome, Progress, Run, RunId, Workers};
+use ripost::model::{Keys, bundled};
 use ripost::sys::process::ProcessId;
 use tokio::sync::{mpsc, watch};
 
@@ -141,6 +141,48 @@ async fn an_order_that_is_aborted_is_over_and_was_not_carried_out() {
     let (outcome, _) = served(&workers, run(&place, 1, Mode::Add), Decision::Abort).await;
     assert_eq!((outcome.end, outcome.result), (End::Answered, None));
     assert_eq!(done(&place), 0);
+}
+
+/// With what its owner has decided before it names these keys.
+fn foreseen(run: Run, keys: &str) -> Run {
+    let keys = Keys::new(vec![keys.to_owned()]).unwrap();
+    Run {
+        foreseen: Some(Foreseen::now(keys, None)),
+        ..run
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_keys_that_were_foreseen_and_about_all_others() {
+    for (keys, asked) in [("203.0.113.9", 0), ("203.0.113.10", 1)] {
+        let (place, workers) = (place(), Workers::default());
+        let run = foreseen(run(&place, 1, Mode::Add), keys);
+        let (outcome, times) = served(&workers, run, CONTINUE).await;
+        applied(&outcome);
+        assert_eq!((times, outcome.printed_keys), (asked, true), "{keys}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_foreseen_holds_for_the_next_worker_and_for_a_process() {
+    for (what, times) in [
+        ("dies", 0),
+        ("dies-late", 0),
+        ("hangs", 0),
+        ("always-dies-late", 0),
+        // No worker has come to name them.
+        ("always-dies", 1),
+    ] {
+        let (place, workers) = (place(), Workers::default());
+        fault(&place, what);
+        let mut run = foreseen(run(&place, 1, Mode::Add), "203.0.113.9");
+        run.limits.execution = Duration::from_secs(1);
+        let (outcome, asked) = served(&workers, run, CONTINUE).await;
+        let result = outcome.result.as_ref().unwrap();
+        assert_eq!(result.status, Status::Applied, "{what}");
+        assert!(outcome.printed_keys, "{what}");
+        assert_eq!(asked, times, "{what}");
+    }
 }
 
 /// What a worker may do wrong: it is replaced, and what it had is done by the

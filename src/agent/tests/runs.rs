@@ -124,6 +124,7 @@ async fn a_delete_that_others_wait_for_is_tried_until_it_is_started_or_unwanted(
             limits: Limits::standard(false),
             pointless_at: None,
             alone: false,
+            foreseen: None,
         };
         let (progress, _told) = mpsc::channel(1);
         let (cancel, cancelled) = watch::channel(false);

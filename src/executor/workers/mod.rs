@@ -71,8 +71,9 @@ struct Inner {
 #[derive(Debug)]
 enum Ended {
     Here(Box<Outcome>),
-    /// To be run as a process of its own.
-    Alone,
+    /// To be run as a process of its own. What has been decided on it already
+    /// holds.
+    Alone(Option<Decided>),
 }
 
 /// What the owner has decided, and when.
@@ -188,7 +189,8 @@ impl Conversation<'_> {
         if self.keeper.send(order).await.is_err() {
             return self.abandoned();
         }
-        // An order that names no keys ends, and with it both channels.
+        // An order that names no keys, or those that were foreseen, ends, and
+        // with it both channels.
         let keys = tokio::select! {
             biased;
             Ok(keys) = named => keys,
@@ -212,7 +214,12 @@ impl Conversation<'_> {
         match ended {
             Some(Ended::Here(outcome)) => *outcome,
             // Rare, and large: thousands of runs need not keep room for it.
-            Some(Ended::Alone) => Box::pin(self.alone(cancel, decided)).await,
+            Some(Ended::Alone(told)) => {
+                let decided = told.or(decided);
+                let mut outcome = Box::pin(self.alone(cancel, decided)).await;
+                outcome.printed_keys |= decided.is_some();
+                outcome
+            }
             None => self.abandoned(),
         }
     }

@@ -79,10 +79,22 @@ impl Order {
         }
     }
 
+    /// What was decided on these keys before the worker named them.
+    fn foresaw(&self, keys: &Result<Keys, String>) -> Option<Decided> {
+        let foreseen = self.run.foreseen.as_ref()?;
+        let decided = Decided {
+            decision: Decision::Continue {
+                expires: foreseen.expires,
+            },
+            at: foreseen.at,
+        };
+        (keys.as_ref() == Ok(&foreseen.keys)).then_some(decided)
+    }
+
     /// It is to be run as a process of its own.
     fn give_back(self) {
         // A run that was cancelled does not listen any more.
-        let _ = self.to.end.send(Ended::Alone);
+        let _ = self.to.end.send(Ended::Alone(self.decided));
     }
 
     fn end(self, end: End) {
@@ -91,6 +103,8 @@ impl Order {
             ..Outcome::not_started(String::new())
         };
         self.heard.tell(&mut outcome);
+        // Another worker, which is lost, may have named them.
+        outcome.printed_keys |= self.decided.is_some();
         let result = outcome.result.as_mut();
         if let Some(text) = result.and_then(|result| result.stderr.take()) {
             let mut head = Head::new(MAX_STDERR);
@@ -177,7 +191,8 @@ impl Orders {
         if order.heard.has_result() {
             self.end(id, End::Answered);
         } else if let Some(keys) = order.heard.unasked_keys() {
-            if let Some(to) = order.to.keys.take() {
+            order.decided = order.decided.or_else(|| order.foresaw(&keys));
+            if let Some(to) = order.to.keys.take_if(|_| order.decided.is_none()) {
                 // As in `Order::end`.
                 let _ = to.send(keys);
             }

@@ -254,6 +254,39 @@ impl Ledger {
         changes
     }
 
+    /// Decides on the keys that the add of `id` is going to print, so that nobody
+    /// need be asked then: how long the kernel may keep the effect. `None` where
+    /// another action holds them, or there are none to hold.
+    pub fn foresee(
+        &mut self,
+        id: ActionId,
+        keys: &Keys,
+        now: Now,
+    ) -> Option<(Option<Duration>, Changes)> {
+        let entry = self.entries.get_mut(&id)?;
+        if keys.is_empty() || !entry.is_stateful() {
+            return None;
+        }
+        let place = (entry.action.executable.clone(), keys.clone());
+        if *self.holders.entry(place).or_insert(id) != id {
+            return None;
+        }
+        let mut changes = Changes::default();
+        if entry.keys.as_ref() != Some(keys) {
+            entry.keys = Some(keys.clone());
+            changes.change(id);
+        }
+        let end = entry.end.clone();
+        Some((self.expires(end.as_ref(), now), changes))
+    }
+
+    /// The executable of `id` has named the keys that were foreseen.
+    pub fn named(&mut self, id: ActionId) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.printed_keys = true;
+        }
+    }
+
     /// Decides on the keys that the add of `id` has printed.
     pub fn keys(&mut self, id: ActionId, keys: &Keys, now: Now) -> (Verdict, Changes) {
         let mut changes = Changes::default();

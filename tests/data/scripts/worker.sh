@@ -23,7 +23,7 @@ case "$fault" in
 esac
 while read -r number line; do
     case "$fault-$line" in
-        -*'"command":"add"'*) keys "$number " ;;
+        -*'"command":"add"'* | dies-late-*'"command":"add"'*) keys "$number " ;;
         garbage-*'"command":"add"'*) echo 'no number' >&0 ;;
         unknown-*'"command":"add"'*) say '999999 ' result '{"status":"applied"}' ;;
         dies-*'"command":"add"'*) exit 3 ;;

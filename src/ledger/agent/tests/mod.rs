@@ -3,11 +3,11 @@ mod stories;
 
 use std::time::Duration;
 
-use super::{Ending, Finished, Ledger, Step, Verdict};
+use super::{Ending, Finished, KERNEL_GRACE, Ledger, Step, Verdict};
 use crate::clock::BootId;
 use crate::contract::reply::{RunResult, Status};
 use crate::model::action::sample::action;
-use crate::model::{Action, ActionId, ActionState, Mode};
+use crate::model::{Action, ActionId, ActionState, Keys, Mode};
 use host::{Host, keys};
 
 use ActionState::{Already, Applied, Done, Expired, Failed, Reverted, Reverting, Running};
@@ -247,6 +247,44 @@ fn a_revert_that_is_not_confirmed_is_tried_after_1_5_30_and_then_every_300_secon
     host.pass(300);
     assert!(!host.is_blocked(9));
     assert_eq!(host.last(1).state, Reverted);
+}
+
+#[test]
+fn keys_are_foreseen_and_kept_unless_another_action_holds_them() {
+    let mut host = Host::new();
+    let [first, second] = [1, 2].map(|number| {
+        let block = action(number, "firewall-drop", Some(60));
+        taken_in(&mut host, block, true)
+    });
+    let keys = Keys::new(vec!["203.0.113.9".to_owned()]).unwrap();
+    let begin = |host: &mut Host, id| host.ledger.start(id, Mode::Add, host.now).is_some();
+    assert!(begin(&mut host, first) && begin(&mut host, second));
+    let (expires, changes) = host.ledger.foresee(first, &keys, host.now).unwrap();
+    assert_eq!(expires, Some(Duration::from_secs(60) + KERNEL_GRACE));
+    assert_eq!(changes.changed, [first]);
+    let entry = host.ledger.entry(first).unwrap();
+    assert_eq!(
+        (entry.keys.as_ref(), entry.printed_keys),
+        (Some(&keys), false)
+    );
+    // The other waits for its outcome, as if it had named them.
+    assert!(host.ledger.foresee(second, &keys, host.now).is_none());
+    let (verdict, _) = host.ledger.keys(second, &keys, host.now);
+    assert_eq!(verdict, Verdict::Wait);
+    // Known already, nothing is to be written.
+    let (_, changes) = host.ledger.foresee(first, &keys, host.now).unwrap();
+    assert_eq!(changes.changed, []);
+    // One that was never carried out holds nothing.
+    ends(
+        &mut host,
+        first,
+        Mode::Add,
+        Ending::NotStarted("why".to_owned()),
+    );
+    assert_eq!(host.states(1).last(), Some(&Failed));
+    assert!(host.ledger.foresee(second, &keys, host.now).is_some());
+    let nothing = Keys::default();
+    assert!(host.ledger.foresee(second, &nothing, host.now).is_none());
 }
 
 type BreaksOff = fn(String) -> Ending;
