@@ -73,9 +73,6 @@ const MAX_PENDING: usize = 2_000;
 /// there may be as many.
 const MAX_BEHIND: usize = 100_000;
 
-/// How long somebody who asked for a revert waits for its confirmation.
-const REVERT_PATIENCE: Duration = Duration::from_secs(10);
-
 /// What runs when the agent is asked to stop gets this long.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 

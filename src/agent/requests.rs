@@ -6,7 +6,7 @@ use crate::clock;
 use crate::executor::MAX_OF_SCRIPT;
 use crate::journal::agent::AgentReader;
 use crate::ledger::agent::{Entry, Step};
-use crate::ledger::reverts::Reverted;
+use crate::ledger::reverts::{Reverted, patience};
 use crate::model::{ActionId, ActionState, Record};
 use crate::wire::control::{
     self, Answer, Asked, Counter, ErrorKind, Request, RevertOutcome, Status, Upstream, Which,
@@ -14,7 +14,7 @@ use crate::wire::control::{
 use crate::wire::message::Reverted as RevertedMessage;
 use crate::wire::{Daemon, ToManager};
 
-use super::{Agent, Asker, REVERT_PATIENCE};
+use super::{Agent, Asker};
 
 impl Agent {
     pub(super) async fn answer(&mut self, asked: Asked) {
@@ -88,7 +88,7 @@ impl Agent {
     /// Takes actions back, and answers once it is known what became of each.
     pub(super) async fn revert(&mut self, ids: Vec<ActionId>, asker: Asker) {
         let now = clock::now();
-        let deadline = now.boot.plus(REVERT_PATIENCE);
+        let deadline = now.boot.plus(patience(ids.len()));
         let (known, unknown): (Vec<_>, Vec<_>) = ids
             .into_iter()
             .partition(|id| self.ledger.entry(*id).is_some());

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::ctl::connection::Connection;
 use crate::ctl::error::Error;
@@ -12,6 +13,10 @@ use crate::daemon::options::Stop;
 use crate::model::ActionState;
 use crate::wire::control::{Answer, ErrorKind, Request, RevertOutcome, Which};
 
+/// How long a daemon may take to take everything back: a hundred thousand blocks
+/// are confirmed or given up within 40 s.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// Takes back `which`. Done when none of them stands or is still to come; failed
 /// when one is not confirmed (yet), or when none was found.
 pub(super) fn revert(home: &Path, output: Output, which: &Which, yes: bool) -> Result<u8, Error> {
@@ -19,7 +24,7 @@ pub(super) fn revert(home: &Path, output: Output, which: &Which, yes: bool) -> R
         say("nothing was changed");
         return Ok(exit::FAILED);
     }
-    let mut connection = Connection::to_any(home)?;
+    let mut connection = Connection::to_any(home)?.patient(PATIENCE);
     let request = Request::Revert {
         which: which.clone(),
     };

@@ -1,10 +1,19 @@
 //! Reverts that somebody waits for: which actions, and what became of each.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use crate::clock::Boot;
 use crate::model::{ActionId, ActionState, Keys, Record};
 use crate::wire::control::RevertOutcome;
+
+/// How long somebody who has asked for `count` reverts waits for their
+/// confirmation: 10 s, and longer for very many, which take 0.1 ms each on an idle
+/// machine.
+pub fn patience(count: usize) -> Duration {
+    const EACH: Duration = Duration::from_micros(300);
+    Duration::from_secs(10) + EACH * u32::try_from(count).unwrap_or(u32::MAX)
+}
 
 /// One row of an answer.
 #[derive(Clone, Debug, PartialEq)]

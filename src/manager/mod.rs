@@ -71,7 +71,7 @@ use sources::Sources;
 const MAX_UNWRITTEN: usize = 10_000;
 
 /// The same for operations that the journal has not written.
-const MAX_OPS: usize = 50_000;
+const MAX_OPS: usize = 16_000;
 
 /// What a manager is made of.
 #[derive(Debug)]

@@ -6,18 +6,15 @@ use std::time::Duration;
 use crate::clock;
 use crate::journal::JournalError;
 use crate::journal::manager::{ManagerReader, Op};
-use crate::ledger::reverts::Reverted;
+use crate::ledger::reverts::{Reverted, patience};
 use crate::model::{ActionId, ActionState, Keys, Record};
 use crate::wire::control::{Answer, ErrorKind, RevertOutcome, Which};
 
 use super::results::AT_ONCE;
 use super::{Asker, Chore, Manager, Unwritten};
 
-/// How long somebody who asked for a revert waits for its confirmation.
-const REVERT_PATIENCE: Duration = Duration::from_secs(10);
-
-/// How long it waits if the host is offline. One whose agent or manager was
-/// just started is back sooner.
+/// How long somebody waits for a revert if the host is offline. One whose agent or
+/// manager was just started is back sooner.
 const OFFLINE_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Manager {
@@ -58,7 +55,7 @@ impl Manager {
     async fn take_back_all(&mut self, chosen: Chosen, asker: Asker) {
         let Chosen { records, written } = chosen;
         let ids: Vec<_> = records.iter().map(|record| record.action).collect();
-        let deadline = clock::boot().plus(REVERT_PATIENCE);
+        let deadline = clock::boot().plus(patience(ids.len()));
         self.reverts.wait(asker, ids, deadline);
         // A record says that an action was never sent only if nothing has
         // happened since it was read.
