@@ -17,6 +17,10 @@ const LEFTOVER_GRACE: Duration = Duration::from_secs(5);
 
 impl Agent {
     /// Ends what a predecessor left running and takes its entries in.
+    #[expect(
+        clippy::vec_box,
+        reason = "the ledger keeps each in its box; a hundred thousand are not to be there twice"
+    )]
     pub(super) fn load(&mut self, entries: Vec<Box<Entry>>) {
         if self.hands.leave_processes() {
             self.end_leftovers(&entries);
