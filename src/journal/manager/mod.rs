@@ -10,7 +10,7 @@
 //!   the last record of each as JSON, and when it was taken in, by the clock of
 //!   the manager's host. They lie in the order in which they came: their ids are
 //!   random, and a table ordered by them would have a page written for each.
-//!   `standing` is what has become of it ([`row::Standing`]), `revert` is set
+//!   `standing` is what has become of it (`row::Standing`), `revert` is set
 //!   while its agent is to take it back, `alert` is that of its dispatch;
 //! - `dispatches(alert, action, agent, place, queued, until_ms, dispatch)`: what
 //!   is needed to send an action (its `number`), until its agent has it. `alert` is its row in
