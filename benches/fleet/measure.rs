@@ -199,7 +199,7 @@ impl Manager<'_> {
     /// Whether an agent has something to be sent, that of the manager's own host
     /// apart, which is not there.
     fn awaits(&self) -> bool {
-        let query = "SELECT 1 FROM actions WHERE agent > 0 AND dispatch IS NOT NULL LIMIT 1";
+        let query = "SELECT 1 FROM dispatches WHERE agent > 0 LIMIT 1";
         let mut query = self.journal.prepare_cached(query).unwrap();
         query.exists([]).unwrap()
     }
