@@ -34,8 +34,9 @@ impl LookUps {
 }
 
 impl Agent {
-    /// Lets a run wait for its turn among the look-ups, if it is one.
-    pub(super) fn is_look_up(&mut self, id: ActionId, kind: Mode) -> bool {
+    /// Puts a run off until there is room for it, if it is a look-up. Returns
+    /// whether it is.
+    pub(super) fn put_off(&mut self, id: ActionId, kind: Mode) -> bool {
         let in_force = |entry: &Entry| entry.step == Step::InForce;
         let is_one = kind == Mode::Add && self.ledger.entry(id).is_some_and(in_force);
         if is_one {

@@ -377,7 +377,7 @@ impl Agent {
             }
         }
         for (id, kind) in changes.runs {
-            if self.is_look_up(id, kind) {
+            if self.put_off(id, kind) {
                 continue;
             }
             let wanted = self.target(id);
