@@ -55,7 +55,7 @@ enum Missing {
 type Row = Result<Took, Missing>;
 
 fn main() {
-    measured::isolated(measure);
+    measured::inside::isolated(measure);
 }
 
 fn measure() {

@@ -32,10 +32,10 @@ const COUNTS: [&str; 2] = ["5000", "100000"];
 fn main() {
     let is_told = std::env::var_os(COUNT).is_some();
     if is_told || isolation::is_inside() || !std::env::args().any(|word| word == "--bench") {
-        return measured::isolated(measure);
+        return measured::inside::isolated(measure);
     }
     for count in COUNTS {
-        measured::again(&[(COUNT, count)]);
+        measured::inside::again(&[(COUNT, count)]);
     }
 }
 

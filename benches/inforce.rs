@@ -27,6 +27,7 @@ use measured::programs::{Program, programs};
 use support::alert::Alert;
 use support::daemon::{self, Pair};
 use support::home::{Home, millis, response, text};
+use support::isolation;
 use support::net::Net;
 use traffic::Traffic;
 
@@ -41,7 +42,7 @@ const SHORT_TIMEOUT: &str = "15";
 const AFTERWARDS: Duration = Duration::from_secs(3);
 
 fn main() {
-    measured::isolated(measure);
+    measured::inside::isolated(measure);
 }
 
 fn measure() {

@@ -10,6 +10,8 @@
     reason = "a benchmark starts programs, looks at the time, and fails by panicking"
 )]
 
+#[path = "measured/inside.rs"]
+mod inside;
 #[expect(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -59,18 +61,7 @@ const OTHERS: &[[&str; 5]] = &[
 const AIM: (f64, f64) = (3.0, 15.0);
 
 fn main() {
-    // Only `cargo bench` says so; `cargo test --benches` starts it as well.
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    if isolation::is_inside() {
-        isolation::prepare();
-        return measure();
-    }
-    let (mut again, _folder) =
-        isolation::own_program().expect("namespaces are not allowed here; try as root");
-    let status = again.args(std::env::args_os().skip(1)).status().unwrap();
-    assert!(status.success(), "{status}");
+    inside::isolated(measure);
 }
 
 fn measure() {

@@ -4,6 +4,7 @@
 #![expect(dead_code, reason = "each bench uses some of it")]
 
 pub mod growing;
+pub mod inside;
 pub mod programs;
 
 use std::net::IpAddr;
@@ -12,34 +13,7 @@ use std::process::Command;
 use super::support::alert::Alert;
 use super::support::daemon::{Daemon, Pair, Program};
 use super::support::home::Home;
-use super::support::isolation;
 use super::support::net::Net;
-
-/// Runs `measure` in namespaces of its own, where `cargo bench` starts the
-/// program; `cargo test --benches` starts it as well, and then it does nothing.
-pub fn isolated(measure: fn()) {
-    if !std::env::args().any(|argument| argument == "--bench") {
-        return;
-    }
-    if isolation::is_inside() {
-        isolation::prepare();
-        return measure();
-    }
-    again(&[]);
-}
-
-/// Runs this program again in namespaces of its own, with more in its
-/// environment.
-pub fn again(environment: &[(&str, &str)]) {
-    let (mut again, _folder) =
-        isolation::own_program().expect("namespaces are not allowed here; try as root");
-    let status = again
-        .args(std::env::args_os().skip(1))
-        .envs(environment.iter().copied())
-        .status()
-        .unwrap();
-    assert!(status.success(), "{status}");
-}
 
 /// A number from the environment.
 pub fn number(variable: &str, default: u32) -> u32 {
