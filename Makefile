@@ -70,6 +70,8 @@ install: setup
 	for program in $(programs); do \
 		ln -sf ../libexec/ripost/$$program $(DESTDIR)$(PREFIX)/sbin/$$program || exit; \
 	done
+	install -d $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0644 $(wildcard man/*.8) $(DESTDIR)$(PREFIX)/share/man/man8
 	for unit in $(units); do \
 		sed -e 's|/usr/local|$(PREFIX)|g' -e 's|/var/ripost|$(HOME_DIR)|g' $$unit \
 			> $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$unit) || exit; \

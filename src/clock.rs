@@ -73,6 +73,17 @@ impl Wall {
         let time = self.utc().with_timezone(&Local);
         time.format("%Y/%m/%d %H:%M:%S").to_string()
     }
+
+    /// As date(1) prints it in the C locale, in local time if `zone` is what
+    /// that is called then, else in UTC.
+    pub fn date_line(self, zone: Option<&str>) -> String {
+        let (time, zone) = match zone {
+            Some(zone) => (self.utc().with_timezone(&Local).naive_local(), zone),
+            None => (self.utc().naive_utc(), "UTC"),
+        };
+        let (start, year) = (time.format("%a %b %e %H:%M:%S"), time.format("%Y"));
+        format!("{start} {zone} {year}")
+    }
 }
 
 impl fmt::Display for Wall {

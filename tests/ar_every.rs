@@ -79,10 +79,10 @@ fn extra_args(row: &Bundled) -> Vec<String> {
 fn alert(row: &Bundled) -> Value {
     let mut alert = json!({"rule": {"id": "5763"}, "data": {}});
     let options = Options::parse(row.options, &extra_args(row)).unwrap();
-    if let Some(field) = row.target.fields(&options).first() {
+    if let Some(field) = row.target.places(&options).paths().first() {
         let mut place = &mut alert;
-        for name in field.split('.') {
-            place = &mut place[name];
+        for name in field.names() {
+            place = &mut place[&*name];
         }
         *place = row.target.example().into();
     }
@@ -220,7 +220,7 @@ fn what_names_no_target_is_refused() {
         prepare();
         for row in BUNDLED {
             let options = Options::parse(row.options, &extra_args(row)).unwrap();
-            let fields = row.target.fields(&options);
+            let fields = row.target.places(&options).listed();
             let Some(field) = fields.first() else {
                 continue;
             };

@@ -12,6 +12,8 @@ mod fleet;
 mod import;
 #[path = "ctl/init.rs"]
 mod init;
+#[path = "ctl/installation/mod.rs"]
+mod installation;
 #[path = "ctl/reading.rs"]
 mod reading;
 #[path = "ctl/steering.rs"]
@@ -22,7 +24,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use ripost::clock;
-use ripost::wire::control::{Answer, Counter, ErrorKind, Status};
+use ripost::wire::control::{AlertSource, Answer, Counter, ErrorKind, NotAlerts, Status};
 use ripost::wire::parts::Part;
 use ripost::wire::{Daemon, Denial, Frame, Greeting, PROTOCOL};
 use tempfile::TempDir;
@@ -85,6 +87,21 @@ fn status(daemon: Daemon) -> Answer {
                 value: 3,
             },
         ],
+        sources: vec![AlertSource {
+            location: "logs/\u{1b}alerts.json".to_owned(),
+            format: "auto".to_owned(),
+            bytes: 26_000,
+            lines: 20,
+            alerts: 17,
+            matched: 2,
+            not_alerts: vec![NotAlerts {
+                why: "is not JSON".to_owned(),
+                lines: 3,
+            }],
+            strays: 4,
+            passed_over: 1,
+            last_line: None,
+        }],
         manager: None,
         problems: vec!["the disk is full".to_owned()],
     })

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ripost::model::bundled::{BUNDLED, Options};
+use ripost::model::bundled::{BUNDLED, Bundled, Options, stand_in};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -75,7 +75,7 @@ fn page() -> String {
             page += &format!("\nAlso called {names}.\n");
         }
         let options = Options::default();
-        let fields = row.target.fields(&options);
+        let fields = row.target.places(&options).listed();
         if !fields.is_empty() {
             page += &format!(
                 "\nWhat it acts on stands in `{}`.\n",
@@ -111,6 +111,40 @@ fn the_page_of_the_executables_says_what_their_rows_say() {
         return;
     }
     assert_eq!(rows, wanted, "{PAGE} is out of date");
+}
+
+/// The classic names that the page of scripts tells of stand for what it says.
+#[test]
+fn the_page_of_the_scripts_says_what_stands_in_for_what() {
+    let page = text("docs/scripts.md");
+    let (_, table) = page.split_once("| `<executable>` | runs |").unwrap();
+    let mut told = BTreeSet::new();
+    for row in table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+    {
+        let names = |cell: &str| -> Vec<String> {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect()
+        };
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(names).collect();
+        for name in &cells[0] {
+            let row = stand_in(name).unwrap_or_else(|| panic!("nothing stands in for {name}"));
+            assert!(cells[1].iter().any(|runs| runs == row.name), "{name}");
+            told.insert(row.name);
+        }
+    }
+    let stands_in = |row: &&Bundled| stand_in(&format!("{}.sh", row.name)).is_some();
+    let all: BTreeSet<_> = BUNDLED
+        .iter()
+        .filter(stands_in)
+        .map(|row| row.name)
+        .collect();
+    assert_eq!(told, all);
 }
 
 #[test]

@@ -46,6 +46,19 @@ fn the_units_pass_systemd_analyze() {
     assert!(about_ours.is_empty(), "{said}");
 }
 
+/// An agent that lifts what is in force takes 30 s for it, and 6 s more to end what
+/// runs then.
+#[test]
+fn the_agent_has_the_time_that_a_stop_may_take() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("etc/systemd/ripost-agentd.service");
+    let unit = fs::read_to_string(path).unwrap_or_default();
+    let seconds = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("TimeoutStopSec="))
+        .and_then(|seconds| seconds.parse::<u32>().ok());
+    assert!(seconds.is_some_and(|seconds| seconds >= 40), "{seconds:?}");
+}
+
 fn with_a_program_that_exists(unit: &str) -> String {
     let lines = unit.lines().map(|line| match line {
         line if line.starts_with("ExecStart=") => "ExecStart=/bin/true",

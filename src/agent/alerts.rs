@@ -64,13 +64,7 @@ impl Agent {
         }
         let action = &entry.action;
         let alert = self.alert(id).ok()??;
-        target::of(
-            &action.executable,
-            entry.is_bundled,
-            &action.extra_args,
-            &alert,
-        )
-        .ok()?
+        target::of_action(action, entry.is_bundled, &alert).ok()?
     }
 }
 
@@ -82,7 +76,7 @@ fn by_key(entry: &Entry) -> Option<(&'static Bundled, Options, &str)> {
     let row = entry.bundled().filter(is_address)?;
     let mut keys = entry.keys.as_ref()?.iter();
     let key = keys.next().filter(|_| keys.next().is_none())?;
-    let options = Options::parse(row.options, &entry.action.extra_args).ok()?;
+    let options = target::options(row, &entry.action).ok()?;
     Some((row, options, key))
 }
 

@@ -100,6 +100,8 @@ fn look(home: &Home) -> Capabilities {
             let ability = ability(home, &name, &seen);
             (name, ability)
         })),
+        contracts: Capabilities::known_contracts(),
+        fields: true,
         ipv6: host::has_ipv6(),
         system: host::system(),
     }
@@ -270,6 +272,7 @@ mod tests {
     use tokio::sync::{Notify, mpsc};
 
     use super::{BIN, Seen, ability, backend, look, that_fit, watch};
+    use crate::model::action::sample;
     use crate::model::bundled::{BUNDLED, System, find};
     use crate::model::{Ability, Capabilities, ExeName};
     use crate::sys::exe::Home;
@@ -405,14 +408,14 @@ mod tests {
         let found = look(&home);
         let names: Vec<_> = found.executables.keys().map(ExeName::as_str).collect();
         assert_eq!(names, ["notify.sh", "plain.txt"]);
-        assert_eq!(found.lacks(&name("notify.sh")), None);
+        assert_eq!(found.lacks(&sample::action(1, "notify.sh", None)), None);
         assert!(
             found
-                .lacks(&name("plain.txt"))
+                .lacks(&sample::action(1, "plain.txt", None))
                 .unwrap()
                 .contains("not executable")
         );
-        assert!(found.lacks(&name("old")).is_some());
+        assert!(found.lacks(&sample::action(1, "old", None)).is_some());
         assert!(found.system.starts_with("Linux "));
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnetwork::IpNetwork;
 
 use crate::clock::{self, Boot};
-use crate::model::Target;
+use crate::model::{NamePattern, Target};
 use crate::policy::{self, Verdict, WhiteList};
 use crate::sys::host::{self, HostFacts};
 
@@ -13,7 +13,7 @@ use crate::sys::host::{self, HostFacts};
 const FACTS_KEEP: u64 = 2_000;
 
 /// A longer white list is not a person's.
-const MAX_NETWORKS: usize = 1_000_000;
+const MAX_ENTRIES: usize = 1_000_000;
 
 /// What a part of the manager's white list led to.
 #[derive(Debug, Eq, PartialEq)]
@@ -31,7 +31,7 @@ pub(super) struct Guards {
     /// That of the manager; no new action starts before there has been one.
     white_list: Option<WhiteList>,
     /// What has come of the next one, unless that is too long.
-    gathered: Option<Vec<IpNetwork>>,
+    gathered: Option<(Vec<IpNetwork>, Vec<NamePattern>)>,
     facts: HostFacts,
     /// The addresses under which this host reaches its manager.
     manager: Vec<IpAddr>,
@@ -51,7 +51,7 @@ impl Guards {
         });
         Self {
             white_list,
-            gathered: Some(Vec::new()),
+            gathered: Some(Default::default()),
             facts: HostFacts::default(),
             manager: Vec::new(),
             host: policy::Guards::default(),
@@ -61,7 +61,7 @@ impl Guards {
 
     /// A new session: the manager sends its white list from the beginning.
     pub(super) fn begin(&mut self) {
-        self.gathered = Some(Vec::new());
+        self.gathered = Some(Default::default());
     }
 
     /// The addresses under which this host reaches its manager now.
@@ -77,12 +77,18 @@ impl Guards {
     }
 
     /// Takes in the manager's list, or a part of it with `more` to come.
-    pub(super) fn list(&mut self, networks: Vec<IpNetwork>, more: bool) -> Listed {
-        if let Some(gathered) = &mut self.gathered {
-            gathered.extend(networks);
-            if gathered.len() > MAX_NETWORKS {
+    pub(super) fn list(
+        &mut self,
+        networks: Vec<IpNetwork>,
+        names: Vec<NamePattern>,
+        more: bool,
+    ) -> Listed {
+        if let Some((all, all_names)) = &mut self.gathered {
+            all.extend(networks);
+            all_names.extend(names);
+            if all.len() + all_names.len() > MAX_ENTRIES {
                 log::error!(
-                    "the manager's white list has more than {MAX_NETWORKS} entries and is not used; the one before stays"
+                    "the manager's white list has more than {MAX_ENTRIES} entries and is not used; the one before stays"
                 );
                 self.gathered = None;
             }
@@ -90,14 +96,14 @@ impl Guards {
         if more {
             return Listed::No;
         }
-        let Some(networks) = self.gathered.replace(Vec::new()) else {
+        let Some((networks, names)) = self.gathered.replace(Default::default()) else {
             return Listed::No;
         };
-        let list = WhiteList::new(networks);
+        let list = WhiteList::new(networks).with_names(names);
         if self.white_list.as_ref() == Some(&list) {
             return Listed::Same;
         }
-        let text = serde_json::to_string(&list).expect("a list of networks always serialises");
+        let text = serde_json::to_string(&list).expect("a white list always serialises");
         self.white_list = Some(list);
         Listed::New(text)
     }
@@ -150,7 +156,8 @@ mod tests {
     use ipnetwork::IpNetwork;
 
     use super::{Guards, Listed};
-    use crate::model::Target;
+    use crate::model::target::HostName;
+    use crate::model::{NamePattern, Target};
     use crate::policy::{Verdict, WhiteList};
 
     fn networks(texts: &[&str]) -> Vec<IpNetwork> {
@@ -168,10 +175,10 @@ mod tests {
         let mut guards = Guards::new(None);
         let first = networks(&["203.0.113.0/24"]);
         let second = networks(&["198.51.100.0/24"]);
-        assert_eq!(guards.list(first.clone(), true), Listed::No);
+        assert_eq!(guards.list(first.clone(), Vec::new(), true), Listed::No);
         assert!(!guards.has_white_list());
         assert_eq!(allows(&mut guards, "192.0.2.77"), None);
-        let Listed::New(text) = guards.list(second, false) else {
+        let Listed::New(text) = guards.list(second, Vec::new(), false) else {
             panic!("the list is complete");
         };
         for address in ["203.0.113.1", "198.51.100.1"] {
@@ -181,17 +188,20 @@ mod tests {
         }
         assert_eq!(allows(&mut guards, "192.0.2.77"), Some(true));
         // The next one replaces all of it.
-        assert!(matches!(guards.list(first.clone(), false), Listed::New(_)));
+        assert!(matches!(
+            guards.list(first.clone(), Vec::new(), false),
+            Listed::New(_)
+        ));
         assert_eq!(allows(&mut guards, "198.51.100.1"), Some(true));
-        assert_eq!(guards.list(first, false), Listed::Same);
+        assert_eq!(guards.list(first, Vec::new(), false), Listed::Same);
     }
 
     #[test]
     fn a_list_that_broke_off_with_its_session_is_forgotten() {
         let mut guards = Guards::new(None);
-        guards.list(networks(&["203.0.113.0/24"]), true);
+        guards.list(networks(&["203.0.113.0/24"]), Vec::new(), true);
         guards.begin();
-        guards.list(networks(&["198.51.100.0/24"]), false);
+        guards.list(networks(&["198.51.100.0/24"]), Vec::new(), false);
         assert_eq!(allows(&mut guards, "203.0.113.1"), Some(true));
         assert_eq!(allows(&mut guards, "198.51.100.1"), Some(false));
     }
@@ -199,25 +209,44 @@ mod tests {
     #[test]
     fn a_list_that_is_too_long_changes_nothing() {
         let mut guards = Guards::new(None);
-        guards.list(networks(&["203.0.113.0/24"]), false);
-        let part = vec!["198.51.100.0/24".parse().unwrap(); super::MAX_NETWORKS / 2 + 1];
-        assert_eq!(guards.list(part.clone(), true), Listed::No);
-        assert_eq!(guards.list(part, false), Listed::No);
+        guards.list(networks(&["203.0.113.0/24"]), Vec::new(), false);
+        let part = vec!["198.51.100.0/24".parse().unwrap(); super::MAX_ENTRIES / 2 + 1];
+        assert_eq!(guards.list(part.clone(), Vec::new(), true), Listed::No);
+        assert_eq!(guards.list(part, Vec::new(), false), Listed::No);
         assert_eq!(allows(&mut guards, "203.0.113.1"), Some(false));
         assert_eq!(allows(&mut guards, "198.51.100.1"), Some(true));
-        let next = guards.list(networks(&["198.51.100.0/24"]), false);
+        let next = guards.list(networks(&["198.51.100.0/24"]), Vec::new(), false);
         assert!(matches!(next, Listed::New(_)));
     }
 
     #[test]
     fn the_manager_is_guarded_as_soon_as_its_address_is_known_and_no_longer() {
         let mut guards = Guards::new(None);
-        guards.list(Vec::new(), false);
+        guards.list(Vec::new(), Vec::new(), false);
         let manager: IpAddr = "::ffff:203.0.113.9".parse().unwrap();
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));
         guards.set_manager(&[SocketAddr::new(manager, 1517)]);
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(false));
         guards.set_manager(&[]);
         assert_eq!(allows(&mut guards, "203.0.113.9"), Some(true));
+    }
+
+    #[test]
+    fn names_come_in_parts_too_and_outlast_a_restart() {
+        let mut guards = Guards::new(None);
+        let name = |text: &str| vec![NamePattern::parse(text).unwrap()];
+        guards.list(Vec::new(), name("^web-"), true);
+        let listed = guards.list(networks(&["198.51.100.0/24"]), name("^db-"), false);
+        let Listed::New(text) = listed else {
+            panic!("the list is complete");
+        };
+        for mut guards in [guards, Guards::new(Some(&text))] {
+            for (host, allowed) in [("web-7", false), ("db-7", false), ("mail-7", true)] {
+                let target = Target::Name(HostName::parse(host).unwrap());
+                let verdict = guards.judge(Some(&target), &WhiteList::default());
+                assert_eq!(verdict == Some(Verdict::Allow), allowed, "{host}");
+            }
+            assert_eq!(allows(&mut guards, "198.51.100.1"), Some(false));
+        }
     }
 }

@@ -91,7 +91,6 @@ pub struct Inbox {
     /// How much of the link was taken since everything was last looked at.
     in_a_row: usize,
     timer: BootTimer,
-    wake_at: Option<Boot>,
     prune: Interval,
 }
 
@@ -123,7 +122,6 @@ impl Inbox {
             held: VecDeque::new(),
             in_a_row: 0,
             timer: BootTimer::new()?,
-            wake_at: None,
             prune,
         };
         Ok((inbox, steer_sender, asked_sender))
@@ -150,11 +148,6 @@ impl Inbox {
         self.progress_sender.clone()
     }
 
-    /// Wakes the agent at this moment whatever else happens.
-    pub(super) fn wake_at(&mut self, at: Option<Boot>) {
-        self.wake_at = at;
-    }
-
     /// The next event. What runs report comes first, so that ends are never
     /// held up by new work.
     pub(super) async fn next(
@@ -162,15 +155,13 @@ impl Inbox {
         agent: &mut Agent,
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
-        let accepts = agent.accepts() && !agent.stopping;
+        let accepts = agent.accepts() && !agent.is_stopping();
         if accepts && let Some((since, message)) = self.held.pop_front() {
             return Event::Told(message.delayed(since.until(clock::boot())));
         }
-        let listens = self.held.len() < MAX_HELD && !agent.stopping;
-        let alarm = [agent.next_alarm(), self.wake_at]
-            .into_iter()
-            .flatten()
-            .min();
+        // What is lifted is told, so its confirmation is waited for.
+        let listens = self.held.len() < MAX_HELD && agent.may_start();
+        let alarm = agent.next_alarm();
         if let Some(event) = self.at_hand(agent, alarm, listens.then_some(accepts)) {
             return event;
         }

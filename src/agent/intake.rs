@@ -7,11 +7,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::clock;
-use crate::contract::target;
+use crate::contract::target::{self, Unclear};
+use crate::contract::words::NoWords;
 use crate::journal::JournalError;
 use crate::journal::agent::{Op, Telling};
 use crate::ledger::agent::{Entry, Step};
-use crate::model::{Action, ActionId, ActionState, ExeName, JournalId, Mode, Record, Target};
+use crate::model::{Action, ActionId, ActionState, JournalId, Mode, Record, Target};
 use crate::policy::{self, Verdict};
 use crate::sys::exe::ExeError;
 use crate::transport::random;
@@ -143,8 +144,12 @@ impl Agent {
 
     pub(super) async fn told(&mut self, message: ToAgent) {
         match message {
-            ToAgent::WhiteList { networks, more } => {
-                match self.guards.list(networks, more) {
+            ToAgent::WhiteList {
+                networks,
+                names,
+                more,
+            } => {
+                match self.guards.list(networks, names, more) {
                     Listed::No => return,
                     Listed::Same => {}
                     Listed::New(stored) => {
@@ -220,12 +225,12 @@ impl Agent {
 
     /// Journals a new action, in one write. Returns whether it is to be carried
     /// out.
-    async fn accept(&mut self, action: Action, alert: Arc<[u8]>, left: Left) -> bool {
+    async fn accept(&mut self, mut action: Action, alert: Arc<[u8]>, left: Left) -> bool {
         let id = action.id;
         let now = clock::now();
-        let kind = self.is_bundled(&action.executable);
+        let kind = self.look_up(&mut action);
         let is_bundled = kind.as_ref().is_ok_and(|is_bundled| *is_bundled);
-        let wanted = target::of(&action.executable, is_bundled, &action.extra_args, &alert);
+        let wanted = target::of_action(&action, is_bundled, &alert);
         let mut changes = match left {
             Left::OfTimeout(left) => self.ledger.accept(action, is_bundled, Some(left), now),
             Left::OfPatience(left) => {
@@ -235,17 +240,16 @@ impl Agent {
             }
         };
         let wanted = match (kind, wanted) {
-            (Err(error), _) => Err(error.to_string()),
-            (Ok(_), wanted) => wanted.map_err(|error| error.to_string()),
+            (Err(error), _) => Err((ActionState::Failed, error.to_string())),
+            (Ok(_), wanted) => wanted.map_err(|error| (kept_back(&error), error.to_string())),
         };
         let waits = match (self.ledger.expire(id, now), wanted) {
             (Some(expired), _) => {
                 changes.merge(expired);
                 false
             }
-            (None, Err(why)) => {
-                let failed = ActionState::Failed;
-                changes.merge(self.ledger.refuse(id, failed, why, now));
+            (None, Err((state, why))) => {
+                changes.merge(self.ledger.refuse(id, state, why, now));
                 false
             }
             (None, Ok(target)) => {
@@ -261,23 +265,32 @@ impl Agent {
         waits
     }
 
-    /// Whether a file is a bundled executable. It is verified again when it is
-    /// started, so in a burst it need not be looked at for each action.
-    fn is_bundled(&mut self, name: &ExeName) -> Result<bool, ExeError> {
+    /// Whether the file of an action is a bundled executable; puts the name of
+    /// the one that runs in its place into the action, so that both names are one
+    /// in what is in force. It is verified again when it is started, so in a burst
+    /// it need not be looked at for each action.
+    fn look_up(&mut self, action: &mut Action) -> Result<bool, ExeError> {
         const LOOKED: Duration = Duration::from_millis(50);
         let now = clock::boot();
-        if let Some((bundled, at)) = &self.looked_at
-            && bundled == name
+        if let Some((named, bundled, at)) = &self.looked_at
+            && *named == action.executable
             && at.until(now) < LOOKED
         {
+            action.executable = bundled.clone();
             return Ok(true);
         }
-        let exe = self.home.executable(name)?;
-        if exe.mismatch() {
-            log::warn!(executable:% = name; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
+        let named = action.executable.clone();
+        let exe = self.home.executable_or_stand_in(&named)?;
+        let found = exe.name();
+        if *found != named && self.stand_ins.insert(named.clone()) {
+            log::info!(executable:% = named, bundled:% = found; "there is no such file in active-response/bin; the bundled executable runs in its place");
         }
+        if exe.mismatch() {
+            log::warn!(executable:% = named; "the file has the name of a bundled executable but is not the recorded one; it is run as a script (ripostctl init --refresh DIR installs the bundled one)");
+        }
+        action.executable = found.clone();
         let is_bundled = exe.kind().is_bundled();
-        self.looked_at = is_bundled.then(|| (name.clone(), now));
+        self.looked_at = is_bundled.then(|| (named, found.clone(), now));
         Ok(is_bundled)
     }
 
@@ -382,6 +395,17 @@ impl Agent {
         if let Some(telling) = standing {
             let op = self.outbox.push(telling, self.journal.next());
             self.journal.write(vec![op]).await;
+        }
+    }
+}
+
+/// What becomes of an action that nothing can be made of for its executable. That
+/// a script does not get what its command expects is a guard, and OSSEC's.
+fn kept_back(why: &Unclear) -> ActionState {
+    match why {
+        Unclear::Words(NoWords::Missing { .. } | NoWords::Unfit { .. }) => ActionState::Refused,
+        Unclear::Words(NoWords::Malformed(_)) | Unclear::Alert(_) | Unclear::Options(_) => {
+            ActionState::Failed
         }
     }
 }

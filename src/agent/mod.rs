@@ -22,26 +22,28 @@ mod outbox;
 mod recover;
 mod requests;
 mod runs;
+mod speech;
 mod standing;
+mod stop;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock::BootId;
 use crate::clock::{self, Boot, Wall};
+use crate::config::OnStop;
 use crate::executor::{Decision, Outcome, Progress, RunId, Slots};
 use crate::journal::agent::{AgentReader, AgentSchema, Op};
 use crate::journal::{Journal, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ledger, Step};
 use crate::ledger::reverts::Waiters;
-use crate::model::{ActionId, ExeName, Instance, JournalId, Keys, Mode, Target};
+use crate::model::{ActionId, ExeName, Instance, JournalId, Keys, Mode, Steps};
 use crate::policy::WhiteList;
 use crate::sys::exe::Home;
 use crate::wire::ToManager;
@@ -63,6 +65,7 @@ use memory::Memory;
 use outbox::Outbox;
 use runs::Running;
 use standing::Standing;
+use stop::Stop;
 
 /// Actions of bundled executables, and for the first white list, that may wait
 /// before no more are taken from the manager.
@@ -72,9 +75,6 @@ const MAX_PENDING: usize = 2_000;
 /// taken from the manager. They take as much memory as what is in force, so
 /// there may be as many.
 const MAX_BEHIND: usize = 100_000;
-
-/// What runs when the agent is asked to stop gets this long.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What an agent is made of.
 #[derive(Debug)]
@@ -97,6 +97,10 @@ pub struct Settings {
     pub disabled: bool,
     /// Its own white list, beside the manager's.
     pub white_list: WhiteList,
+    /// How much longer a target is held here that comes again.
+    pub repeated_offenders: Option<Steps>,
+    /// What becomes of what is in force at a stop.
+    pub on_stop: OnStop,
 }
 
 /// Who asked for a revert.
@@ -142,8 +146,11 @@ pub struct Agent {
     /// Actions that wait for the first white list.
     unguarded: VecDeque<ActionId>,
     alerts: Alerts,
-    /// A bundled executable, and when it was last found to be one.
-    looked_at: Option<(ExeName, Boot)>,
+    /// An executable as an action named it, the bundled one that it was found to
+    /// be, and when.
+    looked_at: Option<(ExeName, ExeName, Boot)>,
+    /// The names for which bundled executables were found to stand in.
+    stand_ins: HashSet<ExeName>,
     outbox: Outbox,
     progress: mpsc::Sender<(RunId, Progress)>,
     reverts: Waiters<Asker>,
@@ -161,7 +168,8 @@ pub struct Agent {
     standing: Standing,
     /// Where the managers were when a host that is cut off was told last.
     managers: Vec<SocketAddr>,
-    stopping: bool,
+    /// None unless it is asked to stop.
+    stop: Option<Stop>,
 }
 
 impl Agent {
@@ -180,8 +188,8 @@ impl Agent {
             since: clock::wall(),
             ledger: Ledger::new(parts.boot_id.clone()),
             boot_id: parts.boot_id,
+            memory: Memory::new(journal.written(), reader.ended()?),
             reader,
-            memory: Memory::new(journal.written()),
             slots: Slots::default(),
             next_run: 0,
             planned: HashMap::new(),
@@ -194,6 +202,7 @@ impl Agent {
             unguarded: VecDeque::new(),
             alerts: Alerts::new(),
             looked_at: None,
+            stand_ins: HashSet::new(),
             outbox: Outbox::new(loaded.updates, loaded.numbers, journal.synced()),
             progress: inbox.progress(),
             reverts: Waiters::default(),
@@ -206,7 +215,7 @@ impl Agent {
             drift: Drift::default(),
             standing: Standing::default(),
             managers: Vec::new(),
-            stopping: false,
+            stop: None,
             journal,
             home: parts.home,
         };
@@ -217,6 +226,7 @@ impl Agent {
             log::error!(error:% = error, cause = cause.as_deref().unwrap_or_default(); "an action of the journal cannot be read and is set aside; look whether its effect is still there (sqlite3 shows the row)");
         }
         agent.load(loaded.live);
+        agent.load_offences()?;
         agent.standing.begin(is_new_boot);
         Ok(agent)
     }
@@ -236,7 +246,8 @@ impl Agent {
         self.standing.told()
     }
 
-    /// Runs until it is told to stop; what is in force stays in force.
+    /// Runs until it is told to stop. What is in force stays in force, unless it is
+    /// to be lifted.
     pub async fn run(mut self, mut inbox: Inbox) {
         let mut synced = self.journal.synced();
         self.recover().await;
@@ -245,20 +256,9 @@ impl Agent {
         let looking = self.hands.look(self.home.clone(), hints, inbox.capable());
         tokio::spawn(looking);
         tokio::spawn(self.hands.watch(inbox.drifted()));
-        let mut give_up = None;
-        loop {
-            let busy = !self.running.is_empty();
-            if self.stopping && (!busy || give_up.is_some_and(|at| at <= clock::boot())) {
-                break;
-            }
-            match inbox.next(&mut self, &mut synced).await {
-                Event::Steer(Steer::Stop) => {
-                    self.stopping = true;
-                    give_up.get_or_insert(clock::boot().plus(STOP_PATIENCE));
-                    inbox.wake_at(give_up);
-                }
-                event => self.handle(event).await,
-            }
+        while !self.may_end() {
+            let event = inbox.next(&mut self, &mut synced).await;
+            self.handle(event).await;
         }
         self.shut_down().await;
     }
@@ -266,14 +266,17 @@ impl Agent {
     async fn handle(&mut self, event: Event) {
         match event {
             Event::Steer(Steer::Reload(settings)) => {
+                let steps = settings.repeated_offenders.clone();
+                self.ledger.rule_offences(steps);
                 self.settings = settings;
                 self.look_again.notify_one();
                 self.drift.begin_anew(clock::boot());
             }
-            Event::Steer(Steer::Stop) => {}
+            Event::Steer(Steer::Stop) => self.begin_to_stop().await,
             Event::Prune => {
-                let now = clock::wall();
-                self.journal.write(vec![Op::Prune { now }]).await;
+                let now = clock::now();
+                self.ledger.forget_offences(now);
+                self.journal.write(vec![Op::Prune { now: now.wall }]).await;
             }
             Event::Asked(asked) => self.answer(asked).await,
             Event::Linked(link, manager) => self.linked(link, manager).await,
@@ -301,19 +304,22 @@ impl Agent {
             && self.journal.has_room()
     }
 
-    /// While it stops, no end is begun any more, so none may wake it up.
+    /// While it stops, no end is begun any more unless all are, so none may wake it
+    /// up.
     fn next_alarm(&self) -> Option<Boot> {
-        let due = self.ledger.next_due().filter(|_| !self.stopping);
-        let repair = self.drift.due().filter(|_| !self.stopping);
-        let alarms = [due, repair, self.reverts.next_deadline()];
+        let due = self.ledger.next_due().filter(|_| self.may_start());
+        let repair = self.drift.due().filter(|_| !self.is_stopping());
+        let alarms = [due, repair, self.reverts.next_deadline(), self.ends_by()];
         alarms.into_iter().flatten().min()
     }
 
     async fn wake(&mut self) {
-        if !self.stopping {
+        if self.may_start() {
             let changes = self.ledger.due(clock::now());
             self.commit(changes).await;
             self.start_planned().await;
+        }
+        if !self.is_stopping() {
             self.repair().await;
         }
         self.answer_reverts();
@@ -347,6 +353,7 @@ impl Agent {
             let telling = intake::telling(entry, record);
             ops.push(self.outbox.push(telling, self.journal.next()));
         }
+        ops.extend(changes.counts.into_iter().map(Op::Offence));
         // What only looks something up changes nothing.
         let (write, ticket) = match ops.is_empty() {
             true => (self.journal.next() - 1, self.journal.last()),
@@ -356,6 +363,7 @@ impl Agent {
             match self.ledger.entry(*id).map(|entry| entry.step) {
                 Some(Step::Ended) => {
                     self.memory.ended(*id, write);
+                    self.is_over(*id);
                     self.standing.is_done(*id);
                     self.alerts.remove(id);
                     self.unguarded.retain(|waiting| waiting != id);
@@ -385,17 +393,5 @@ impl Agent {
         }
         self.answer_reverts();
         ticket
-    }
-
-    /// Which runs must follow each other: those of one executable for one
-    /// target. A script whose target is not known before it runs has a lane of
-    /// its own; its keys tell later.
-    fn lane(&self, id: ActionId, target: Option<&Target>) -> Option<Arc<str>> {
-        let entry = self.ledger.entry(id)?;
-        let executable = &entry.action.executable;
-        Some(match target {
-            Some(target) => format!("{executable} {target}").into(),
-            None => format!("{executable} {id}").into(),
-        })
     }
 }

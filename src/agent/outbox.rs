@@ -14,6 +14,7 @@ use crate::journal::{
     agent::{Numbers, Op, Telling},
 };
 use crate::model::{ActionId, Capabilities};
+use crate::wire::about::About;
 use crate::wire::{Frame, ToManager};
 
 /// Actions that one message names as taken.
@@ -244,7 +245,7 @@ impl Outbox {
                 self.reached = self.reached.max(update.seq);
                 Some(ToManager::Update {
                     seq: update.seq,
-                    action: Arc::clone(&update.telling.action),
+                    action: About::Whole(Arc::clone(&update.telling.action)),
                     record: Arc::clone(&update.telling.record),
                 })
             }

@@ -195,6 +195,7 @@ impl Agent {
                     value,
                 })
                 .collect(),
+            sources: Vec::new(),
             manager: Some(self.upstream()),
             problems: self.problems(failing),
         }

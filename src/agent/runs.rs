@@ -6,13 +6,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock;
-use crate::contract::request::Message;
 use crate::executor::{
     By, Decision, End, Foreseen, Limits, Outcome, Planned, Progress, Run, RunId, Turn,
 };
 use crate::journal::{self, JournalError, Ticket};
 use crate::ledger::agent::{Changes, Ending, Entry, Finished, Step, Verdict, pause_after};
-use crate::model::bundled::{Bundled, Effect, TargetKind};
+use crate::model::bundled::{Bundled, Effect};
 use crate::model::{ActionId, ActionState, Mode, Target};
 
 use super::backlog::LinedUp;
@@ -82,11 +81,13 @@ impl Agent {
 
     /// Starts what may start within the bounds.
     pub(super) async fn start_planned(&mut self) {
-        while !self.stopping {
-            while let Some(id) = self.backlog.next_up() {
-                self.line_up(id).await;
+        while self.may_start() {
+            if !self.is_stopping() {
+                while let Some(id) = self.backlog.next_up() {
+                    self.line_up(id).await;
+                }
+                self.line_up_look_ups();
             }
-            self.line_up_look_ups();
             let Some(run) = self.slots.start_next() else {
                 return;
             };
@@ -94,6 +95,10 @@ impl Agent {
                 continue;
             };
             self.backlog.remove(id);
+            if self.is_left_to_the_next_start(id) {
+                self.free(run);
+                continue;
+            }
             self.start_run(run, id, kind).await;
         }
     }
@@ -211,17 +216,7 @@ impl Agent {
         let gone = || never("its alert is not in the journal any more".to_owned());
         let alert = alert.ok_or_else(gone)?;
         let action = &entry.action;
-        let mut extra_args = action.extra_args.clone();
-        if entry
-            .bundled()
-            .is_some_and(|row| row.target == TargetKind::Host)
-        {
-            // A host that is cut off keeps its managers.
-            let managers = &self.link.borrow().addresses;
-            extra_args.extend(managers.iter().map(ToString::to_string));
-        }
-        let message = Message::new(&action.agent.name, &action.executable, &extra_args, &alert)
-            .map_err(|error| never(error.to_string()))?;
+        let told = self.speech(entry, &alert).map_err(never)?;
         let mut limits = Limits::standard(entry.is_bundled);
         limits.execution = action.execution_timeout.unwrap_or(limits.execution);
         limits.handshake = action.handshake_timeout.unwrap_or(limits.handshake);
@@ -231,7 +226,7 @@ impl Agent {
             exe: action.executable.clone(),
             bundled: entry.is_bundled,
             mode: kind,
-            message,
+            told,
             limits,
             pointless_at: None,
             foreseen: None,
@@ -333,7 +328,7 @@ impl Agent {
         let Some(running) = self.running.remove(&run) else {
             return;
         };
-        if self.stopping && outcome.end == End::Cancelled {
+        if self.is_stopping() && outcome.end == End::Cancelled {
             // The next start decides, as after a crash.
             return;
         }

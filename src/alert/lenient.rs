@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::signs::Kind;
+
 /// An object of which some members are wanted.
 pub(super) trait Members<'de>: Default {
     /// Takes the value of member `name` from `map`, or leaves it there and
@@ -62,6 +64,12 @@ impl<'de, T: Members<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
+impl<'de, T: Members<'de>> Deserialize<'de> for Kind<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Anything(PhantomData))
+    }
+}
+
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
@@ -100,15 +108,30 @@ impl<'de, T: Members<'de>> Sink<'de> for Object<T> {
         Self(None)
     }
 
-    fn map<A: MapAccess<'de>>(mut members: A) -> Result<Self, A::Error> {
-        let mut object = T::default();
-        while let Some(Name(name)) = members.next_key()? {
-            if !object.take(&name, &mut members)? {
-                members.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(Self(Some(object)))
+    fn map<A: MapAccess<'de>>(members: A) -> Result<Self, A::Error> {
+        Ok(Self(Some(wanted(members)?)))
     }
+}
+
+impl<'de, T: Members<'de>> Sink<'de> for Kind<T> {
+    fn scalar(scalar: Scalar) -> Self {
+        scalar.into()
+    }
+
+    fn map<A: MapAccess<'de>>(members: A) -> Result<Self, A::Error> {
+        Ok(Self::Object(wanted(members)?))
+    }
+}
+
+/// Takes what is wanted of an object and passes over the rest.
+fn wanted<'de, T: Members<'de>, A: MapAccess<'de>>(mut members: A) -> Result<T, A::Error> {
+    let mut object = T::default();
+    while let Some(Name(name)) = members.next_key()? {
+        if !object.take(&name, &mut members)? {
+            members.next_value::<IgnoredAny>()?;
+        }
+    }
+    Ok(object)
 }
 
 impl<'de> Sink<'de> for Texts {

@@ -1,7 +1,17 @@
-//! `logs/active-responses.log` in the line layout of 4.x:
-//! `YYYY/MM/DD HH:MM:SS active-response/bin/NAME: MESSAGE` in local time
-//! (Wazuh 4.14 active_responses.c write_debug_file). The decoder `ar_log_json`
-//! and the rules 650 to 658 read it.
+//! `logs/active-responses.log`, in one of two layouts ([`LogLayout`]).
+//!
+//! That of Wazuh 4.x has a line for each step of a run, `YYYY/MM/DD HH:MM:SS
+//! active-response/bin/NAME: MESSAGE` in local time (Wazuh 4.14
+//! active_responses.c write_debug_file). The decoder `ar_log_json` and the rules
+//! 650 to 658 read it.
+//!
+//! That of OSSEC has a line for each run that did what it was told, as its
+//! scripts have begun with one: `DATE HOME/active-response/bin/NAME.sh add USER
+//! IP ALERT RULE`, the date as date(1) prints it. The decoder `ar_log` and the
+//! rules 600 to 606 read it. What went wrong has a line that they do not take
+//! for a block.
+
+mod ossec;
 
 use std::fs::{self, File, Metadata};
 use std::io::Write;
@@ -10,7 +20,8 @@ use std::path::Path;
 
 use crate::ar::Fail;
 use crate::clock;
-use crate::model::ExeName;
+use crate::contract::input::{Order, Request};
+use crate::model::{ExeName, LogLayout, Target};
 use crate::sys;
 
 const PATH: &str = "logs/active-responses.log";
@@ -25,8 +36,22 @@ const KEPT: usize = 256 * 1024;
 pub(super) struct Log {
     file: Option<File>,
     name: ExeName,
+    layout: LogLayout,
     /// Whole lines that are still to be written.
     kept: Vec<u8>,
+}
+
+/// What a run has to log.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Entry<'a> {
+    /// Where it has got to.
+    Step(&'a [u8]),
+    /// Why it ends without having done it.
+    Trouble(&'a [u8]),
+    /// It has done what these words say, which are those of [`Log::words`].
+    Done(Option<&'a str>),
+    /// It was done already, and is again what was asked for.
+    Again,
 }
 
 impl Log {
@@ -35,29 +60,62 @@ impl Log {
         Self {
             file: open(),
             name: name.clone(),
+            layout: layout(),
             kept: Vec::new(),
         }
     }
 
     /// Appends one line, by one `write(2)`, so that concurrent runs do not mix.
-    pub(super) fn line(&mut self, message: &[u8]) {
-        self.keep(&self.stamp(), message);
+    pub(super) fn line(&mut self, entry: Entry<'_>) {
+        self.keep(&self.stamp(), entry);
         self.write();
     }
 
     /// How a line begins that is logged now.
     pub(super) fn stamp(&self) -> String {
-        let stamp = clock::wall().local_log_stamp();
-        format!("{stamp} active-response/bin/{}: ", self.name)
+        let now = clock::wall();
+        match self.layout {
+            LogLayout::Wazuh => {
+                let stamp = now.local_log_stamp();
+                format!("{stamp} active-response/bin/{}: ", self.name)
+            }
+            LogLayout::Ossec => ossec::stamp(now, &self.name),
+        }
+    }
+
+    /// What an order is called where the layout has a word for each part of it.
+    pub(super) fn words(
+        &self,
+        order: Order,
+        target: Option<&Target>,
+        request: &Request<'_>,
+    ) -> Option<String> {
+        match self.layout {
+            LogLayout::Wazuh => None,
+            LogLayout::Ossec => Some(ossec::words(order, target, request.alert())),
+        }
     }
 
     /// Takes one line, to be written with others by [`Log::write`].
-    pub(super) fn keep(&mut self, stamp: &str, message: &[u8]) {
-        if self.file.is_some() {
-            self.kept.extend_from_slice(stamp.as_bytes());
-            push_printable(&mut self.kept, message);
-            self.kept.push(b'\n');
+    pub(super) fn keep(&mut self, stamp: &str, entry: Entry<'_>) {
+        if self.file.is_none() {
+            return;
         }
+        let disarmed;
+        let message = match (self.layout, entry) {
+            (LogLayout::Wazuh, Entry::Step(message) | Entry::Trouble(message)) => message,
+            (LogLayout::Wazuh, Entry::Done(_) | Entry::Again) => b"Ended",
+            // OSSEC's execd runs no script for a repeat.
+            (LogLayout::Ossec, Entry::Step(_) | Entry::Done(None) | Entry::Again) => return,
+            (LogLayout::Ossec, Entry::Trouble(message)) => {
+                disarmed = ossec::disarmed(message);
+                &disarmed
+            }
+            (LogLayout::Ossec, Entry::Done(Some(words))) => words.as_bytes(),
+        };
+        self.kept.extend_from_slice(stamp.as_bytes());
+        push_printable(&mut self.kept, message);
+        self.kept.push(b'\n');
     }
 
     /// Appends the lines that were kept, all of them by one `write(2)`.
@@ -74,8 +132,10 @@ impl Log {
     }
 
     /// Opens the log anew where it was renamed, removed, or could not be
-    /// written: a worker lives longer than a log between two rotations.
+    /// written, and looks which layout it has now: a worker lives longer than a
+    /// log between two rotations, or a configuration.
     pub(super) fn reopen_if_moved(&mut self) {
+        self.layout = layout();
         let named = fs::metadata(PATH).ok();
         let own = self.file.as_ref().and_then(|file| file.metadata().ok());
         let same =
@@ -85,6 +145,15 @@ impl Log {
             (Some(_) | None, Some(_) | None) => self.file = open(),
         }
     }
+}
+
+/// Under an execd of Wazuh there is no such file. One that cannot be read is as
+/// none: nobody is to be left without a log for it.
+fn layout() -> LogLayout {
+    let file = sys::fs::read(Path::new(LogLayout::FILE));
+    file.ok()
+        .flatten()
+        .map_or(LogLayout::Wazuh, |bytes| LogLayout::in_file(&bytes))
 }
 
 fn open() -> Option<File> {

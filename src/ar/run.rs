@@ -1,7 +1,7 @@
 //! One run: from the command line and the first line of stdin to the exit
 //! status.
 
-use crate::ar::log::Log;
+use crate::ar::log::{Entry, Log};
 use crate::ar::{Action, ActsOn, Cause, Done, Fail, Job, place};
 use crate::contract::input::{self, Answer, InvalidInput, Order, Request};
 use crate::contract::reply::{self, RunResult, Status};
@@ -66,7 +66,7 @@ pub fn main<A: Action>(action: A) -> ExitCode {
     match run.order(&mut io::stdin().lock()) {
         Ok(code) => code,
         Err(stop) => {
-            run.log.line(stop.to_string().as_bytes());
+            run.log.line(Entry::Trouble(stop.to_string().as_bytes()));
             eprintln!("{}", stop.explained());
             ExitCode::from(REFUSED)
         }
@@ -125,11 +125,11 @@ struct Run<A> {
 
 impl<A: Action> Run<A> {
     fn order(&mut self, input: &mut impl BufRead) -> Result<ExitCode, Stop> {
-        self.log.line(b"Starting");
+        self.log.line(Entry::Step(b"Starting"));
         let line = input::read_line(input)?;
         // Without the newline that 4.x leaves in, which makes a blank line
         // that no decoder asks for.
-        self.log.line(line.trim_ascii_end());
+        self.log.line(Entry::Step(line.trim_ascii_end()));
         let Wanted {
             request,
             options,
@@ -141,10 +141,11 @@ impl<A: Action> Run<A> {
             (None, Order::Add) | (_, Order::Delete) => Answer::Continue { expires: None },
         };
         let Answer::Continue { expires } = answer else {
-            self.log.line(b"Aborted");
+            self.log.line(Entry::Step(b"Aborted"));
             return Ok(ExitCode::SUCCESS);
         };
         let order = request.order;
+        let words = self.log.words(order, target.as_ref(), &request);
         let done = match without_trying(self.row, order, target.as_ref()) {
             Some(done) => Ok(done),
             None => {
@@ -160,25 +161,25 @@ impl<A: Action> Run<A> {
                 }
             }
         };
-        Ok(self.end(done))
+        Ok(self.end(done, words.as_deref()))
     }
 
     /// Says what it would act on and reads the daemon's answer.
     fn ask(&mut self, target: &Target, input: &mut impl BufRead) -> Result<Answer, Stop> {
         let line = reply::check_keys(&self.name, &target.keys());
-        self.log.line(line.as_bytes());
+        self.log.line(Entry::Step(line.as_bytes()));
         say(&line);
         Ok(input::answer(&input::read_line(input)?)?)
     }
 
     /// Logs and reports the end. The action is still whole: what it holds is
     /// let go only after this, as that may take a while.
-    fn end(&mut self, done: Result<Done, Fail>) -> ExitCode {
+    fn end(&mut self, done: Result<Done, Fail>, words: Option<&str>) -> ExitCode {
         if let Err(fail) = &done {
             fail.explain();
         }
         let ending = Ending::of(done, self.action.backend());
-        self.log.line(ending.message.as_bytes());
+        self.log.line(ending.entry(words));
         say(&reply::result(&self.name, &ending.result));
         ExitCode::from(ending.code)
     }
@@ -227,8 +228,6 @@ pub(super) fn without_trying(row: &Bundled, order: Order, target: Option<&Target
 /// The end of an order that was carried out or tried.
 pub(super) struct Ending {
     pub(super) code: u8,
-    /// The last line in the log.
-    pub(super) message: String,
     pub(super) result: RunResult,
 }
 
@@ -241,8 +240,6 @@ impl Ending {
             Status::Refused => done.cause.map_or(REFUSED, Cause::code),
             Status::Failed => done.cause.unwrap_or(Cause::Other).code(),
         };
-        let why = done.detail.as_deref().unwrap_or_default();
-        let message = if code == 0 { "Ended" } else { why }.to_owned();
         let result = RunResult {
             status: done.status,
             detail: done.detail,
@@ -251,10 +248,16 @@ impl Ending {
             stderr: None,
             exit_code: None,
         };
-        Self {
-            code,
-            message,
-            result,
+        Self { code, result }
+    }
+
+    /// The last line in the log. `words`: what was to be done.
+    pub(super) fn entry<'a>(&'a self, words: Option<&'a str>) -> Entry<'a> {
+        let why = self.result.detail.as_deref().unwrap_or_default();
+        match self.code {
+            0 if self.result.is_in_place() => Entry::Again,
+            0 => Entry::Done(words),
+            _ => Entry::Trouble(why.as_bytes()),
         }
     }
 }

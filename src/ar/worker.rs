@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::net::sockopt::socket_type;
 
-use crate::ar::log::Log;
+use crate::ar::log::{Entry, Log};
 use crate::ar::place::NoPlace;
 use crate::ar::run::{self, Ending, REFUSED, Stop, Wanted, acted_on, without_trying};
 use crate::ar::{Cause, Done, Fail, Job, Serves, place};
@@ -107,6 +107,8 @@ struct Task {
     target: Option<Target>,
     options: Options,
     expires: Option<Duration>,
+    /// What the log calls it.
+    words: Option<String>,
 }
 
 impl<A: Serves> Worker<A> {
@@ -171,15 +173,19 @@ impl<A: Serves> Worker<A> {
 
     /// The first line of an order.
     fn ordered(&mut self, stamp: &str, number: u64, line: &[u8]) {
-        self.log.keep(stamp, b"Starting");
-        self.log.keep(stamp, line.trim_ascii_end());
+        self.log.keep(stamp, Entry::Step(b"Starting"));
+        self.log.keep(stamp, Entry::Step(line.trim_ascii_end()));
         let wanted = match Wanted::read::<A>(self.row, line) {
             Ok(wanted) => wanted,
             Err(stop) => return self.stopped(stamp, number, &stop),
         };
+        let order = wanted.request.order;
         let task = Task {
             number,
-            order: wanted.request.order,
+            order,
+            words: self
+                .log
+                .words(order, wanted.target.as_ref(), &wanted.request),
             target: wanted.target,
             options: wanted.options,
             expires: None,
@@ -187,7 +193,7 @@ impl<A: Serves> Worker<A> {
         match (task.order, &task.target) {
             (Order::Add, Some(target)) => {
                 let line = reply::check_keys(&self.name, &target.keys());
-                self.log.keep(stamp, line.as_bytes());
+                self.log.keep(stamp, Entry::Step(line.as_bytes()));
                 worker::push(&mut self.link.output, number, line.as_bytes());
                 self.asked.insert(number, task);
             }
@@ -198,7 +204,7 @@ impl<A: Serves> Worker<A> {
 
     fn gather(&mut self, stamp: &str, task: Task) {
         match without_trying(self.row, task.order, task.target.as_ref()) {
-            Some(done) => self.end(stamp, task.number, Ok(done)),
+            Some(done) => self.end(stamp, (task.number, task.words.as_deref()), Ok(done)),
             None => self.gathered.push_back(task),
         }
     }
@@ -206,7 +212,7 @@ impl<A: Serves> Worker<A> {
     /// The second line of an add.
     fn answered(&mut self, stamp: &str, task: Task, line: &[u8]) {
         match input::answer(line) {
-            Ok(Answer::Abort) => self.log.keep(stamp, b"Aborted"),
+            Ok(Answer::Abort) => self.log.keep(stamp, Entry::Step(b"Aborted")),
             Ok(Answer::Continue { expires }) => self.gather(stamp, Task { expires, ..task }),
             Err(error) => self.stopped(stamp, task.number, &error.into()),
         }
@@ -214,7 +220,8 @@ impl<A: Serves> Worker<A> {
 
     /// An order that ends without having been tried.
     fn stopped(&mut self, stamp: &str, number: u64, stop: &Stop) {
-        self.log.keep(stamp, stop.to_string().as_bytes());
+        let why = stop.to_string();
+        self.log.keep(stamp, Entry::Trouble(why.as_bytes()));
         let result = RunResult {
             status: Status::Failed,
             detail: Some(stop.to_string()),
@@ -251,20 +258,23 @@ impl<A: Serves> Worker<A> {
         if tasks.is_empty() {
             return;
         }
-        let jobs = tasks.into_iter().map(|task| (task.number, task.job::<A>()));
-        let (numbers, jobs): (Vec<_>, Vec<_>) = jobs.unzip();
+        let jobs = tasks.into_iter().map(|mut task| {
+            let words = task.words.take();
+            ((task.number, words), task.job::<A>())
+        });
+        let (told, jobs): (Vec<_>, Vec<_>) = jobs.unzip();
         let done = all(&mut self.action, &jobs);
-        assert_eq!(done.len(), numbers.len(), "each job has its answer");
+        assert_eq!(done.len(), told.len(), "each job has its answer");
         let stamp = self.log.stamp();
-        for (number, done) in numbers.into_iter().zip(done) {
-            self.end(&stamp, number, done);
+        for ((number, words), done) in told.into_iter().zip(done) {
+            self.end(&stamp, (number, words.as_deref()), done);
         }
     }
 
-    fn end(&mut self, stamp: &str, number: u64, done: Result<Done, Fail>) {
+    fn end(&mut self, stamp: &str, (number, words): (u64, Option<&str>), done: Result<Done, Fail>) {
         let stderr = done.as_ref().err().map(Fail::explained);
         let mut ending = Ending::of(done, self.action.backend());
-        self.log.keep(stamp, ending.message.as_bytes());
+        self.log.keep(stamp, ending.entry(words));
         ending.result.stderr = stderr;
         ending.result.exit_code = Some(ending.code).filter(|code| *code != 0);
         self.report(number, &ending.result);

@@ -43,9 +43,11 @@ pub(crate) fn read(sections: &Sections<'_>, report: &mut Report<'_>) -> Option<A
     let mut nodes = sections.named("agents");
     let node = nodes.next()?;
     for again in nodes {
-        let line = report.line(node.name_at);
         let message = "a second <agents> section: a manager listens at one address";
-        let hint = format!("keep one of the two; the other is in line {line}");
+        let hint = format!(
+            "keep one of the two; the other is in {}",
+            report.place(node.name_at, again.name_at)
+        );
         report.error(again.name_at, message, hint);
     }
     let parent = Parent::Agents;

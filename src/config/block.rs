@@ -200,7 +200,11 @@ pub(crate) fn is_misplaced_block(node: &Node) -> bool {
 /// read something else.
 pub(crate) fn value<'a>(node: &'a Node, used: Use, report: &mut Report<'_>) -> Option<Value<'a>> {
     let name = &node.name;
-    unknown_attributes(node, &["list"], report);
+    let known = match name.as_str() {
+        "field_map" => "field",
+        _ => "list",
+    };
+    unknown_attributes(node, &[known], report);
     if let Some(child) = node.children.first() {
         let message = format!("<{name}> takes a text here, not another element");
         let text = match child.text.as_str() {

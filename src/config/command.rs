@@ -1,7 +1,7 @@
 //! `<command>`: a name for an executable.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::xml::Node;
 use crate::diag::suggest;
 use crate::model::action::Contract;
 use crate::model::bundled::{self, Bundled, Options};
-use crate::model::{CommandName, ExeName, InvalidName};
+use crate::model::{CommandName, ExeName, InvalidName, Logic};
 use crate::sys::exe::Home;
 
 /// A command as it is declared.
@@ -38,14 +38,24 @@ pub(crate) struct Commands {
     declared: Vec<Declared>,
     /// By name, into `declared`.
     index: HashMap<String, usize>,
+    scope: Scope,
 }
 
 #[derive(Debug)]
 struct Declared {
     name: String,
-    line: usize,
+    at: Span,
     /// `None`: its block has errors, which are reported where they are.
     command: Option<Arc<Command>>,
+}
+
+/// How much of a configuration a text is.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Scope {
+    #[default]
+    Whole,
+    /// What it names may be declared elsewhere.
+    Part,
 }
 
 /// What a response finds under a name.
@@ -57,32 +67,50 @@ pub(crate) enum Lookup {
 }
 
 impl Commands {
-    pub(crate) fn add(&mut self, node: &Node, context: &Context, report: &mut Report<'_>) {
-        let (name, command) = command(node, context, report);
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a name that is not declared here is an error.
+    pub(crate) fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// `logic` is that of the file: what a script is taken for depends on it.
+    pub(crate) fn add(
+        &mut self,
+        node: &Node,
+        logic: Logic,
+        context: &Context,
+        report: &mut Report<'_>,
+    ) {
+        let (name, command) = command(node, logic, context, report);
         let Some(name) = name else { return };
-        let line = report.line(node.name_at);
         let command = command.map(Arc::new);
         match self.index.get(name.text) {
             Some(&earlier) => twice(name, &self.declared[earlier], command.as_deref(), report),
-            None => self.declare(name.text, line, command),
+            None => self.declare(name.text, node.name_at, command),
         }
     }
 
     /// A block in a wrong place, which has been reported as such: responses
     /// that name it need no error of their own.
-    pub(crate) fn add_misplaced(&mut self, node: &Node, report: &Report<'_>) {
+    pub(crate) fn add_misplaced(&mut self, node: &Node) {
         if let Some(name) = node.children.iter().find(|child| child.name == "name")
             && !self.index.contains_key(&name.text)
         {
-            self.declare(&name.text, report.line(name.name_at), None);
+            self.declare(&name.text, name.name_at, None);
         }
     }
 
-    fn declare(&mut self, name: &str, line: usize, command: Option<Arc<Command>>) {
+    fn declare(&mut self, name: &str, at: Span, command: Option<Arc<Command>>) {
         self.index.insert(name.to_owned(), self.declared.len());
         self.declared.push(Declared {
             name: name.to_owned(),
-            line,
+            at,
             command,
         });
     }
@@ -131,34 +159,22 @@ impl Commands {
 /// Wazuh keeps both and uses the first, without a word.
 fn twice(name: Value<'_>, earlier: &Declared, again: Option<&Command>, report: &mut Report<'_>) {
     let at = name.node.text_at;
-    let Declared {
-        name,
-        line,
-        command,
-    } = earlier;
+    let place = report.place(earlier.at, at);
+    let Declared { name, command, .. } = earlier;
     match (command.as_deref(), again) {
         (Some(first), Some(second)) if first == second => {
             let message = format!("the command {name} is declared twice, with the same settings");
-            report.warning(
-                at,
-                message,
-                format!("remove one; the other is in line {line}"),
-            );
+            report.warning(at, message, format!("remove one; the other is in {place}"));
         }
         (Some(_), Some(_)) => {
             let message = format!("the command {name} is declared twice, with different settings");
-            let hint = format!(
-                "keep one, or rename one; Wazuh 4.x uses the first, which is in line {line}"
-            );
+            let hint =
+                format!("keep one, or rename one; Wazuh 4.x uses the first, which is in {place}");
             report.error(at, message, hint);
         }
         (None, _) | (_, None) => {
             let message = format!("the command {name} is declared twice");
-            report.error(
-                at,
-                message,
-                format!("keep one; the other is in line {line}"),
-            );
+            report.error(at, message, format!("keep one; the other is in {place}"));
         }
     }
 }
@@ -166,6 +182,7 @@ fn twice(name: Value<'_>, earlier: &Declared, again: Option<&Command>, report: &
 /// The name is given also where the rest has errors, so that responses find it.
 fn command<'a>(
     node: &'a Node,
+    logic: Logic,
     context: &Context,
     report: &mut Report<'_>,
 ) -> (Option<Value<'a>>, Option<Command>) {
@@ -185,7 +202,7 @@ fn command<'a>(
     let execution_timeout = block.setting("execution_timeout", report, limit);
     let handshake_timeout = block.setting("handshake_timeout", report, limit);
     let extra_args = block.value("extra_args", report);
-    let contract = contract::read(&block, executable.as_ref(), extra_args, report);
+    let contract = contract::read(&block, executable.as_ref(), logic, report);
     let command = (|| {
         let executable = executable?;
         let named_at = executable_text?.node.text_at;
@@ -193,7 +210,12 @@ fn command<'a>(
             let held_to = HeldTo::of(&executable, context);
             check_options((row, held_to), extra_args, named_at, report)?;
         }
-        warn_if_missing(&executable, named_at, context, report);
+        match bundled::stand_in(executable.as_str()) {
+            Some(row) => {
+                tell_of_stand_in((&executable, row), (named_at, extra_args), context, report)
+            }
+            None => warn_if_missing(&executable, named_at, context, report),
+        }
         Some(Command {
             name: name?,
             executable,
@@ -338,6 +360,49 @@ fn check_options(
     }
 }
 
+/// What runs under a name of OSSEC's depends on what lies on the host.
+fn tell_of_stand_in(
+    (name, row): (&ExeName, &Bundled),
+    (at, args): (Span, Option<Value<'_>>),
+    context: &Context,
+    report: &mut Report<'_>,
+) {
+    let message = match &context.home {
+        Some(home) => {
+            let bin = home.join("active-response/bin");
+            let is_there = |name: &str| bin.join(name).symlink_metadata().is_ok();
+            if is_there(name.as_str()) || !is_there(row.name) {
+                return warn_if_missing(name, at, context, report);
+            }
+            format!(
+                "{name} is not in {}: the bundled {} runs in its place",
+                bin.display(),
+                row.name
+            )
+        }
+        None => format!(
+            "on a host that has no {name}, the bundled {} runs in its place",
+            row.name
+        ),
+    };
+    let hint = format!(
+        "write <executable>{}</executable> to mean the bundled one everywhere",
+        row.name
+    );
+    report.warning(at, message, hint);
+    let Some(args) = args else { return };
+    if let Err(error) = Options::parse(row.options, &split_args(args)) {
+        let text = error.to_string();
+        let problem = text.lines().next().unwrap_or_default();
+        let message = format!(
+            "the bundled {} refuses these <extra_args>: {problem}",
+            row.name
+        );
+        let hint = format!("remove what is not its own, or put {name} on each host");
+        report.warning(args.node.text_at, message, hint);
+    }
+}
+
 /// Other hosts may have it, so this is a warning; it is checked in full when
 /// it is to be run.
 fn warn_if_missing(name: &ExeName, at: Span, context: &Context, report: &mut Report<'_>) {
@@ -349,8 +414,28 @@ fn warn_if_missing(name: &ExeName, at: Span, context: &Context, report: &mut Rep
             std::io::ErrorKind::NotFound => format!("{name} is not in {}", bin.display()),
             _ => format!("{name} in {} cannot be looked at: {error}", bin.display()),
         };
-        let hint =
-            "on this host, actions that need it will fail; put it there, or correct the name";
+        let hint = match meant(name, &bin) {
+            Some(meant) => format!(
+                "write {meant}, which is there; without it, actions that need it fail on this host"
+            ),
+            None => {
+                "on this host, actions that need it will fail; put it there, or correct the name"
+                    .to_owned()
+            }
+        };
         report.warning(at, message, hint);
     }
 }
+
+/// What lies in `bin` under a name that is easily mistyped as this one.
+fn meant(name: &ExeName, bin: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(bin).ok()?.take(MAX_ENTRIES).flatten();
+    let names: Vec<_> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|there| ExeName::parse(there).is_ok())
+        .collect();
+    suggest(name.as_str(), names.iter().map(String::as_str)).map(str::to_owned)
+}
+
+/// Files in `active-response/bin` that are looked at for a suggestion.
+const MAX_ENTRIES: usize = 1_000;

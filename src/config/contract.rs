@@ -1,74 +1,109 @@
 //! How the executable of a command is spoken to.
 
-use crate::config::block::{Block, Value};
+use crate::config::block::Block;
 use crate::config::report::{Report, Span};
 use crate::config::value;
-use crate::model::action::Contract;
-use crate::model::{ExeName, bundled};
+use crate::model::action::{Contract, Want, Wanted};
+use crate::model::{ExeName, Logic, bundled};
 
 #[derive(Clone, Copy, Eq, PartialEq)]
-enum Wanted {
+enum Written {
     Auto,
     Json,
     Argv,
     V5,
 }
 
-const CONTRACTS: [(&str, Wanted); 4] = [
-    ("auto", Wanted::Auto),
-    ("json", Wanted::Json),
-    ("argv", Wanted::Argv),
-    ("v5", Wanted::V5),
+const CONTRACTS: [(&str, Written); 4] = [
+    ("auto", Written::Auto),
+    ("json", Written::Json),
+    ("argv", Written::Argv),
+    ("v5", Written::V5),
 ];
 
-/// `None` if it is wrong, or one that is not built; both are reported.
+/// What `<expect>` can ask for (ossec-hids shared/ar_expect.c).
+const EXPECTED: [(&str, Expected); 4] = [
+    ("user", Expected::User),
+    ("username", Expected::User),
+    ("srcip", Expected::Srcip),
+    ("filename", Expected::Filename),
+];
+
+#[derive(Clone, Copy)]
+enum Expected {
+    User,
+    Srcip,
+    Filename,
+}
+
+/// `None` if it is wrong, which is reported.
 pub(crate) fn read(
     block: &Block<'_>,
     executable: Option<&ExeName>,
-    extra_args: Option<Value<'_>>,
+    logic: Logic,
     report: &mut Report<'_>,
 ) -> Option<Contract> {
-    let wanted = block.setting("contract", report, |value, report| {
-        let wanted = value::word(value, &CONTRACTS, "auto or json", report)?;
-        Some((wanted, value.node.text_at))
+    let written = block.setting("contract", report, |value, report| {
+        let written = value::word(value, &CONTRACTS, "auto, json, argv or v5", report)?;
+        Some((written, value.node.text_at))
     });
-    let (wanted, at) = wanted.ok()?.unwrap_or((Wanted::Auto, block.node.name_at));
-    let expect = block.one("expect", report);
-    match wanted {
-        Wanted::Json => Some(Contract::Json),
-        Wanted::Argv | Wanted::V5 => {
-            let message = "this contract is not in this version";
-            let hint =
-                "write json if the script reads one line of JSON, as for Wazuh 4.2 and later";
-            report.error(at, message, hint);
-            None
+    let written = written.ok()?;
+    let is_bundled = executable.is_some_and(|name| bundled::find(name.as_str()).is_some());
+    if let (Some((Written::Argv | Written::V5, at)), Some(name), true) =
+        (written, executable, is_bundled)
+    {
+        only_json(name, at, report);
+    }
+    // OSSEC requires <expect> and has no <extra_args>.
+    let of_ossec = || {
+        let has = |name| block.all(name).next().is_some();
+        logic == Logic::Ossec || (has("expect") && !has("extra_args"))
+    };
+    match written.map_or(Written::Auto, |(written, _)| written) {
+        Written::Auto if is_bundled || !of_ossec() => Some(Contract::Json),
+        Written::Auto | Written::Argv => {
+            let wanted = wanted(block, report);
+            no_handshake(block, report);
+            Some(Contract::Argv(wanted))
         }
-        Wanted::Auto => match (expect, executable) {
-            // OSSEC requires <expect> and has no <extra_args>.
-            (Some(expect), Some(executable))
-                if extra_args.is_none() && bundled::find(executable.as_str()).is_none() =>
-            {
-                old_script(expect.name_at, executable, report);
-                None
-            }
-            _ => Some(Contract::Json),
-        },
+        Written::Json => Some(Contract::Json),
+        Written::V5 => Some(Contract::V5),
     }
 }
 
-fn old_script(at: Span, executable: &ExeName, report: &mut Report<'_>) {
-    let message = format!(
-        "with <expect>, {executable} is an OSSEC script that takes arguments: not in this version"
-    );
-    let stem = executable.as_str().split('.').next().unwrap_or_default();
-    let hint = match bundled::find(stem) {
-        Some(row) => format!(
-            "write <executable>{0}</executable>: {0} is bundled",
-            row.name
-        ),
-        None => "if it reads one line of JSON, as for Wazuh 4.2 and later, remove <expect> or \
-                 write <contract>json</contract>; if not, remove this command"
-            .to_owned(),
+fn only_json(name: &ExeName, at: Span, report: &mut Report<'_>) {
+    let message = format!("{name} is bundled and is spoken to in json, whatever stands here");
+    let hint = "remove it; it holds only where a script of your own bears that name";
+    report.warning(at, message, hint);
+}
+
+fn no_handshake(block: &Block<'_>, report: &mut Report<'_>) {
+    if let Some(node) = block.all("handshake_timeout").next() {
+        let message = "a script that is given words reads nothing, so this has no effect";
+        let hint = "remove it, or write <contract>json</contract>";
+        report.warning(node.name_at, message, hint);
+    }
+}
+
+/// What the script is given. OSSEC passes over words that it does not know.
+fn wanted(block: &Block<'_>, report: &mut Report<'_>) -> Wanted {
+    let Some(value) = block.value("expect", report) else {
+        return Wanted::ANYTHING;
     };
-    report.error(at, message, hint);
+    let mut wanted = Wanted::NOTHING;
+    let words = value.text.split([',', ' ', '\t', '\r', '\n']);
+    for word in words.filter(|word| !word.is_empty()) {
+        let mut known = EXPECTED.iter();
+        match known.find(|(name, _)| name.eq_ignore_ascii_case(word)) {
+            Some((_, Expected::User)) => wanted.user = Want::Needed,
+            Some((_, Expected::Srcip)) => wanted.srcip = Want::Needed,
+            Some((_, Expected::Filename)) => wanted.filename = Want::Needed,
+            None => {
+                let message = format!("`{word}` is nothing that <expect> can ask for: ignored");
+                let hint = "write user, srcip or filename";
+                report.warning(value.place_of(word), message, hint);
+            }
+        }
+    }
+    wanted
 }

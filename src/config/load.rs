@@ -1,19 +1,16 @@
 //! From bytes or a path to a checked configuration.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use crate::config::agent::{self, AgentConfig};
+use crate::config::command::Scope;
+use crate::config::files::{self, Text};
 use crate::config::manager::{self, ManagerConfig};
 use crate::config::report::{Report, Span, count};
 use crate::config::schema::Daemon;
+use crate::config::sections;
 use crate::config::xml::{self, Document, Node};
 use crate::config::{Checked, Context};
-use crate::diag::{Diagnostic, Diagnostics, Severity};
-
-/// The largest real files have 100 KiB.
-const MAX_BYTES: usize = 16 << 20;
 
 /// A configuration of either daemon.
 #[derive(Clone, Debug)]
@@ -24,118 +21,124 @@ pub enum AnyConfig {
 
 /// Checks the text of a `manager.conf`; `file` is how to name it.
 pub fn manager(text: &[u8], file: &Path, context: &Context) -> Checked<ManagerConfig> {
-    check(text, file, |document, report| {
-        manager::read(document, context, report)
-    })
+    manager_of(vec![Text::new(file, text)], context)
 }
 
 /// Checks the text of an `agent.conf`; `file` is how to name it.
-pub fn agent(text: &[u8], file: &Path, _context: &Context) -> Checked<AgentConfig> {
-    check(text, file, agent::read)
+pub fn agent(text: &[u8], file: &Path, context: &Context) -> Checked<AgentConfig> {
+    agent_of(Text::new(file, text), context)
 }
 
 /// Checks the text of a file of either daemon: an agent's, if it is called so
 /// or holds what only an agent's file holds.
 pub fn check_any(text: &[u8], file: &Path, context: &Context) -> Checked<AnyConfig> {
-    check(text, file, |document, report| {
-        match daemon(document, file) {
+    any_of(Text::new(file, text), context)
+}
+
+/// Reads and checks a `manager.conf`; behind that of the context's home come the
+/// files of its `manager.d`. A file that cannot be read is an error among the
+/// diagnostics.
+pub fn load_manager(path: &Path, context: &Context) -> Checked<ManagerConfig> {
+    manager_of(files::of_manager(path, context.home.as_deref()), context)
+}
+
+/// Reads and checks an `agent.conf`, as `load_manager` does.
+pub fn load_agent(path: &Path, context: &Context) -> Checked<AgentConfig> {
+    agent_of(Text::read(path), context)
+}
+
+/// Reads and checks a file of either daemon, as `load_manager` does.
+pub fn load_any(path: &Path, context: &Context) -> Checked<AnyConfig> {
+    if files::overlays_of(path, context.home.as_deref()).is_some() {
+        load_manager(path, context).map(AnyConfig::Manager)
+    } else {
+        any_of(Text::read(path), context)
+    }
+}
+
+fn manager_of(texts: Vec<Text>, context: &Context) -> Checked<ManagerConfig> {
+    check(texts, |document, report| {
+        manager::read(document, Scope::Whole, context, report)
+    })
+}
+
+fn agent_of(text: Text, context: &Context) -> Checked<AgentConfig> {
+    check(vec![text], |document, report| {
+        agent::read(document, context, report)
+    })
+}
+
+fn any_of(text: Text, context: &Context) -> Checked<AnyConfig> {
+    let file = text.path.clone();
+    check(vec![text], |document, report| {
+        match daemon(document, &file) {
             Daemon::Manager => {
-                let (config, summary) = manager::read(document, context, report);
+                let scope = scope(document, &file);
+                let (config, summary) = manager::read(document, scope, context, report);
                 (AnyConfig::Manager(config), summary)
             }
             Daemon::Agent => {
-                let (config, summary) = agent::read(document, report);
+                let (config, summary) = agent::read(document, context, report);
                 (AnyConfig::Agent(config), summary)
             }
         }
     })
 }
 
-/// Reads and checks a `manager.conf`. A file that cannot be read is an error
-/// among the diagnostics.
-pub fn load_manager(path: &Path, context: &Context) -> Checked<ManagerConfig> {
-    load(path, |text| manager(text, path, context))
-}
-
-/// Reads and checks an `agent.conf`, as `load_manager` does.
-pub fn load_agent(path: &Path, context: &Context) -> Checked<AgentConfig> {
-    load(path, |text| agent(text, path, context))
-}
-
-/// Reads and checks a file of either daemon, as `load_manager` does.
-pub fn load_any(path: &Path, context: &Context) -> Checked<AnyConfig> {
-    load(path, |text| check_any(text, path, context))
-}
-
-fn load<T>(path: &Path, check: impl FnOnce(&[u8]) -> Checked<T>) -> Checked<T> {
-    let mut text = Vec::new();
-    // One byte more than is allowed tells a file that is too large.
-    let limit = u64::try_from(MAX_BYTES + 1).expect("a small number");
-    match File::open(path).and_then(|file| file.take(limit).read_to_end(&mut text)) {
-        Ok(_) => check(&text),
-        Err(error) => {
-            let hint = match error.kind() {
-                std::io::ErrorKind::NotFound => "name another with --config, or another --home",
-                std::io::ErrorKind::PermissionDenied => "run this as root, or as the file's owner",
-                _ => "look whether it is a file, and whether its disk is well",
-            };
-            unreadable(path, format!("cannot be read: {error}"), hint)
-        }
-    }
-}
-
-fn unreadable<T>(path: &Path, message: String, hint: &str) -> Checked<T> {
-    let mut diagnostics = Diagnostics::default();
-    diagnostics.push(Diagnostic {
-        severity: Severity::Error,
-        file: path.to_owned(),
-        position: None,
-        length: 0,
-        message,
-        hint: Some(hint.to_owned()),
-    });
-    Checked {
-        value: None,
-        diagnostics,
-        summary: "not read".to_owned(),
-        source: String::new(),
-    }
-}
-
+/// Reads the texts as one document. Of a first one that cannot be read there is
+/// nothing else to say.
 fn check<T>(
-    bytes: &[u8],
-    file: &Path,
+    texts: Vec<Text>,
     read: impl FnOnce(&Document, &mut Report<'_>) -> (T, String),
 ) -> Checked<T> {
-    if bytes.len() > MAX_BYTES {
-        let message = format!("is larger than {} MiB", MAX_BYTES >> 20);
-        return unreadable(
-            file,
-            message,
-            "a configuration is smaller: is this the right file?",
-        );
+    let mut report = Report::default();
+    let mut document = Document::default();
+    let is_there = texts.first().is_some_and(|text| text.bytes.is_ok());
+    for text in texts {
+        parse(text, &mut document, &mut report);
+        if !is_there {
+            break;
+        }
     }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let source = String::from_utf8_lossy(bytes).into_owned();
-    let mut report = Report::new(file, &source);
-    if let Err(error) = std::str::from_utf8(bytes) {
-        let at = error.valid_up_to();
-        let message = format!("the byte 0x{:02x} here is not UTF-8", bytes[at]);
-        let hint = "save the file as UTF-8; if it is Latin-1: iconv -f latin1 -t utf8";
-        let width = char::REPLACEMENT_CHARACTER.len_utf8();
-        report.error(Span::new(at, at + width), message, hint);
-    }
-    let document = xml::parse(&source, &mut report);
-    let (value, mut summary) = read(&document, &mut report);
-    summary.push_str(&skipped(&report));
-    let value = Some(value).filter(|_| !report.has_errors());
-    let diagnostics = report.into_diagnostics();
+    let (value, summary) = if is_there {
+        let (value, mut summary) = read(&document, &mut report);
+        summary.push_str(&skipped(&report));
+        (Some(value), summary)
+    } else {
+        (None, "not read".to_owned())
+    };
+    let value = value.filter(|_| !report.has_errors());
+    let (diagnostics, sources) = report.finish();
     Checked {
         value,
         diagnostics,
         summary,
-        source,
+        sources,
     }
+}
+
+fn parse(text: Text, document: &mut Document, report: &mut Report<'_>) {
+    let bytes = match text.bytes {
+        Ok(bytes) => bytes,
+        Err(why) => return report.unreadable(&text.path, why.message, why.hint),
+    };
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let source = String::from_utf8_lossy(bytes).into_owned();
+    let base = report.begin(&text.path, source.clone());
+    if let Err(error) = std::str::from_utf8(bytes) {
+        warn_of_encoding(bytes, error.valid_up_to(), report);
+    }
+    document.append(xml::parse(&source, report), base);
+    report.parsed();
+}
+
+/// OSSEC and Wazuh pass such bytes on. In a comment or a section that is skipped
+/// they do no harm; a value with one is refused where it is read.
+fn warn_of_encoding(bytes: &[u8], at: usize, report: &mut Report<'_>) {
+    let message = format!("the byte 0x{:02x} here is not UTF-8", bytes[at]);
+    let hint = "save the file as UTF-8; if it is Latin-1: iconv -f latin1 -t utf8";
+    let width = char::REPLACEMENT_CHARACTER.len_utf8();
+    report.warning(Span::new(at, at + width), message, hint);
 }
 
 fn skipped(report: &Report<'_>) -> String {
@@ -147,6 +150,16 @@ fn skipped(report: &Report<'_>) -> String {
         (0, _) => format!("; skipped {settings} of OSSEC/Wazuh"),
         (_, _) => format!("; skipped {sections} and {settings} of OSSEC/Wazuh"),
     }
+}
+
+/// Files that installers and people put together have no root, and those of
+/// `manager.d` are read behind `manager.conf`.
+fn scope(document: &Document, file: &Path) -> Scope {
+    let dir = file.parent().and_then(Path::file_name);
+    let is_root = |node: &Node| sections::is_root(node, Daemon::Manager);
+    let is_part = dir.is_some_and(|dir| dir == "manager.d")
+        || !document.roots.is_empty() && !document.roots.iter().any(is_root);
+    if is_part { Scope::Part } else { Scope::Whole }
 }
 
 /// Whose file it is. Files of agents are called so, or have a root or a

@@ -96,6 +96,8 @@ pub(crate) fn read(
         is_complete(&words, block, report)?;
         has_effect(&words, block, report)?;
         warn_of_contradictions(&words, &agents, &exclude, report);
+        warn_of_one_place(&words, report);
+        warn_of_one_agent(&words, block, report);
     }
     let bare = |list: Vec<Named>| list.into_iter().map(|named| named.selector).collect();
     Some(Where {
@@ -215,6 +217,47 @@ fn has_effect(words: &Words<'_>, block: &Block<'_>, report: &mut Report<'_>) -> 
         fine = None;
     }
     fine
+}
+
+/// 4.x takes several words and then heeds one (analysisd/alerts/exec.c).
+fn warn_of_one_place(words: &Words<'_>, report: &mut Report<'_>) {
+    let at = words.value.node.text_at;
+    let alone = match (words.server, words.defined) {
+        (Some(_), defined) if words.local || words.all || defined.is_some() => {
+            "on the manager's own host"
+        }
+        (None, Some(_)) if words.local && !words.all => "on the agent that is named",
+        _ => return,
+    };
+    if report.is_of_others(at) {
+        let message =
+            format!("Wazuh 4.x and OSSEC run this {alone} only; here it runs in all places");
+        report.warning(at, message, "remove the other words if only that is meant");
+    }
+}
+
+/// 4.x reads the number at the start of the last `<agent_id>`.
+fn warn_of_one_agent(words: &Words<'_>, block: &Block<'_>, report: &mut Report<'_>) {
+    let Some(last) = block.all(List::AgentId.element()).last() else {
+        return;
+    };
+    if words.defined.is_none() || !report.is_of_others(last.text_at) {
+        return;
+    }
+    let text = last.text.as_str();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let is_one = block.all(List::AgentId.element()).count() == 1 && digits == text.len();
+    let number: u64 = text[..digits].parse().unwrap_or_default();
+    let message = match number {
+        0 => format!("Wazuh 4.x finds no agent in `{text}` and leaves this response out"),
+        _ if is_one => return,
+        _ => format!("Wazuh 4.x runs this on agent {number:03} alone; here on all that are named"),
+    };
+    let hint = match number {
+        0 => "write <location>server</location> for the manager's own host, and ids for agents",
+        _ => "remove the others if only that agent is meant",
+    };
+    report.warning(last.text_at, message, hint);
 }
 
 fn warn_of_contradictions(

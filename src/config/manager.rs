@@ -3,20 +3,22 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
-
 use crate::config::Context;
 use crate::config::agents::{self, AgentsConfig};
-use crate::config::block::{Block, Unbuilt, is_misplaced_block};
-use crate::config::command::{Command, Commands};
-use crate::config::report::Report;
+use crate::config::block::is_misplaced_block;
+use crate::config::command::{Command, Commands, Scope};
+use crate::config::global;
+use crate::config::offenders::ForAll;
+use crate::config::order::Order;
+use crate::config::protected::Protected;
+use crate::config::report::{Report, Span};
 use crate::config::response::{self, Read, Response};
-use crate::config::schema::{Daemon, Parent};
+use crate::config::schema::Daemon;
 use crate::config::sections::{self, Sections};
 use crate::config::source::{self, AlertSource};
-use crate::config::value;
-use crate::config::white_list;
-use crate::config::xml::Document;
+use crate::config::xml::{Document, Node};
+use crate::model::Logic;
+use crate::model::offenders::{AppliesTo, RepeatedOffenders};
 
 /// What a manager is told.
 #[derive(Clone, Debug)]
@@ -24,7 +26,9 @@ pub struct ManagerConfig {
     pub commands: Vec<Arc<Command>>,
     /// In the order of the file, each text once.
     pub responses: Vec<Response>,
-    pub white_list: Vec<IpNetwork>,
+    pub white_list: Protected,
+    /// A changed file is applied at once.
+    pub auto_reload: bool,
     /// At least one.
     pub sources: Vec<AlertSource>,
     /// How it serves agents on other hosts. `None`: it opens no port.
@@ -34,26 +38,32 @@ pub struct ManagerConfig {
 /// Reads a document; whether there were errors is in `report`.
 pub(crate) fn read(
     document: &Document,
+    scope: Scope,
     context: &Context,
     report: &mut Report<'_>,
 ) -> (ManagerConfig, String) {
     let sections = sections::find(document, Daemon::Manager, report);
-    let white_list = globals(&sections, report);
-    let mut commands = Commands::default();
+    let globals = global::read(&sections, context, report);
+    let logic = globals.logic.unwrap_or_default();
+    // OSSEC requires it in every command, and Wazuh before 4.2 knew it.
+    let of_ossec = |node: &Node| node.children.iter().any(|child| child.name == "expect");
+    let in_doubt = globals.logic.is_none() && sections.named("command").any(of_ossec);
+    let said = Some(logic).filter(|_| !in_doubt);
+    let mut commands = Commands::new(scope);
     for node in sections.named("command") {
-        commands.add(node, context, report);
+        commands.add(node, logic, context, report);
     }
     let misplaced = sections
         .named("active-response")
         .flat_map(|node| &node.children)
         .filter(|child| is_misplaced_block(child));
     for node in misplaced {
-        commands.add_misplaced(node, report);
+        commands.add_misplaced(node);
     }
-    let (responses, disabled) = responses(&sections, &commands, report);
+    let (responses, disabled) = responses(&sections, &commands, said, report);
     let mut sources = Vec::new();
     for node in sections.named("alert_source") {
-        sources.extend(source::read(node, &sources, report));
+        sources.extend(source::read(node, &sources, context, report));
     }
     if sources.is_empty() {
         sources.push(AlertSource::default());
@@ -61,7 +71,8 @@ pub(crate) fn read(
     let config = ManagerConfig {
         commands: commands.into_list(),
         responses,
-        white_list,
+        white_list: globals.white_list,
+        auto_reload: globals.auto_reload,
         sources,
         agents: agents::read(&sections, report),
     };
@@ -69,62 +80,71 @@ pub(crate) fn read(
     (config, summary)
 }
 
-fn globals(sections: &Sections<'_>, report: &mut Report<'_>) -> Vec<IpNetwork> {
-    let mut list = Vec::new();
-    for node in sections.named("global") {
-        let block = Block::read(
-            node,
-            Parent::Global,
-            Daemon::Manager,
-            Unbuilt::Refuse,
-            report,
-        );
-        white_list::read(&block, &mut list, report);
-        if let Some(value) = block.value("logic", report)
-            && value::word(value, &LOGICS, "wazuh", report) == Some(Logic::Ossec)
-        {
-            let message = "the logic of OSSEC (level OR group OR id) is not in this version";
-            let hint = "remove it for that of Wazuh (level AND group, OR id), and look through \
-                        the blocks that have both <level> and <rules_group>";
-            report.error(value.node.text_at, message, hint);
-        }
-    }
-    list
-}
-
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum Logic {
-    Wazuh,
-    Ossec,
-}
-
-const LOGICS: [(&str, Logic); 2] = [("wazuh", Logic::Wazuh), ("ossec", Logic::Ossec)];
-
+/// `logic` is `None` where the file is in doubt of it: then it is that of Wazuh.
 fn responses(
     sections: &Sections<'_>,
     commands: &Commands,
+    logic: Option<Logic>,
     report: &mut Report<'_>,
 ) -> (Vec<Response>, usize) {
     let mut list: Vec<Response> = Vec::new();
-    let mut lines: HashMap<String, usize> = HashMap::new();
+    let mut known: HashMap<String, Span> = HashMap::new();
     let mut disabled = 0;
+    let mut order = Order::default();
+    let mut for_all = ForAll::default();
     for node in sections.named("active-response") {
-        match response::read(node, commands, report) {
-            Read::Response(response) => match lines.get(&response.text) {
-                Some(line) => {
-                    let message = format!("the same response as in line {line}: it counts once");
+        match response::read(node, commands, logic.unwrap_or_default(), report) {
+            Read::Response(response) => match known.get(&response.text) {
+                Some(&earlier) => {
+                    let place = report.place(earlier, node.name_at);
+                    let message = format!("the same response as in {place}: it counts once");
                     report.warning(node.name_at, message, "remove one of them");
                 }
                 None => {
-                    lines.insert(response.text.clone(), response.line);
+                    if logic.is_none() && response.when.depends_on_logic() {
+                        warn_of_logic(node, report);
+                    }
+                    order.enabled(node.name_at, &response);
+                    known.insert(response.text.clone(), node.name_at);
                     list.push(*response);
                 }
             },
-            Read::Disabled => disabled += 1,
+            Read::ForAll(steps) => for_all.add(node, Some(steps), report),
+            Read::Disabled => {
+                disabled += 1;
+                order.disabled(node.name_at);
+            }
             Read::Nothing | Read::Wrong => {}
         }
     }
+    treat_all(&mut list, for_all);
+    if logic != Some(Logic::Ossec) {
+        order.report(report);
+    }
     (list, disabled)
+}
+
+/// OSSEC's own file says nothing of logic, and one of the two is enough there.
+fn warn_of_logic(node: &Node, report: &mut Report<'_>) {
+    let message = "this response asks for level and group together, as in Wazuh; in OSSEC one of \
+                   the two is enough";
+    let hint = "write <global><logic>ossec</logic></global> if this is a file of OSSEC, and \
+                <logic>wazuh</logic> if not";
+    report.warning(node.name_at, message, hint);
+}
+
+/// Gives what is said for all responses to those that say nothing themselves.
+fn treat_all(list: &mut [Response], for_all: ForAll) {
+    let Some(steps) = for_all.into_steps() else {
+        return;
+    };
+    let scope = AppliesTo::All;
+    let repeated = Arc::new(RepeatedOffenders { scope, steps });
+    let ends = |response: &&mut Response| response.timeout.is_some();
+    for response in list.iter_mut().filter(ends) {
+        let own = &mut response.repeated_offenders;
+        own.get_or_insert_with(|| Arc::clone(&repeated));
+    }
 }
 
 fn summary(config: &ManagerConfig, disabled: usize) -> String {
@@ -136,7 +156,7 @@ fn summary(config: &ManagerConfig, disabled: usize) -> String {
     if disabled > 0 {
         parts.push(format!("{disabled} disabled"));
     }
-    let entries = config.white_list.len();
+    let entries = config.white_list.all().len();
     parts.push(count(entries, "white list entry", "white list entries"));
     parts.push(count(config.sources.len(), "alert source", "alert sources"));
     if let Some(agents) = &config.agents {

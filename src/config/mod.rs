@@ -10,9 +10,17 @@ mod block;
 pub mod client;
 mod command;
 mod contract;
+mod field_map;
+mod files;
+mod global;
+mod lists;
 mod load;
 mod location;
 mod manager;
+mod offenders;
+mod order;
+mod outline;
+mod protected;
 mod report;
 mod response;
 pub mod schema;
@@ -27,15 +35,20 @@ mod xml;
 use std::path::PathBuf;
 
 use crate::diag::Diagnostics;
+pub use crate::model::Logic;
 
-pub use agent::AgentConfig;
+pub use agent::{AgentConfig, OnStop};
 pub use agents::AgentsConfig;
 pub use command::Command;
+pub use files::of_configuration;
+pub use lists::relist;
 pub use load::{AnyConfig, agent, check_any, load_agent, load_any, load_manager, manager};
 pub use location::Where;
 pub use manager::ManagerConfig;
+pub use outline::{Part, outline};
+pub use protected::{Entries, List, Protected};
 pub use response::Response;
-pub use source::{AlertSource, Format, StartAt};
+pub use source::{AlertSource, Format, HttpDoor, Location, StartAt, TcpDoor, UnixSocket};
 pub use when::{GroupPattern, When};
 
 /// What a file is checked against besides itself.
@@ -53,13 +66,22 @@ pub struct Checked<T> {
     pub diagnostics: Diagnostics,
     /// What the file holds, in one line.
     pub summary: String,
-    /// The text that was checked.
-    source: String,
+    /// The texts that were checked.
+    sources: Vec<(PathBuf, String)>,
 }
 
 impl<T> Checked<T> {
     /// All problems, each with its line and a caret; empty if there are none.
     pub fn problems(&self) -> String {
-        self.diagnostics.render(&self.source)
+        self.diagnostics.render(&self.sources)
+    }
+
+    pub(crate) fn map<U>(self, map: impl FnOnce(T) -> U) -> Checked<U> {
+        Checked {
+            value: self.value.map(map),
+            diagnostics: self.diagnostics,
+            summary: self.summary,
+            sources: self.sources,
+        }
     }
 }

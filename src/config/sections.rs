@@ -1,9 +1,9 @@
 //! From the roots of a file to the sections that concern us.
 
 use crate::config::block::{elsewhere, unknown_attributes};
-use crate::config::report::Report;
+use crate::config::report::{Owner, Report};
 use crate::config::schema::{self, Daemon, Parent, Use};
-use crate::config::xml::{Document, Node};
+use crate::config::xml::{Attribute, Document, Node};
 use crate::diag::suggest;
 
 /// The sections of a file that are ours, in their order.
@@ -26,6 +26,11 @@ pub(crate) fn find<'a>(
 ) -> Sections<'a> {
     let mut found = Sections(Vec::new());
     for root in &document.roots {
+        let owner = match root.name.as_str() {
+            "ripost_config" => Owner::Ours,
+            _ => Owner::Others,
+        };
+        report.top(root.name_at, owner);
         match schema::find(Parent::Top, &root.name).map(|element| element.used_by(daemon)) {
             Some(Use::Section) => {
                 if root.name == "agent_config" {
@@ -56,16 +61,34 @@ pub(crate) fn is_root(node: &Node, daemon: Daemon) -> bool {
         .is_some_and(|element| element.used_by(daemon) == Use::Section)
 }
 
+/// The attributes by which Wazuh and OSSEC choose agents (config/config.c).
+const FILTERS: [&str; 3] = ["name", "os", "profile"];
+
 /// `<agent_config os="Windows">` concerns some agents only.
 fn filtered(root: &Node, daemon: Daemon, report: &mut Report<'_>) {
-    let ours = |node: &Node| is_ours(node, daemon);
-    if let Some(filter) = root.attributes.first()
-        && root.children.iter().any(ours)
-    {
+    let known = [&FILTERS[..], &["overwrite"]].concat();
+    unknown_attributes(root, &known, report);
+    let Some(filter) = filter_of(root) else {
+        return;
+    };
+    if root.children.iter().any(|node| is_ours(node, daemon)) {
         let message = "<agent_config> for some agents only is not in this version";
         let hint = "remove the attribute; this file is read by the agent on this host alone";
         report.error(filter.at, message, hint);
+    } else {
+        let message = "this <agent_config> for some agents only is skipped: nothing in it is ours";
+        report.warning(
+            filter.at,
+            message,
+            "remove it if no agent of Wazuh reads this file",
+        );
     }
+}
+
+/// What an `<agent_config>` chooses agents by, if it does.
+pub(crate) fn filter_of(root: &Node) -> Option<&Attribute> {
+    let mut attributes = root.attributes.iter();
+    attributes.find(|attribute| FILTERS.contains(&attribute.name.as_str()))
 }
 
 fn is_ours(node: &Node, daemon: Daemon) -> bool {
@@ -93,13 +116,7 @@ fn section<'a>(node: &'a Node, daemon: Daemon, found: &mut Sections<'a>, report:
 /// what belongs into a section of ours must not get lost.
 fn unknown(node: &Node, report: &mut Report<'_>) {
     let name = &node.name;
-    let ours = schema::ELEMENTS.iter().find(|element| {
-        element.name == name && matches!(element.manager, Use::Value | Use::Exact | Use::Later(_))
-    });
-    if let (Some(element), true) = (ours, node.children.is_empty()) {
-        let message = format!("<{name}> stands outside of {}", element.parent.tag());
-        let hint = format!("put it into a {} block", element.parent.tag());
-        report.error(node.name_at, message, hint);
+    if is_lost(node, report) {
         return;
     }
     let hint = match suggest(name, schema::names(Parent::Root)) {
@@ -108,6 +125,21 @@ fn unknown(node: &Node, report: &mut Report<'_>) {
     };
     let message = format!("unknown section <{name}> is skipped");
     report.warning(node.name_at, message, hint);
+}
+
+/// Whether it is a setting of ours that stands in no block, which is an error.
+fn is_lost(node: &Node, report: &mut Report<'_>) -> bool {
+    let name = &node.name;
+    let ours = schema::ELEMENTS.iter().find(|element| {
+        element.name == *name && matches!(element.manager, Use::Value | Use::Exact | Use::Later(_))
+    });
+    let (Some(element), true) = (ours, node.children.is_empty()) else {
+        return false;
+    };
+    let message = format!("<{name}> stands outside of {}", element.parent.tag());
+    let hint = format!("put it into a {} block", element.parent.tag());
+    report.error(node.name_at, message, hint);
+    true
 }
 
 /// A section without a root around it, or a root that nobody knows.
@@ -126,7 +158,7 @@ fn stray<'a>(node: &'a Node, daemon: Daemon, found: &mut Sections<'a>, report: &
             None => "write <ripost_config>".to_owned(),
         };
         report.error(node.name_at, message, hint);
-    } else {
+    } else if !is_lost(node, report) {
         let message = format!("unknown element <{name}> is skipped");
         let hint = match suggest(name, schema::names(Parent::Root)) {
             Some(meant) => format!("did you mean <{meant}>?"),

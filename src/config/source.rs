@@ -1,22 +1,24 @@
 //! `<alert_source>`: where the manager reads alerts.
 
-use std::path::PathBuf;
+mod door;
+mod format;
+mod http;
+mod location;
+mod map;
+
 use std::time::Duration;
 
+use crate::config::Context;
 use crate::config::block::{Block, Unbuilt, Value};
 use crate::config::report::Report;
 use crate::config::schema::{Daemon, Parent};
 use crate::config::value::{self, Origin};
 use crate::config::xml::Node;
+use crate::model::AgentId;
 
-/// The shape of the alerts of a source.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Format {
-    /// Told from each line.
-    Auto,
-    /// Wazuh 4.x `alerts.json`.
-    Wazuh,
-}
+pub use format::Format;
+pub use http::HttpDoor;
+pub use location::{Location, TcpDoor, UnixSocket};
 
 /// Where reading starts if no position is stored.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,46 +30,38 @@ pub enum StartAt {
 /// One source of alerts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct AlertSource {
-    /// A file; below the home unless it is absolute.
-    pub location: PathBuf,
+    pub location: Location,
     pub format: Format,
     pub start_at: StartAt,
     /// Alerts that are older by their own timestamp are not acted upon.
     pub max_age: Option<Duration>,
+    /// Whose alerts these are where they name no agent.
+    pub agent: Option<AgentId>,
 }
 
 impl Default for AlertSource {
     /// What is read if a file names no source.
     fn default() -> Self {
         Self {
-            location: "logs/alerts/alerts.json".into(),
+            location: Location::File("logs/alerts/alerts.json".into()),
             format: Format::Auto,
             start_at: StartAt::End,
             max_age: None,
+            agent: None,
         }
     }
 }
 
-#[derive(Clone, Copy)]
-enum Known {
-    Built(Format),
-    Later,
-}
-
-const FORMATS: [(&str, Known); 3] = [
-    ("auto", Known::Built(Format::Auto)),
-    ("wazuh", Known::Built(Format::Wazuh)),
-    ("ossec", Known::Later),
-];
-
 const STARTS: [(&str, StartAt); 2] = [("end", StartAt::End), ("beginning", StartAt::Beginning)];
 
-/// Reads one block; `None` if something in it is wrong.
+/// Reads one block, which is a source for each of its locations; none if
+/// something in it is wrong.
 pub(crate) fn read(
     node: &Node,
     earlier: &[AlertSource],
+    context: &Context,
     report: &mut Report<'_>,
-) -> Option<AlertSource> {
+) -> Vec<AlertSource> {
     let block = Block::read(
         node,
         Parent::AlertSource,
@@ -75,9 +69,33 @@ pub(crate) fn read(
         Unbuilt::Refuse,
         report,
     );
-    let location = location(&block, earlier, report);
-    let format = block.setting("format", report, format);
+    let mut locations = locations(&block, earlier, report);
+    let doors = door::read(&block, &mut locations, report);
+    let requests = http::read(&block, &mut locations, context, report);
+    let is_right = doors.and(requests).is_ok();
+    let Some(settings) = settings(&block, &locations, report).filter(|_| is_right) else {
+        return Vec::new();
+    };
+    let source = |location| AlertSource {
+        location,
+        ..settings.clone()
+    };
+    locations.into_iter().map(source).collect()
+}
+
+/// What the block says of all its locations; `None` if something is wrong.
+fn settings(
+    block: &Block<'_>,
+    locations: &[Location],
+    report: &mut Report<'_>,
+) -> Option<AlertSource> {
+    let format = format::read(block, report);
+    let agent = block.setting("agent_id", report, agent);
     let start_at = block.setting("start_at", report, |value, report| {
+        if !locations.is_empty() && !locations.iter().any(Location::has_position) {
+            let message = "<start_at> has no effect: nothing is there before it is sent";
+            report.warning(value.node.name_at, message, "remove it");
+        }
         value::word(value, &STARTS, "end or beginning", report)
     });
     let max_age = block.setting("max_age", report, |value, report| {
@@ -85,65 +103,76 @@ pub(crate) fn read(
     });
     let default = AlertSource::default();
     Some(AlertSource {
-        location: location?,
-        format: format.ok()?.unwrap_or(default.format),
+        format: format?,
         start_at: start_at.ok()?.unwrap_or(default.start_at),
         max_age: max_age.ok()?,
+        agent: agent.ok()?,
+        ..default
     })
 }
 
-fn format(value: Value<'_>, report: &mut Report<'_>) -> Option<Format> {
-    match value::word(value, &FORMATS, "auto or wazuh", report)? {
-        Known::Built(format) => Some(format),
-        Known::Later => {
-            let message = format!("the format {} is not in this version", value.text);
-            report.error(
-                value.node.text_at,
-                message,
-                "write wazuh, and read alerts.json",
-            );
+fn agent(value: Value<'_>, report: &mut Report<'_>) -> Option<AgentId> {
+    match AgentId::parse(value.text) {
+        Ok(id) => Some(id),
+        Err(_) => {
+            let message = match value.text {
+                "" => "<agent_id> is empty".to_owned(),
+                text => format!("`{text}` is not the id of one agent"),
+            };
+            let hint = "write the id of the host that the sensor is on, such as 007";
+            report.error(value.node.text_at, message, hint);
             None
         }
     }
 }
 
-fn location(
-    block: &Block<'_>,
-    earlier: &[AlertSource],
-    report: &mut Report<'_>,
-) -> Option<PathBuf> {
-    let hint = "write a file, such as <location>/var/ossec/logs/alerts/alerts.json</location>";
+fn locations(block: &Block<'_>, earlier: &[AlertSource], report: &mut Report<'_>) -> Vec<Location> {
     if block.lacks("location") {
         let message = "this <alert_source> has no <location>";
-        report.error(block.node.name_at, message, hint);
+        report.error(block.node.name_at, message, location::HINT);
     }
-    let value = block.value("location", report)?;
-    let (at, text) = (value.node.text_at, value.text);
-    if text == "-"
-        || ["unix:", "tcp:", "http:", "https:"]
-            .iter()
-            .any(|p| text.starts_with(p))
-    {
-        report.error(
-            at,
-            format!("the source {text} is not in this version"),
-            hint,
-        );
-        return None;
+    let mut found: Vec<Location> = Vec::new();
+    for node in block.all("location") {
+        let Some(value) = block.text(node, report) else {
+            continue;
+        };
+        let Some(location) = location::read(value, report) else {
+            continue;
+        };
+        let earlier = earlier.iter().map(|source| &source.location);
+        if let Some(same) = earlier.chain(&found).find(|other| other.meets(&location)) {
+            let (message, hint) = twice(&location, same);
+            report.error(value.node.text_at, message, hint);
+        } else {
+            found.push(location);
+        }
     }
-    if text.is_empty() {
-        report.error(at, "<location> is empty", hint);
-        return None;
+    found
+}
+
+fn twice(location: &Location, same: &Location) -> (String, &'static str) {
+    match (location, same) {
+        (Location::StandardInput, _) => (
+            "standard input is read already".to_owned(),
+            "remove one of the two",
+        ),
+        (Location::File(_) | Location::Glob(_), _) if location != same => (
+            format!("{location} is read already, as {same} says: each alert would count twice"),
+            "remove one of the two, or write a pattern that does not fit the file",
+        ),
+        (Location::File(_) | Location::Glob(_), _) => (
+            format!("{location} is read already: each alert would count twice"),
+            "remove one of the two <location>",
+        ),
+        (
+            Location::UnixStream(_)
+            | Location::UnixDatagram(_)
+            | Location::Tcp(_)
+            | Location::Http(_),
+            _,
+        ) => (
+            format!("{same} is there already, and only one can listen"),
+            "remove one of the two, or choose another place",
+        ),
     }
-    if text.ends_with('/') || text.contains(char::is_control) {
-        report.error(at, format!("`{text}` is no file"), hint);
-        return None;
-    }
-    let location = PathBuf::from(text);
-    if earlier.iter().any(|source| source.location == location) {
-        let message = format!("{text} is read already: each alert would count twice");
-        report.error(at, message, "remove one of the two <alert_source> blocks");
-        return None;
-    }
-    Some(location)
 }

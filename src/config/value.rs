@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::block::Value;
+use crate::config::block::{Block, Value};
 use crate::config::report::Report;
 use crate::model::span;
 
@@ -23,6 +23,14 @@ pub(crate) fn yes_or_no(value: Value<'_>, report: &mut Report<'_>) -> Option<boo
             None
         }
     }
+}
+
+/// Whether a block says `yes` to it.
+pub(crate) fn switch(block: &Block<'_>, name: &str, report: &mut Report<'_>) -> bool {
+    block
+        .value(name, report)
+        .and_then(|value| yes_or_no(value, report))
+        .unwrap_or(false)
 }
 
 /// Who else reads the element, and so what a unit in it would mean to them.
@@ -62,9 +70,29 @@ pub(crate) fn duration(
                 span::InvalidSpan::TooLong => format!("`{text}` {error}"),
             };
             let hint = "write seconds, or a number with one of the units s, m, h, d: 600 or 10m";
+            let hint = match origin {
+                Origin::Wazuh => format!("{}; {hint}", read_by_wazuh(text)),
+                Origin::Ours => hint.to_owned(),
+            };
             report.error(at, message, hint);
             None
         }
+    }
+}
+
+/// What `atoi` makes of a text.
+fn read_by_wazuh(text: &str) -> String {
+    let text = text.trim_start();
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let digits = rest[..digits].trim_start_matches('0');
+    match (sign, digits) {
+        (_, "") => "Wazuh 4.x reads none, and never takes the response back".to_owned(),
+        ("-", _) => "Wazuh 4.x takes the response back at once".to_owned(),
+        (_, digits) => format!("Wazuh 4.x reads {digits} seconds"),
     }
 }
 

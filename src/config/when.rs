@@ -3,23 +3,29 @@
 use std::collections::HashSet;
 
 use crate::config::block::{Block, Value};
-use crate::config::report::Report;
+use crate::config::report::{Report, Span};
 use crate::model::os_regex::Pattern;
-use crate::model::{Level, RuleId};
+use crate::model::{InvalidName, Level, Logic, RuleId};
 
-/// Level AND group, OR one of the ids (Wazuh 4.14 rules.c Rule_AddAR). With
-/// none of them it never runs.
+/// What selects rules, and how that goes together. With neither level nor group
+/// nor id it never runs.
 #[derive(Clone, Debug, Default)]
 pub struct When {
     /// The rule has at least this level.
     pub level: Option<Level>,
     pub rules_group: Option<GroupPattern>,
     pub rules_id: Vec<RuleId>,
+    pub logic: Logic,
 }
 
 impl When {
     pub fn is_never(&self) -> bool {
         self.level.is_none() && self.rules_group.is_none() && self.rules_id.is_empty()
+    }
+
+    /// Whether it selects other rules in Wazuh than in OSSEC.
+    pub(crate) fn depends_on_logic(&self) -> bool {
+        self.level.is_some() && self.rules_group.is_some()
     }
 }
 
@@ -31,7 +37,7 @@ pub struct GroupPattern {
 }
 
 /// `None` if something in it is wrong and has been reported.
-pub(crate) fn read(block: &Block<'_>, report: &mut Report<'_>) -> Option<When> {
+pub(crate) fn read(block: &Block<'_>, logic: Logic, report: &mut Report<'_>) -> Option<When> {
     let level = block.setting("level", report, level);
     let rules_group = block.setting("rules_group", report, group);
     let rules_id = block.setting("rules_id", report, ids);
@@ -39,6 +45,7 @@ pub(crate) fn read(block: &Block<'_>, report: &mut Report<'_>) -> Option<When> {
         level: level.ok()?.flatten(),
         rules_group: rules_group.ok()?,
         rules_id: rules_id.ok()?.unwrap_or_default(),
+        logic,
     })
 }
 
@@ -80,10 +87,13 @@ fn level(value: Value<'_>, report: &mut Report<'_>) -> Option<Option<Level>> {
 fn group(value: Value<'_>, report: &mut Report<'_>) -> Option<GroupPattern> {
     let text = value.text;
     match Pattern::compile(text) {
-        Ok(pattern) => Some(GroupPattern {
-            text: text.to_owned(),
-            pattern,
-        }),
+        Ok(pattern) => {
+            warn_of_commas(value, report);
+            Some(GroupPattern {
+                text: text.to_owned(),
+                pattern,
+            })
+        }
         Err(error) => {
             let message = match text {
                 "" => "<rules_group> is empty, which matches every rule".to_owned(),
@@ -103,14 +113,55 @@ fn group(value: Value<'_>, report: &mut Report<'_>) -> Option<GroupPattern> {
     }
 }
 
-/// Numbers with commas between. Wazuh stops reading at the first character it
-/// does not expect and says nothing, so anything else is an error here.
+/// The groups of a rule stand with commas between, and so a comma in a pattern is
+/// one in that text (wazuh-documentation #2705).
+fn warn_of_commas(value: Value<'_>, report: &mut Report<'_>) {
+    for part in value.text.split('|') {
+        let bare = part.trim_start_matches('^').trim_end_matches('$');
+        let groups: Vec<&str> = bare
+            .split(',')
+            .map(str::trim)
+            .filter(|group| !group.is_empty())
+            .collect();
+        if groups.len() > 1 {
+            let message = format!("`{part}` fits only where these groups follow one another");
+            let hint = format!(
+                "write {}, for rules that have any of them",
+                groups.join(",|")
+            );
+            report.warning(value.place_of(part), message, hint);
+        }
+    }
+}
+
+/// Wazuh passes over blanks, and stops at anything else that is no digit.
+fn warn_of_break(value: Value<'_>, report: &mut Report<'_>) {
+    let node = value.node;
+    let before = report.text(Span::new(node.tag_at.end, node.text_at.start));
+    if before.starts_with(|c: char| c != ' ' && c.is_whitespace()) {
+        let message = "Wazuh 4.x reads no id here, as a line break or tab stands before the first";
+        report.warning(
+            node.text_at,
+            message,
+            format!("write <rules_id>{}</rules_id>", value.text),
+        );
+    }
+}
+
+/// Ids with commas between: numbers, as in OSSEC and Wazuh 4, or words, as in
+/// other pipelines. Wazuh stops reading at the first character it does not
+/// expect and says nothing, so what looks like such a list is an error here.
 fn ids(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<RuleId>> {
+    warn_of_break(value, report);
     let mut ids: Vec<RuleId> = Vec::new();
     let mut seen = HashSet::new();
     let mut wrong = false;
-    for item in value.text.split(',') {
-        let item = item.trim_matches(' ');
+    let items = value.text.split(',').map(|item| item.trim_matches(' '));
+    let mut first_word = None;
+    for item in items {
+        if is_word(item) {
+            first_word = first_word.or(Some(item.trim()));
+        }
         match id(item) {
             Ok(None) => {}
             Ok(Some(id)) => {
@@ -133,7 +184,25 @@ fn ids(value: Value<'_>, report: &mut Report<'_>) -> Option<Vec<RuleId>> {
         report.error(value.node.text_at, "<rules_id> names no rule", hint);
         return None;
     }
+    if let Some(word) = first_word {
+        warn_of_word(word, value, report);
+    }
     Some(ids)
+}
+
+/// Wazuh reads numbers up to the first letter, and has no rules but those.
+fn warn_of_word(word: &str, value: Value<'_>, report: &mut Report<'_>) {
+    let at = value.place_of(word);
+    if report.is_of_others(at) {
+        let message =
+            format!("Wazuh 4.x and OSSEC stop reading at `{word}`: their ids are numbers");
+        let hint = "if they still read this file, write words into a block below <ripost_config>";
+        report.warning(at, message, hint);
+    }
+}
+
+fn is_word(item: &str) -> bool {
+    item.contains(char::is_alphabetic)
 }
 
 fn id(item: &str) -> Result<Option<RuleId>, String> {
@@ -148,6 +217,9 @@ fn id(item: &str) -> Result<Option<RuleId>, String> {
                 .map_err(|e| e.to_string()),
             Err(_) => Err("rule ids have at most ten digits".to_owned()),
         };
+    }
+    if is_word(item) {
+        return word(item.trim()).map(Some);
     }
     let numbers: Vec<&str> = item
         .split(|c: char| !c.is_ascii_digit())
@@ -171,5 +243,20 @@ fn id(item: &str) -> Result<Option<RuleId>, String> {
             format!("write commas between: {}", numbers.join(","))
         }
         _ => "write numbers with commas between: 5710,5712".to_owned(),
+    })
+}
+
+/// A word is compared with what the alert holds, as it is.
+fn word(item: &str) -> Result<RuleId, String> {
+    let mut parts = item.split([';', '|']).map(str::trim);
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if item.contains([';', '|']) && parts.any(is_number) {
+        return Err("write commas between ids: 5712,sec-003".to_owned());
+    }
+    RuleId::parse(item).map_err(|error| match error {
+        InvalidName::Character(_) => {
+            "write all of it in one line, with commas between ids: 5712,sec-003".to_owned()
+        }
+        error => format!("what is compared with the id of a rule {error}"),
     })
 }

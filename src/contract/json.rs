@@ -71,6 +71,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As [`Value::member`]; of a list the item with this number, counted from 0.
+    pub fn step(&self, name: &str) -> Option<&Value<'a>> {
+        match self {
+            Value::Array(items) => items.get(number(name)?),
+            Value::Object(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => self.member(name),
+        }
+    }
+
     /// The member that `path` leads to, name by name.
     pub fn lookup(&self, path: &[&str]) -> Option<&Value<'a>> {
         path.iter().try_fold(self, |value, name| value.member(name))
@@ -92,6 +104,12 @@ impl<'a> Value<'a> {
     pub fn as_str(&self) -> Option<&str> {
         self.as_bytes().and_then(|text| str::from_utf8(text).ok())
     }
+}
+
+/// A number as it is written in one way only.
+fn number(text: &str) -> Option<usize> {
+    let number = text.parse::<usize>().ok()?;
+    (number.to_string() == text).then_some(number)
 }
 
 /// Reads the value at the start of `bytes`. A byte order mark and blanks in

@@ -4,7 +4,8 @@
 //! `version`, `origin`, `command`, `parameters` {`extra_args`, `alert`,
 //! `program`}. The alert is the source's own object, byte for byte, so a
 //! message is bytes and need not be valid UTF-8. The same message with another
-//! `command` word is what 4.x sends as reply and, much later, as revert.
+//! `command` word is what 4.x sends as reply and, much later, as revert; so does
+//! Wazuh 5 with its own.
 
 use std::fmt;
 use std::ops::Range;
@@ -12,14 +13,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ExeName;
+use super::json::InvalidJson;
+use super::v5;
+use super::words::Words;
+use crate::model::{Action, EXPENDABLE, ExeName};
 
 /// The longest line, newline included, that the executables of 4.x read
 /// (active_responses.c: `fgets` on 65,536 bytes).
 pub const MAX_LINE: usize = 65_535;
-
-/// What a message that is too long loses, in this order.
-const EXPENDABLE: [&str; 2] = ["previous_output", "full_log"];
 
 /// The `command` word of a line.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,6 +38,15 @@ impl Command {
             Self::Delete => "delete",
             Self::Continue => "continue",
             Self::Abort => "abort",
+        }
+    }
+
+    /// As Wazuh 5 calls it (os_execd/execd.c).
+    fn in_v5(self) -> &'static str {
+        match self {
+            Self::Add => "enable",
+            Self::Delete => "disable",
+            Self::Continue | Self::Abort => self.as_str(),
         }
     }
 }
@@ -68,6 +78,8 @@ pub enum InvalidMessage {
     Syntax(#[source] serde_json::Error),
     #[error("pass the alert on: it is not a JSON object on one line")]
     NotOneObject,
+    #[error("pass the alert on: it {0}")]
+    Unreadable(#[from] InvalidJson),
     #[error(
         "pass the alert on: the message is {0} bytes long, {MAX_LINE} is the limit\n\
          (shorten the alert or extra_args; previous_output and full_log were left out already)"
@@ -89,15 +101,42 @@ impl fmt::Display for Trimmed {
     }
 }
 
+/// What an executable is told, in the way of its contract.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Told {
+    /// Lines on its stdin. A bundled executable gets no other.
+    Lines(Message),
+    /// Words behind its name.
+    Words(Words),
+}
+
+impl Told {
+    /// What was left out of the alert, if anything.
+    pub fn trimmed(&self) -> Option<&Trimmed> {
+        match self {
+            Self::Lines(message) => message.trimmed(),
+            Self::Words(_) => None,
+        }
+    }
+}
+
 /// What one executable is told about one alert. Every line made of it is at
 /// most [`MAX_LINE`] bytes long.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Message {
     /// The `origin` object.
     origin: String,
-    /// The `parameters` object.
-    parameters: Vec<u8>,
+    form: Form,
     trimmed: Option<Trimmed>,
+}
+
+/// What of a message is the same in all its lines.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Form {
+    /// Of Wazuh 4.x: the `parameters` object.
+    V4(Vec<u8>),
+    /// Of Wazuh 5: everything up to the closing brace.
+    V5(Vec<u8>),
 }
 
 impl Message {
@@ -110,9 +149,9 @@ impl Message {
         alert: &[u8],
     ) -> Result<Self, InvalidMessage> {
         let alert = object(alert)?;
-        let origin = format!(r#"{{"name":{},"module":"wazuh-execd"}}"#, quoted(origin));
+        let origin = origin_object(origin);
         let mut message = Self {
-            parameters: parameters(name, extra_args, alert),
+            form: Form::V4(parameters(name, extra_args, alert)),
             origin,
             trimmed: None,
         };
@@ -120,6 +159,25 @@ impl Message {
             message.trim(name, extra_args, alert)?;
         }
         Ok(message)
+    }
+
+    /// The message of Wazuh 5 on an action, made of `alert`, the JSON object as
+    /// it stands in the source.
+    pub fn v5(action: &Action, alert: &[u8]) -> Result<Self, InvalidMessage> {
+        let alert = object(alert)?;
+        let mut message = Self {
+            form: Form::V5(v5::opening(action, alert, v5::Original::Kept)?),
+            origin: origin_object(&action.agent.name),
+            trimmed: None,
+        };
+        if message.longest() > MAX_LINE {
+            message.form = Form::V5(v5::opening(action, alert, v5::Original::LeftOut)?);
+            message.trimmed = Some(Trimmed(vec!["full_log"]));
+        }
+        match message.longest() {
+            0..=MAX_LINE => Ok(message),
+            length => Err(InvalidMessage::TooLong(length)),
+        }
     }
 
     /// Leaves out what it can do without until it is short enough.
@@ -134,7 +192,7 @@ impl Message {
         for field in EXPENDABLE {
             if remove(&mut alert, field) {
                 lost.push(field);
-                self.parameters = parameters(name, extra_args, &alert);
+                self.form = Form::V4(parameters(name, extra_args, &alert));
             }
             if self.longest() <= MAX_LINE {
                 self.trimmed = Some(Trimmed(lost));
@@ -164,15 +222,27 @@ impl Message {
     }
 
     fn parts(&self, command: Command) -> [&[u8]; 7] {
-        [
-            br#"{"version":1,"origin":"#,
-            self.origin.as_bytes(),
-            br#","command":""#,
-            command.as_str().as_bytes(),
-            br#"","parameters":"#,
-            &self.parameters,
-            b"}\n",
-        ]
+        let origin = self.origin.as_bytes();
+        match &self.form {
+            Form::V4(parameters) => [
+                br#"{"version":1,"origin":"#,
+                origin,
+                br#","command":""#,
+                command.as_str().as_bytes(),
+                br#"","parameters":"#,
+                parameters,
+                b"}\n",
+            ],
+            Form::V5(opening) => [
+                opening,
+                br#","command":""#,
+                command.in_v5().as_bytes(),
+                b"\"}\n",
+                b"",
+                b"",
+                b"",
+            ],
+        }
     }
 
     /// The reply to a bundled executable, newline included: the envelope
@@ -203,6 +273,10 @@ impl Message {
     fn length(&self, command: Command) -> usize {
         self.parts(command).iter().map(|part| part.len()).sum()
     }
+}
+
+fn origin_object(name: &str) -> String {
+    format!(r#"{{"name":{},"module":"wazuh-execd"}}"#, quoted(name))
 }
 
 fn quoted(text: &str) -> String {

@@ -85,7 +85,8 @@ fn show(reports: &[Report]) -> Result<u8, Error> {
     })
 }
 
-fn count(number: usize, what: &str) -> String {
+/// `1 error`, `2 errors`.
+pub(super) fn count(number: usize, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {what}{plural}")
 }

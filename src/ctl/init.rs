@@ -34,7 +34,9 @@ const FOLDERS: &[(&str, u32)] = &[
 const EXECUTABLES: &str = "active-response/bin";
 const QUEUE: &str = "queue";
 
-const AGENT_CONFIGURATION: (&str, &str) = ("agent.conf", include_str!("../../etc/agent.conf"));
+/// The name of an agent's file, and what it holds at first.
+pub(crate) const AGENT_CONFIGURATION: (&str, &str) =
+    ("agent.conf", include_str!("../../etc/agent.conf"));
 const MANAGER_CONFIGURATION: (&str, &str) =
     ("manager.conf", include_str!("../../etc/manager.conf"));
 

@@ -35,6 +35,8 @@ use crate::daemon::options::HOME_VARIABLE;
 use crate::model::{ActionId, Record};
 use crate::wire::control::{Answer, Request};
 
+pub use options::command;
+
 /// Runs the program.
 pub fn main() -> ExitCode {
     let variable = std::env::var_os(HOME_VARIABLE);
@@ -70,7 +72,7 @@ fn run(options: &Options) -> Result<u8, Error> {
         Task::EnrollToken(wish) => fleet::token(home, options.output, wish),
         Task::EnrollList => fleet::usable(home, options.output),
         Task::EnrollRevoke { tokens } => fleet::void(home, options.output, tokens),
-        Task::Import { path, ttl } => import::import(home, options.output, path, *ttl),
+        Task::Import(wish) => import::import(home, options.output, wish),
     }
 }
 

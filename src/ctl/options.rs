@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::builder::EnumValueParser;
 use clap::{Arg, ArgMatches, ColorChoice, Command, ValueEnum, value_parser};
 
+use crate::ctl::import::Wish;
 use crate::ctl::init::Role;
 use crate::ctl::verbs::{Access, Kind, VERBS};
 use crate::daemon::options::{self, Stop};
@@ -36,41 +36,21 @@ pub(crate) enum Output {
 /// One verb with its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Task {
-    Init {
-        directory: PathBuf,
-        role: Role,
-    },
-    Refresh {
-        directory: PathBuf,
-    },
-    Check {
-        file: Option<PathBuf>,
-    },
+    Init { directory: PathBuf, role: Role },
+    Refresh { directory: PathBuf },
+    Check { file: Option<PathBuf> },
     Status,
     Agents,
-    Revoke {
-        agent: AgentId,
-    },
+    Revoke { agent: AgentId },
     Responses,
-    History {
-        limit: u32,
-    },
-    Revert {
-        which: Which,
-        yes: bool,
-    },
+    History { limit: u32 },
+    Revert { which: Which, yes: bool },
     Reload,
     Run(Run),
     EnrollToken(TokenWish),
     EnrollList,
-    EnrollRevoke {
-        tokens: WhichTokens,
-    },
-    Import {
-        path: PathBuf,
-        /// How long the tokens are valid.
-        ttl: Duration,
-    },
+    EnrollRevoke { tokens: WhichTokens },
+    Import(Wish),
 }
 
 /// Reads `arguments`, of which the first is the program's own name.
@@ -124,7 +104,8 @@ fn later(name: &str) -> Stop {
     ))
 }
 
-fn command() -> Command {
+/// The command line of `ripostctl`, as its help and its man pages show it.
+pub fn command() -> Command {
     let mut command = Command::new("ripostctl")
         .bin_name("ripostctl")
         .version(env!("CARGO_PKG_VERSION"))

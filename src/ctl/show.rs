@@ -7,7 +7,7 @@ use crate::clock::Wall;
 use crate::ctl::table::{escape, table};
 use crate::model::{ActionState, AgentId, AgentName, AgentRef, Keys, Record};
 use crate::wire::control::{
-    Agent, Connection, IssuedToken, RevertOutcome, Status, Upstream, UsableToken,
+    Agent, AlertSource, Connection, IssuedToken, RevertOutcome, Status, Upstream, UsableToken,
 };
 
 /// Shown where a value does not apply.
@@ -31,8 +31,51 @@ pub(super) fn status(status: &Status, now: Wall) -> String {
         .map(|counter| [counter.name.clone(), counter.value.to_string()])
         .collect();
     text.push_str(&table(["COUNTER", "VALUE"], &rows));
+    text.push_str(&sources(&status.sources));
     for problem in &status.problems {
         text.push_str(&format!("problem: {}\n", escape(problem)));
+    }
+    text
+}
+
+/// One row per source of alerts, and beneath the table what of each is no alert.
+fn sources(sources: &[AlertSource]) -> String {
+    let rows: Vec<_> = sources
+        .iter()
+        .map(|source| {
+            let not_alerts: u64 = source.not_alerts.iter().map(|some| some.lines).sum();
+            [
+                source.location.clone(),
+                source.format.clone(),
+                source.bytes.to_string(),
+                source.lines.to_string(),
+                source.alerts.to_string(),
+                source.matched.to_string(),
+                not_alerts.to_string(),
+                (source.strays + source.passed_over).to_string(),
+                moment(source.last_line),
+            ]
+        })
+        .collect();
+    let mut text = table(
+        [
+            "SOURCE",
+            "FORMAT",
+            "BYTES",
+            "LINES",
+            "ALERTS",
+            "MATCHED",
+            "NO ALERT",
+            "PASSED OVER",
+            "LAST LINE",
+        ],
+        &rows,
+    );
+    for source in sources {
+        for some in &source.not_alerts {
+            let (location, why) = (escape(&source.location), escape(&some.why));
+            text.push_str(&format!("no alert: {} of {location}: {why}\n", some.lines));
+        }
     }
     text
 }
@@ -297,6 +340,7 @@ mod tests {
                 pid: 7,
                 since: at(0),
                 counters: Vec::new(),
+                sources: Vec::new(),
                 manager,
                 problems: Vec::new(),
             };

@@ -127,7 +127,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "import",
-        about: "Take over the agents of OSSEC or Wazuh",
+        about: "Take over an installation of OSSEC or Wazuh, or its agents",
         kind: Kind::Now {
             access: Access::Change,
             arguments: fleet::import_arguments,

@@ -1,5 +1,6 @@
 //! `ripost-agentd`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,10 +15,11 @@ use crate::daemon::notify::notify;
 use crate::daemon::options::Options;
 use crate::daemon::reload::{Order, Orders};
 use crate::daemon::start::{self, Program};
-use crate::model::Instance;
+use crate::model::{Instance, LogLayout};
 use crate::policy::WhiteList;
 use crate::service::{self, Door};
 use crate::sys::exe::Home;
+use crate::sys::fs::{self, FsError};
 
 use crate::transport::{local, random};
 use crate::wire::Daemon;
@@ -40,27 +42,40 @@ fn load(options: &Options) -> Checked<AgentConfig> {
     config::load_agent(&options.config, &start::context(&options.home))
 }
 
-fn settings(config: AgentConfig) -> Settings {
+fn settings(config: &AgentConfig) -> Settings {
+    let white_list = config.white_list.all();
     Settings {
         disabled: config.disabled,
-        white_list: WhiteList::new(config.white_list),
+        white_list: WhiteList::new(white_list.networks).with_names(white_list.names),
+        repeated_offenders: config.repeated_offenders.clone(),
+        on_stop: config.on_stop,
+    }
+}
+
+/// Tells the executables how to write their log.
+fn lay_out(home: &Path, layout: LogLayout) -> Result<(), FsError> {
+    let file = home.join(LogLayout::FILE);
+    match layout.file() {
+        Some(content) => fs::replace(&file, content, 0o600),
+        None => fs::remove(&file),
     }
 }
 
 async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(), Failure> {
-    let (mut orders, reloads) =
-        Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
+    let (mut orders, reloads) = Orders::listen(options, load, config.clone())
+        .map_err(start::failed("listen for signals"))?;
     let boot_id = clock::boot_id().map_err(start::failed("read the boot id"))?;
     let (inbox, steer, requests) = Inbox::new().map_err(start::failed("make a timer"))?;
     let path = home.path().to_owned();
     let servers = config.servers.clone();
+    lay_out(home.path(), config.log_layout)?;
     let parts = Parts {
         home,
         boot_id,
         instance: Instance::from_bytes(
             random::bytes().map_err(|error| Failure::new(exit::TRY_AGAIN, error))?,
         ),
-        settings: settings(config),
+        settings: settings(&config),
         hands: Hands::own(),
         reloads,
     };
@@ -93,9 +108,15 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
             order = orders.next() => match order {
                 Order::Stop => break,
                 Order::Apply(config, reload) => {
-                    servers.send_replace(config.servers.clone());
-                    let applied = steer.send(Steer::Reload(settings(config))).await;
-                    reload.done(applied.map_err(|_| "the agent is stopping".to_owned()));
+                    let outcome = match lay_out(&path, config.log_layout) {
+                        Ok(()) => {
+                            servers.send_replace(config.servers.clone());
+                            let applied = steer.send(Steer::Reload(settings(&config))).await;
+                            applied.map_err(|_| "the agent is stopping".to_owned())
+                        }
+                        Err(error) => Err(format!("failed to {error}")),
+                    };
+                    orders.ended(*config, reload, outcome);
                 }
             },
             ended = &mut agent => {
@@ -105,7 +126,6 @@ async fn serve(options: &Options, home: Home, config: AgentConfig) -> Result<(),
         }
     }
     notify("STOPPING=1");
-    log::info!("stopping; responses in force stay");
     // An agent that has ended needs no telling.
     let _ = steer.send(Steer::Stop).await;
     agent

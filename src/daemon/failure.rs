@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 
 use crate::daemon::exit;
 use crate::journal::JournalError;
+use crate::manager::SourceError;
+use crate::source::DoorError;
 use crate::sys::exe::ExeError;
 use crate::sys::fs::FsError;
 use crate::transport::listener::ListenError;
@@ -145,7 +147,25 @@ impl From<crate::manager::OpenError> for Failure {
                 Self::new(code(source.kind()), &error)
             }
             crate::manager::OpenError::Roster(_) => Self::new(exit::CONFIGURATION, &error),
-            crate::manager::OpenError::Source(error) => Self::chain(exit::TRY_AGAIN, &error),
+            crate::manager::OpenError::Source(error) => error.into(),
         }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let code = match &error {
+            SourceError::Journal(_) | SourceError::Door(DoorError::Taken { .. }) => exit::TRY_AGAIN,
+            SourceError::Start { source, .. }
+            | SourceError::Door(DoorError::Failed { source, .. }) => code(source.kind()),
+            SourceError::Unbuilt { .. }
+            | SourceError::Token(_)
+            | SourceError::Door(
+                DoorError::NotASocket { .. }
+                | DoorError::Exposed { .. }
+                | DoorError::NoGroup { .. },
+            ) => exit::CONFIGURATION,
+        };
+        Self::chain(code, &error)
     }
 }

@@ -35,8 +35,8 @@ fn load(options: &Options) -> Checked<ManagerConfig> {
 }
 
 async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(), Failure> {
-    let (mut orders, reloads) =
-        Orders::listen(options, load).map_err(start::failed("listen for signals"))?;
+    let (mut orders, reloads) = Orders::listen(options, load, config.clone())
+        .map_err(start::failed("listen for signals"))?;
     let (inbox, senders) = Inbox::new();
     let mut network = Network::open(config.agents.as_ref(), home.path(), &senders)?;
     let (ready, mut is_ready) = oneshot::channel();
@@ -68,7 +68,8 @@ async fn serve(options: &Options, home: Home, config: ManagerConfig) -> Result<(
             order = orders.next() => match order {
                 Order::Stop => break,
                 Order::Apply(config, reload) => {
-                    reload.done(apply(config, &mut network, &senders.steer).await);
+                    let outcome = apply(&config, &mut network, &senders.steer).await;
+                    orders.ended(*config, reload, outcome);
                 }
             },
             () = network.ended() => {
@@ -102,7 +103,7 @@ async fn open_door(socket: &Path, door: Door) -> Result<(), Failure> {
 }
 
 async fn apply(
-    config: ManagerConfig,
+    config: &ManagerConfig,
     network: &mut Network,
     steer: &mpsc::Sender<Steer>,
 ) -> Result<(), String> {
@@ -111,7 +112,7 @@ async fn apply(
         .map_err(|failure| failure.text)?;
     let (done, outcome) = oneshot::channel();
     let order = Steer::Reload {
-        config: Box::new(config),
+        config: Box::new(config.clone()),
         fleet: next.fleet(),
         done,
     };

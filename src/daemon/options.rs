@@ -106,24 +106,11 @@ impl Options {
     where
         I: IntoIterator<Item = OsString>,
     {
-        let (about, file) = match daemon {
-            Daemon::Manager => ("Turns alerts into responses.", "etc/manager.conf"),
-            Daemon::Agentd => (
-                "Carries responses out on this host and takes them back.",
-                "etc/agent.conf",
-            ),
+        let file = match daemon {
+            Daemon::Manager => "etc/manager.conf",
+            Daemon::Agentd => "etc/agent.conf",
         };
-        let command = LowArgs::command()
-            .name(daemon.as_str())
-            .bin_name(daemon.as_str())
-            .about(about);
-        let command = match daemon {
-            Daemon::Manager => command,
-            Daemon::Agentd => command
-                .subcommand(enroll::command())
-                .disable_help_subcommand(true),
-        };
-        let matches = command.try_get_matches_from(arguments)?;
+        let matches = command(daemon).try_get_matches_from(arguments)?;
         let low = LowArgs::from_arg_matches(&matches)?;
         let home = home(named_home(low.home, home_variable))?;
         let config = match low.config {
@@ -146,6 +133,24 @@ impl Options {
             log: low.log,
             enroll,
         })
+    }
+}
+
+/// The command line of a daemon, as its help and its man page show it.
+pub fn command(daemon: Daemon) -> clap::Command {
+    let about = match daemon {
+        Daemon::Manager => "Turns alerts into responses.",
+        Daemon::Agentd => "Carries responses out on this host and takes them back.",
+    };
+    let command = LowArgs::command()
+        .name(daemon.as_str())
+        .bin_name(daemon.as_str())
+        .about(about);
+    match daemon {
+        Daemon::Manager => command,
+        Daemon::Agentd => command
+            .subcommand(enroll::command())
+            .disable_help_subcommand(true),
     }
 }
 

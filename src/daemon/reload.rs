@@ -1,5 +1,5 @@
 //! What a running daemon hears from people beside its requests: signals, and a
-//! configuration that changes under it.
+//! configuration or lists that change under it.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,39 +8,98 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Checked;
+use crate::config::{self, AgentConfig, Checked, List, ManagerConfig, Protected};
 use crate::daemon::options::Options;
 use crate::daemon::signals::{Signal, Signals};
 use crate::wire::control::Answer;
 
-/// How often the file is looked at.
+/// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long a change must last before it is believed: who writes a file in place
+/// empties it first.
+const SETTLE: Duration = Duration::from_millis(250);
+
+/// What a daemon is configured by, as far as changes of files go.
+pub(super) trait Configured: Clone {
+    fn white_list(&self) -> &Protected;
+
+    fn set_white_list(&mut self, white_list: Protected);
+
+    /// Whether a changed configuration is applied at once.
+    fn reloads_itself(&self) -> bool;
+}
+
+impl Configured for ManagerConfig {
+    fn white_list(&self) -> &Protected {
+        &self.white_list
+    }
+
+    fn set_white_list(&mut self, white_list: Protected) {
+        self.white_list = white_list;
+    }
+
+    fn reloads_itself(&self) -> bool {
+        self.auto_reload
+    }
+}
+
+impl Configured for AgentConfig {
+    fn white_list(&self) -> &Protected {
+        &self.white_list
+    }
+
+    fn set_white_list(&mut self, white_list: Protected) {
+        self.white_list = white_list;
+    }
+
+    fn reloads_itself(&self) -> bool {
+        self.auto_reload
+    }
+}
 
 /// What the daemon is to do.
 pub(super) enum Order<C> {
     Stop,
     /// Apply this configuration, which passes, and say how that went.
-    Apply(C, Reload),
+    Apply(Box<C>, Reload),
 }
 
 /// A reload under way.
 pub(super) struct Reload {
-    /// Warnings, and what the file holds.
+    what: What,
+    /// Warnings, and what the files hold.
     text: String,
     asker: Option<oneshot::Sender<Answer>>,
 }
 
+/// What has changed on disk.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum What {
+    Configuration,
+    Lists,
+}
+
 impl Reload {
     /// Tells whoever asked, and the operator log.
-    pub(super) fn done(self, outcome: Result<(), String>) {
+    fn done(self, outcome: Result<(), String>) {
         let (applied, text) = match outcome {
             Ok(()) => (true, self.text),
             Err(why) => (false, why),
         };
-        if applied {
-            log::info!(holds = text.as_str(); "applied the configuration on disk");
-        } else {
-            log::error!(problems = text.as_str(); "the configuration on disk cannot be applied; the one in use stays");
+        match (self.what, applied) {
+            (What::Configuration, true) => {
+                log::info!(holds = text.as_str(); "applied the configuration on disk");
+            }
+            (What::Configuration, false) => {
+                log::error!(problems = text.as_str(); "the configuration on disk cannot be applied; the one in use stays");
+            }
+            (What::Lists, true) => {
+                log::info!(holds = text.as_str(); "applied the lists on disk");
+            }
+            (What::Lists, false) => {
+                log::error!(problems = text.as_str(); "the lists on disk cannot be applied; those in use stay");
+            }
         }
         if let Some(asker) = self.asker {
             // Whoever asked may have gone.
@@ -56,22 +115,25 @@ pub(super) struct Orders<'a, C> {
     signals: Signals,
     watch: Watch,
     requests: mpsc::Receiver<oneshot::Sender<Answer>>,
+    in_use: C,
 }
 
-impl<'a, C> Orders<'a, C> {
-    /// Also returns where those who ask for a reload are put. Must be called
-    /// within a tokio runtime.
+impl<'a, C: Configured> Orders<'a, C> {
+    /// `in_use` is what the daemon starts with. Also returns where those who ask
+    /// for a reload are put. Must be called within a tokio runtime.
     pub(super) fn listen(
         options: &'a Options,
         load: fn(&Options) -> Checked<C>,
+        in_use: C,
     ) -> io::Result<(Self, mpsc::Sender<oneshot::Sender<Answer>>)> {
         let (sender, requests) = mpsc::channel(1);
         let orders = Self {
             options,
             load,
             signals: Signals::new()?,
-            watch: Watch::new(&options.config),
+            watch: Watch::new(options, in_use.white_list()),
             requests,
+            in_use,
         };
         Ok((orders, sender))
     }
@@ -86,25 +148,50 @@ impl<'a, C> Orders<'a, C> {
                     Signal::Reload => None,
                 },
                 Some(asker) = self.requests.recv() => Some(asker),
-                () = self.watch.changed() => {
-                    self.report();
-                    continue;
-                }
+                what = self.watch.changed() => match what {
+                    What::Lists => match self.relist() {
+                        Some(order) => return order,
+                        None => continue,
+                    },
+                    What::Configuration if self.in_use.reloads_itself() => None,
+                    What::Configuration => {
+                        self.report();
+                        continue;
+                    }
+                },
             };
+            self.watch.seen();
             let checked = (self.load)(self.options);
-            let problems = checked.problems();
-            let reload = Reload {
-                text: format!("{problems}{}", checked.summary),
-                asker,
-            };
-            match checked.value {
-                Some(config) => return Order::Apply(config, reload),
-                None => reload.done(Err(problems)),
+            if let Some(order) = order(checked, What::Configuration, asker) {
+                return order;
             }
         }
     }
 
-    /// Says that the file is another one now, and whether it passes.
+    /// Ends a reload. What was applied is what later changes of lists are made to.
+    pub(super) fn ended(&mut self, applied: C, reload: Reload, outcome: Result<(), String>) {
+        if outcome.is_ok() {
+            self.watch.set_lists(applied.white_list());
+            self.in_use = applied;
+        }
+        reload.done(outcome);
+    }
+
+    /// The configuration in use with the lists as they are now, if those differ.
+    fn relist(&self) -> Option<Order<C>> {
+        let checked = config::relist(self.in_use.white_list(), &self.options.home);
+        if checked.value.as_ref() == Some(self.in_use.white_list()) {
+            return None;
+        }
+        let relisted = checked.map(|white_list| {
+            let mut config = self.in_use.clone();
+            config.set_white_list(white_list);
+            config
+        });
+        order(relisted, What::Lists, None)
+    }
+
+    /// Says that the files are other ones now, and whether they pass.
     fn report(&self) {
         let checked = (self.load)(self.options);
         if checked.value.is_some() {
@@ -115,33 +202,102 @@ impl<'a, C> Orders<'a, C> {
     }
 }
 
+/// What passes is to be applied; anything else is reported.
+fn order<C>(
+    checked: Checked<C>,
+    what: What,
+    asker: Option<oneshot::Sender<Answer>>,
+) -> Option<Order<C>> {
+    let problems = checked.problems();
+    let reload = Reload {
+        what,
+        text: format!("{problems}{}", checked.summary),
+        asker,
+    };
+    match checked.value {
+        Some(config) => Some(Order::Apply(Box::new(config), reload)),
+        None => {
+            reload.done(Err(problems));
+            None
+        }
+    }
+}
+
 type Stamp = (u64, u64, u64, i64, i64);
 
-/// Notices that a file is another than before.
+/// The state of some files, each with its path.
+type Stamps = Vec<(PathBuf, Option<Stamp>)>;
+
+/// Notices that files are others than before.
 struct Watch {
-    path: PathBuf,
-    known: Option<Stamp>,
+    config: PathBuf,
+    home: PathBuf,
+    lists: Vec<PathBuf>,
+    known: Stamps,
+    known_lists: Stamps,
 }
 
 impl Watch {
-    fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            known: stamp(path),
+    fn new(options: &Options, white_list: &Protected) -> Self {
+        let mut watch = Self {
+            config: options.config.clone(),
+            home: options.home.clone(),
+            lists: Vec::new(),
+            known: Vec::new(),
+            known_lists: Vec::new(),
+        };
+        watch.set_lists(white_list);
+        watch.seen();
+        watch
+    }
+
+    /// From here on these lists count.
+    fn set_lists(&mut self, white_list: &Protected) {
+        let path = |list: &List| self.home.join(&list.path);
+        let lists: Vec<PathBuf> = white_list.lists.iter().map(path).collect();
+        if lists != self.lists {
+            self.lists = lists;
+            // They may have changed since they were read: the next look reads
+            // them again.
+            self.known_lists = Vec::new();
         }
     }
 
-    /// Waits until the file has changed. May be dropped while it waits.
-    async fn changed(&mut self) {
+    /// The configuration is about to be read as it is now.
+    fn seen(&mut self) {
+        self.known = self.configuration();
+    }
+
+    fn configuration(&self) -> Stamps {
+        stamps(&config::of_configuration(&self.config, &self.home))
+    }
+
+    /// Waits until something has changed, and lasts. May be dropped while it
+    /// waits.
+    async fn changed(&mut self) -> What {
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = stamp(&self.path);
-            if now != self.known {
+            if self.configuration() == self.known && stamps(&self.lists) == self.known_lists {
+                continue;
+            }
+            let (before, lists_before) = (self.configuration(), stamps(&self.lists));
+            tokio::time::sleep(SETTLE).await;
+            let (now, lists_now) = (self.configuration(), stamps(&self.lists));
+            if lists_now != self.known_lists && lists_now == lists_before {
+                self.known_lists = lists_now;
+                return What::Lists;
+            }
+            if now != self.known && now == before {
                 self.known = now;
-                return;
+                return What::Configuration;
             }
         }
     }
+}
+
+fn stamps(paths: &[PathBuf]) -> Stamps {
+    let paths = paths.iter();
+    paths.map(|path| (path.clone(), stamp(path))).collect()
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

@@ -6,6 +6,7 @@
 //! somebody has saved since.
 
 mod render;
+pub mod seldom;
 mod suggest;
 
 use std::fmt;
@@ -50,7 +51,7 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
-/// The problems of one file, in the order of their places.
+/// The problems of some files: file by file, in the order of their places.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     list: Vec<Diagnostic>,
@@ -86,6 +87,20 @@ impl Diagnostics {
             .list
             .partition_point(|kept| kept.position <= diagnostic.position);
         self.list.insert(at, diagnostic);
+    }
+
+    /// Puts those of another file behind these.
+    pub fn append(&mut self, other: Self) {
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+        self.list.extend(other.list);
+        while self.list.len() > Self::MAX_KEPT {
+            let lesser = |kept: &Diagnostic| kept.severity == Severity::Warning;
+            match self.list.iter().rposition(lesser) {
+                Some(at) => drop(self.list.remove(at)),
+                None => self.list.truncate(Self::MAX_KEPT),
+            }
+        }
     }
 
     /// Of all that were found, kept or not.
@@ -130,6 +145,28 @@ mod tests {
         }
         let lines: Vec<_> = all.iter().map(|d| d.message.as_str()).collect();
         assert_eq!(lines, ["m1", "m2", "m3"]);
+    }
+
+    #[test]
+    fn those_of_another_file_come_behind_and_errors_go_before_warnings() {
+        let mut all = Diagnostics::default();
+        all.push(at(Severity::Warning, 3));
+        let mut other = Diagnostics::default();
+        other.push(at(Severity::Error, 2));
+        all.append(other);
+        let lines: Vec<_> = all.iter().map(|d| d.message.as_str()).collect();
+        assert_eq!(lines, ["m3", "m2"]);
+        let mut many = Diagnostics::default();
+        for line in 1..=Diagnostics::MAX_KEPT {
+            many.push(at(Severity::Error, line));
+        }
+        all.append(many);
+        assert_eq!(all.iter().count(), Diagnostics::MAX_KEPT);
+        assert_eq!(
+            (all.errors(), all.warnings()),
+            (Diagnostics::MAX_KEPT + 1, 1)
+        );
+        assert!(all.iter().all(|kept| kept.severity == Severity::Error));
     }
 
     #[test]

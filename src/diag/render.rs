@@ -7,7 +7,9 @@
 //!   (write seconds, or a number with one of the units s, m, h, d: 10m)
 //! ```
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use super::{Diagnostic, Diagnostics, Position};
 
@@ -39,12 +41,19 @@ impl Diagnostic {
 }
 
 impl Diagnostics {
-    /// All of them, and how many more there are.
-    pub fn render(&self, source: &str) -> String {
-        let lines: Vec<&str> = source.lines().collect();
+    /// All of them, and how many more there are. `sources` are the texts that were
+    /// checked, each with the name of its file.
+    pub fn render(&self, sources: &[(PathBuf, String)]) -> String {
+        let mut lines: HashMap<&PathBuf, Vec<&str>> = HashMap::new();
+        for (path, text) in sources {
+            lines.insert(path, text.lines().collect());
+        }
         let mut out = String::new();
         for diagnostic in self.iter() {
-            let line = diagnostic.position.and_then(|at| lines.get(at.line - 1));
+            let lines = lines.get(&diagnostic.file);
+            let line = lines
+                .zip(diagnostic.position)
+                .and_then(|(lines, at)| lines.get(at.line - 1));
             out.push_str(&diagnostic.render_with(line.copied()));
         }
         let more = self.errors() + self.warnings() - self.iter().count();

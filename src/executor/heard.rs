@@ -1,14 +1,15 @@
 //! What an executable has printed so far, and what it means.
 
 use super::pipes::escape;
-use super::{Mode, Outcome};
+use super::{Mode, Outcome, Run};
 use crate::contract::reply::{self, InvalidReply, Reply, RunResult};
 use crate::model::Keys;
 
 const MAX_NOTE: usize = 200;
 
 pub(super) struct Heard {
-    mode: Mode,
+    /// `None` for one that is given words: what it prints means nothing.
+    mode: Option<Mode>,
     bundled: bool,
     keys: Option<Result<Keys, String>>,
     asked: bool,
@@ -19,7 +20,7 @@ pub(super) struct Heard {
 impl Heard {
     pub(super) fn new(mode: Mode, bundled: bool) -> Self {
         Self {
-            mode,
+            mode: Some(mode),
             bundled,
             keys: None,
             asked: false,
@@ -28,11 +29,19 @@ impl Heard {
         }
     }
 
+    /// Of the process of a run.
+    pub(super) fn of(run: &Run) -> Self {
+        Self {
+            mode: run.message().map(|_| run.mode),
+            ..Self::new(run.mode, run.bundled)
+        }
+    }
+
     /// Takes one line. On `add` the first `check_keys` line counts, from a
     /// bundled executable the first `result`; blank lines are nothing.
     pub(super) fn line(&mut self, line: &[u8]) {
         let line = line.trim_ascii();
-        let wants_keys = self.mode == Mode::Add && self.keys.is_none();
+        let wants_keys = self.mode == Some(Mode::Add) && self.keys.is_none();
         let wants_result = self.bundled && self.result.is_none();
         if line.is_empty() || !(wants_keys || wants_result) {
             return;

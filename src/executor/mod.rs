@@ -10,7 +10,9 @@
 //!
 //! The owner of a run hears of it twice, as [`Progress`]: when the process
 //! exists, so that its number can be journalled before anything is written to
-//! it, and when it has named its keys.
+//! it, and when it has named its keys. The keys of a script that is given words
+//! are known: of those the owner hears first, and the process exists only once
+//! it has decided.
 
 mod heard;
 mod killed;
@@ -26,7 +28,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::clock::{self, Boot};
 use crate::contract::reply::RunResult;
-use crate::contract::request::Message;
+use crate::contract::request::{Message, Told};
 use crate::model::{ExeName, Keys};
 use crate::sys::exe::{Home, VerifiedExe};
 use crate::sys::process::{self, Child, Pipes, ProcessId, StartError};
@@ -75,7 +77,7 @@ pub struct Run {
     /// it has become the other.
     pub bundled: bool,
     pub mode: Mode,
-    pub message: Message,
+    pub told: Told,
     pub limits: Limits,
     /// From when on it is pointless. It is not spoken to any more then.
     pub pointless_at: Option<Boot>,
@@ -179,6 +181,10 @@ pub async fn run(
         return unwanted;
     }
     let started_at = clock::boot_nanos();
+    let (run, keys) = match settled(run, &progress, cancel.clone()).await {
+        Ok(settled) => settled,
+        Err(outcome) => return *outcome,
+    };
     let mut outcome = match start(&run).await {
         Ok((child, pipes)) => {
             session::Session::new(&run, child, progress, cancel)
@@ -187,8 +193,9 @@ pub async fn run(
         }
         Err(reason) => Outcome::not_started(reason),
     };
+    outcome.keys = outcome.keys.or(keys);
     outcome.duration = Duration::from_nanos(clock::boot_nanos().saturating_sub(started_at));
-    if let Some(trimmed) = run.message.trimmed() {
+    if let Some(trimmed) = run.told.trimmed() {
         outcome.add_detail(&trimmed.to_string());
     }
     if let Some(why) = outcome.killed(run.limits) {
@@ -200,26 +207,81 @@ pub async fn run(
     outcome
 }
 
+/// The keys of a script that is given words are known before it starts, and it
+/// acts at once: its owner decides on them first. Returns how it ends if it is
+/// not to start.
+async fn settled(
+    run: Run,
+    progress: &mpsc::Sender<(RunId, Progress)>,
+    mut cancel: watch::Receiver<bool>,
+) -> Result<(Run, Option<Keys>), Box<Outcome>> {
+    let keys = match (&run.told, run.mode) {
+        (Told::Words(words), Mode::Add) => words.keys(),
+        (Told::Words(_), Mode::Delete) | (Told::Lines(_), _) => return Ok((run, None)),
+    };
+    let (decide, decision) = oneshot::channel();
+    let asked = Progress::Keys {
+        keys: Ok(keys.clone()),
+        decide,
+    };
+    let decision = async {
+        progress.send((run.id, asked)).await.ok()?;
+        decision.await.ok()
+    };
+    let decision = tokio::select! {
+        decision = decision => decision,
+        _ = cancel.wait_for(|wanted| *wanted) => None,
+    };
+    let end = match decision {
+        Some(Decision::Continue { .. }) if run.is_pointless() => End::TooLate,
+        Some(Decision::Continue { .. }) => return Ok((run, Some(keys))),
+        Some(Decision::Abort) => End::Answered,
+        None => End::Cancelled,
+    };
+    Err(Box::new(Outcome {
+        end,
+        keys: Some(keys),
+        ..Outcome::not_started(String::new())
+    }))
+}
+
 /// Verifies and starts. Both read files, and the start lasts until the program
 /// has been loaded, so others are not made to wait: a run goes to another thread
 /// unless it is alone. That way costs a single alert half a millisecond, and
 /// saves a burst of them a quarter of its time and more.
 async fn start(run: &Run) -> Result<(Child, Pipes), String> {
+    let words = match &run.told {
+        Told::Lines(_) => None,
+        Told::Words(words) => {
+            let words = words.arguments(run.mode).into_iter();
+            Some(words.map(str::to_owned).collect::<Vec<_>>())
+        }
+    };
     if run.alone {
-        return verify_and_spawn(&run.home, &run.exe, run.bundled);
+        return verify_and_spawn(&run.home, &run.exe, run.bundled, words.as_deref());
     }
     let (home, name, bundled) = (run.home.clone(), run.exe.clone(), run.bundled);
-    tokio::task::spawn_blocking(move || verify_and_spawn(&home, &name, bundled))
+    tokio::task::spawn_blocking(move || verify_and_spawn(&home, &name, bundled, words.as_deref()))
         .await
         .expect("the task neither panics nor is it aborted")
 }
 
-fn verify_and_spawn(home: &Home, name: &ExeName, bundled: bool) -> Result<(Child, Pipes), String> {
+/// Without `words` it is told by lines on its stdin.
+fn verify_and_spawn(
+    home: &Home,
+    name: &ExeName,
+    bundled: bool,
+    words: Option<&[String]>,
+) -> Result<(Child, Pipes), String> {
     let exe = home.executable(name).map_err(|error| error.to_string())?;
     if exe.kind().is_bundled() != bundled {
         return Err(changed(&exe));
     }
-    patiently(|| process::start(&exe)).map_err(|error| error.to_string())
+    patiently(|| match words {
+        None => process::start(&exe),
+        Some(words) => process::start_with_words(&exe, words),
+    })
+    .map_err(|error| error.to_string())
 }
 
 /// Starts a program. A file that is open for writing gets a few more moments: a
@@ -249,6 +311,14 @@ fn changed(exe: &VerifiedExe) -> String {
 }
 
 impl Run {
+    /// What is written to the stdin of its process; `None` if nothing is.
+    pub fn message(&self) -> Option<&Message> {
+        match &self.told {
+            Told::Lines(message) => Some(message),
+            Told::Words(_) => None,
+        }
+    }
+
     /// Whether it is too late to speak to it.
     pub fn is_pointless(&self) -> bool {
         self.pointless_at.is_some_and(|at| at <= clock::boot())

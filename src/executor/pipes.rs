@@ -24,9 +24,10 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(pipe: pipe::Sender) -> Self {
+    /// `None` for a stdin that nothing is written to.
+    pub(super) fn new(pipe: Option<pipe::Sender>) -> Self {
         Self {
-            pipe: Some(pipe),
+            pipe,
             bytes: Vec::new(),
             written: 0,
             last: false,
@@ -271,7 +272,7 @@ mod tests {
     #[tokio::test]
     async fn what_nobody_reads_neither_fails_nor_blocks() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
-        let mut outgoing = Outgoing::new(pipe::Sender::from_owned_fd(writer).unwrap());
+        let mut outgoing = Outgoing::new(Some(pipe::Sender::from_owned_fd(writer).unwrap()));
         drop(reader);
         outgoing.send(b"message\n");
         outgoing.write_some().await;

@@ -70,7 +70,7 @@ impl<'a> Session<'a> {
             child,
             progress,
             cancel,
-            heard: Heard::new(run.mode, run.bundled),
+            heard: Heard::of(run),
             details: Vec::new(),
         }
     }
@@ -80,7 +80,8 @@ impl<'a> Session<'a> {
             let end = self.kill(End::Cancelled).await;
             return self.outcome(end, String::new());
         }
-        if self.run.is_pointless() {
+        // One that is given words acts already.
+        if self.run.is_pointless() && self.run.message().is_some() {
             let end = self.kill(End::TooLate).await;
             return self.outcome(end, String::new());
         }
@@ -109,16 +110,17 @@ impl<'a> Session<'a> {
     /// Takes the pipes over and puts the message on its way.
     fn open(&self, pipes: Pipes) -> Talk {
         let mut stdin = Outgoing::new(pipes.stdin);
-        let handshake = match self.run.mode {
-            Mode::Add => {
-                stdin.send(&self.run.message.line(Command::Add));
+        let handshake = match (self.run.message(), self.run.mode) {
+            (Some(message), Mode::Add) => {
+                stdin.send(&message.line(Command::Add));
                 Some(Box::pin(tokio::time::sleep(self.run.limits.handshake)))
             }
-            Mode::Delete => {
-                stdin.send(&self.run.message.line(Command::Delete));
+            (Some(message), Mode::Delete) => {
+                stdin.send(&message.line(Command::Delete));
                 stdin.finish();
                 None
             }
+            (None, _) => None,
         };
         Talk {
             stdin,
@@ -200,12 +202,13 @@ impl<'a> Session<'a> {
             let deadline = talk.deadline.deadline() + Duration::from_nanos(waited);
             talk.deadline.as_mut().reset(deadline);
         }
-        let message = &self.run.message;
-        talk.stdin.send(&if self.run.bundled {
-            message.bundled_reply(decision)
-        } else {
-            message.line(decision.command())
-        });
+        if let Some(message) = self.run.message() {
+            talk.stdin.send(&if self.run.bundled {
+                message.bundled_reply(decision)
+            } else {
+                message.line(decision.command())
+            });
+        }
         talk.stdin.finish();
     }
 
@@ -213,8 +216,11 @@ impl<'a> Session<'a> {
     /// of keys may still be waiting for the reply that 4.x gives it.
     fn give_up_on_keys(&mut self, talk: &mut Talk) {
         talk.handshake = None;
-        if self.heard.something_else() && !self.run.bundled {
-            talk.stdin.send(&self.run.message.line(Command::Continue));
+        if let Some(message) = self.run.message()
+            && self.heard.something_else()
+            && !self.run.bundled
+        {
+            talk.stdin.send(&message.line(Command::Continue));
         }
         talk.stdin.finish();
     }

@@ -4,4 +4,5 @@
 
 pub mod agent;
 pub mod end;
+pub mod offences;
 pub mod reverts;

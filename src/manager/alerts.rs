@@ -5,36 +5,38 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::vec;
 
-use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
 
-use crate::alert::{self, Alert, NotAnAlert, Origin};
+use crate::alert::{Alert, NotAnAlert, Origin};
 use crate::clock::{self, Now, Wall};
 use crate::config::{Command, Response};
-use crate::contract::target;
+use crate::contract::{target, words};
 use crate::journal::manager::{Dispatch, Op, Rank};
 use crate::ledger::end::End;
-use crate::model::position::Checkpoint;
+use crate::model::action::Contract;
+use crate::model::bundled;
 use crate::model::{
-    Action, ActionId, ActionState, AgentId, AgentRef, Keys, Location, Record, RuleRef, Target,
+    Action, ActionId, ActionState, AgentId, AgentRef, FieldMap, Keys, Location, Record, RuleRef,
+    Target,
 };
 use crate::policy::{self, Verdict};
 use crate::roster::Member;
-use crate::source::{Line, Trouble};
+use crate::source::{Counted, Line, Receipt, Tally, Trouble};
 
 use super::backlog::Parcel;
 use super::delivery::{Outgoing, PATIENCE, rank};
+use super::naming::{Place, by_bytes};
 use super::{Manager, Unwritten};
 
-/// What has come in, for `status`.
+/// What has come of what came in, for `status`; what has come in each source
+/// counts for itself.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) alerts: u64,
-    pub(super) matched: u64,
     pub(super) actions: u64,
-    /// Lines that are no alert, by why.
-    pub(super) not_alerts: BTreeMap<NotAnAlert, u64>,
-    /// Runs of bytes that were passed over.
-    pub(super) skipped: u64,
+    /// Alerts that matched, but had come from another source before.
+    pub(super) twins: u64,
+    /// Connections that were closed at once: their peers may not send alerts.
+    pub(super) refused_peers: u64,
     /// Alerts that matched a `local` response but came from an agent that is
     /// not known here, or from none.
     pub(super) strangers: u64,
@@ -48,13 +50,15 @@ pub(super) struct Counts {
 #[derive(Default)]
 pub(super) struct Plan {
     ops: Vec<Op>,
-    pub(super) records: Vec<Record>,
+    pub(super) records: Vec<Arc<Record>>,
 }
 
-/// Where an alert stands.
-struct Place<'a> {
-    source: &'a str,
-    line: &'a Line,
+/// An alert that has been read.
+struct Seen<'a> {
+    alert: Alert<'a>,
+    /// Whether its line cannot have been read before.
+    is_new: bool,
+    max_age: Option<Duration>,
 }
 
 /// What the actions of one alert have in common.
@@ -87,19 +91,36 @@ pub(super) struct Batch {
     /// Of the source.
     index: usize,
     lines: vec::IntoIter<Line>,
-    /// Where they end.
-    checkpoint: Checkpoint,
+    receipt: Receipt,
 }
 
 impl Manager {
     /// Takes in lines that were read, or a part of them.
-    pub(super) async fn lines(&mut self, index: usize, lines: Vec<Line>, checkpoint: Checkpoint) {
+    pub(super) async fn lines(&mut self, index: usize, lines: Vec<Line>, receipt: Receipt) {
+        self.count_lines(index, &lines, &receipt);
         self.batch = Some(Batch {
             index,
             lines: lines.into_iter(),
-            checkpoint,
+            receipt,
         });
         self.next_part().await;
+    }
+
+    /// Counts lines, unless a reader has done so, which also knows of those that
+    /// it did not hand over.
+    fn count_lines(&self, index: usize, lines: &[Line], receipt: &Receipt) {
+        let Some(source) = self.sources.get(index) else {
+            return;
+        };
+        match receipt {
+            Receipt::Position(_) => {}
+            Receipt::Answer(_) | Receipt::None => source.tally.count(|counted| {
+                let bytes = |line: &Line| line.bytes.len() as u64 + 1;
+                counted.bytes += lines.iter().map(bytes).sum::<u64>();
+                counted.lines += lines.len() as u64;
+                counted.last_line = Some(clock::wall());
+            }),
+        }
     }
 
     /// Takes in more of the lines that were read. Their position is stored
@@ -114,20 +135,37 @@ impl Manager {
             let Some(line) = batch.lines.next() else {
                 return self.end_batch(batch, plan).await;
             };
-            self.line(batch.index, &line, &mut plan).await;
+            self.line(&batch, &line, &mut plan).await;
         }
         self.carry_out(plan).await;
         self.batch = Some(batch);
     }
 
     async fn end_batch(&mut self, batch: Batch, mut plan: Plan) {
-        if plan.ops.is_empty() {
-            self.note_position(batch.index, batch.checkpoint);
-            return;
+        match batch.receipt {
+            Receipt::Position(checkpoint) if plan.ops.is_empty() => {
+                self.note_position(batch.index, checkpoint);
+            }
+            Receipt::Position(checkpoint) => {
+                plan.ops.extend(self.position(batch.index, checkpoint));
+                self.carry_out(plan).await;
+            }
+            Receipt::Answer(stored) => {
+                self.carry_out(plan).await;
+                self.answer_in_turn(stored).await;
+            }
+            Receipt::None => self.carry_out(plan).await,
         }
-        plan.ops
-            .extend(self.position(batch.index, batch.checkpoint));
-        self.carry_out(plan).await;
+    }
+
+    /// Answers once all that was decided on before is on disk, which also is what
+    /// was sent a second time.
+    async fn answer_in_turn(&mut self, stored: oneshot::Sender<()>) {
+        self.push(Unwritten {
+            stored: Some(stored),
+            ..Unwritten::default()
+        });
+        self.write_unwritten().await;
     }
 
     /// Writes a plan down; what could be sent at once is on its way already.
@@ -140,7 +178,7 @@ impl Manager {
         while let Some(record) = records.next() {
             let is_last = records.peek().is_none();
             self.push(Unwritten {
-                record: Some(Box::new(record)),
+                record: Some(record),
                 ops: if is_last {
                     std::mem::take(&mut ops)
                 } else {
@@ -160,30 +198,68 @@ impl Manager {
         self.write_unwritten().await;
     }
 
-    async fn line(&mut self, index: usize, line: &Line, plan: &mut Plan) {
-        let Some(source) = self.sources.get(index) else {
+    async fn line(&mut self, batch: &Batch, line: &Line, plan: &mut Plan) {
+        let Some(source) = self.sources.get(batch.index) else {
             return;
         };
-        let (name, format, max_age) = (source.name.clone(), source.format, source.max_age);
-        let alert = match alert::parse(&line.bytes, format) {
-            Ok(alert) => alert,
-            Err(why) => {
-                *self.counts.not_alerts.entry(why).or_default() += 1;
-                if let Some(more) = self.limiter.pass(why.label(), clock::boot()) {
-                    log::warn!(source = name.as_str(), offset = line.offset, why = why.label(), more_since = more; "a line is no alert");
+        let (name, shape, max_age) = (source.name.clone(), source.shape.clone(), source.max_age);
+        let sensor = source.agent.clone();
+        let tally = Arc::clone(&source.tally);
+        let is_new = self.reach.is_new(line);
+        let mut counted = Counted::default();
+        for (ordinal, alert) in shape.read(&line.bytes).into_iter().enumerate() {
+            let mut place = Place {
+                source: &name,
+                line,
+                ordinal,
+                bytes: None,
+            };
+            match alert {
+                Ok(mut alert) => {
+                    settle(&mut alert.origin, sensor.as_ref());
+                    place.bytes = by_bytes(&alert, &batch.receipt);
+                    let seen = Seen {
+                        alert,
+                        is_new: is_new && place.bytes.is_none(),
+                        max_age,
+                    };
+                    counted.alerts += 1;
+                    counted.matched += u64::from(self.alert(&seen, &place, plan).await);
                 }
-                return;
+                Err(why) => {
+                    *counted.not_alerts.entry(why).or_default() += 1;
+                    self.not_an_alert(why, &place, &tally);
+                }
             }
-        };
-        self.counts.alerts += 1;
-        let matched = self.settings.matcher.matches(&alert.rule);
-        if matched.is_empty() {
+        }
+        tally.take(&mut counted);
+    }
+
+    /// Of many lines, a reader hands over few; `status` has the numbers.
+    fn not_an_alert(&mut self, why: NotAnAlert, place: &Place<'_>, tally: &Tally) {
+        if why.is_expected() {
             return;
         }
-        self.counts.matched += 1;
+        if self.limiter.pass(why.label(), clock::boot()).is_some() {
+            let before = tally.now().not_alerts.get(&why).copied();
+            log::warn!(source = place.source, offset = place.line.offset, why = why.label(), before = before.unwrap_or_default(); "a line is no alert");
+        }
+    }
+
+    /// Whether an alert has a response; decides on its actions then.
+    async fn alert(&mut self, seen: &Seen<'_>, place: &Place<'_>, plan: &mut Plan) -> bool {
+        let alert = &seen.alert;
+        let matched = self.settings.matcher.matches(&alert.rule);
+        if matched.is_empty() {
+            return false;
+        }
+        if alert.id.is_some() && self.twins.has_come(place.source, &alert.body) {
+            self.counts.twins += 1;
+            return true;
+        }
         let now = clock::now();
         let mut cause = Cause {
-            body: alert.body.into(),
+            body: (*alert.body).into(),
             rule: Some(Arc::new(RuleRef {
                 id: alert.rule.id.clone(),
                 level: alert.rule.level,
@@ -192,26 +268,24 @@ impl Manager {
             alert: alert.id.as_deref().map(Into::into),
             target: None,
             keys: None,
-            stale: stale(&alert, max_age, now.wall),
+            stale: stale(alert, seen.max_age, now.wall),
             now,
             number: None,
         };
-        let place = Place {
-            source: &name,
-            line,
-        };
-        let is_new = self.reach.is_new(line);
         for position in matched.iter() {
             let response = self.settings.responses[*position].clone();
-            cause.target = acted_on(&response.command, alert.body);
+            let fields = fields(&response, alert);
+            cause.target = acted_on(&response.command, fields.as_deref(), &alert.body);
             cause.keys = cause.target.as_ref().map(Target::keys);
-            for (agent, location) in self.places(&response, &alert, &place) {
+            for (agent, location) in self.places(&response, alert, place) {
                 let action = Action {
-                    id: action_id(&place, &response.text, &agent.id),
-                    timeout: response.timeout,
+                    id: place.action_id(&response.text, &agent.id),
+                    timeout: within(response.timeout, alert.span),
+                    repeated_offenders: response.repeated_offenders.clone(),
+                    fields: fields.clone(),
                     ..action(&response.command, agent, location, &cause)
                 };
-                if self.is_known(&action, is_new) {
+                if self.is_known(&action, seen.is_new) {
                     continue;
                 }
                 self.counts.actions += 1;
@@ -221,6 +295,7 @@ impl Manager {
                 }
             }
         }
+        true
     }
 
     /// On which agents a response runs. An agent that is not known here is
@@ -259,11 +334,17 @@ impl Manager {
 
     /// The agent an alert came from, or what it says instead.
     fn origin(&self, alert: &Alert<'_>) -> Result<AgentId, String> {
+        let known = |member: Option<&Member>| {
+            let member = member.filter(|member| member.is_enrolled());
+            member.map(|member| member.id().clone())
+        };
         match &alert.origin {
-            Origin::Agent { id, .. } => match self.roster.agent(id) {
-                Some(member) if member.is_enrolled() => Ok(id.clone()),
-                Some(_) | None => Err(format!("agent {id}")),
-            },
+            Origin::Agent { id, .. } => {
+                known(self.roster.agent(id)).ok_or_else(|| format!("agent {id}"))
+            }
+            Origin::Named(name) => {
+                known(self.roster.named(name)).ok_or_else(|| format!("agent {name}"))
+            }
             Origin::Absent => Err("no agent".to_owned()),
             Origin::Unreadable => Err("an agent without a valid id".to_owned()),
         }
@@ -317,8 +398,9 @@ impl Manager {
             let mut record = Record::new(&dispatch.action, state, now.wall);
             record.keys.clone_from(&cause.keys);
             record.detail = Some(detail);
+            let record = Arc::new(record);
             plan.ops.push(Op::Record {
-                record: Box::new(record.clone()),
+                record: Arc::clone(&record),
                 heard: now.wall,
             });
             plan.records.push(record);
@@ -332,6 +414,7 @@ impl Manager {
         };
         let mut record = Record::new(&dispatch.action, state, now.wall);
         record.keys.clone_from(&cause.keys);
+        let record = Arc::new(record);
         let outgoing = Outgoing {
             dispatch: &dispatch,
             alert: &cause.body,
@@ -363,10 +446,20 @@ impl Manager {
             rank,
             number: self.last_dispatch,
             alert,
-            record: Box::new(record.clone()),
+            record: Arc::clone(&record),
             dispatch,
         });
         plan.records.push(record);
+    }
+}
+
+/// What names no agent is of the host that the sensor is on, if that is known.
+fn settle(origin: &mut Origin, sensor: Option<&AgentId>) {
+    if let (Origin::Absent, Some(id)) = (&origin, sensor) {
+        *origin = Origin::Agent {
+            id: id.clone(),
+            name: None,
+        };
     }
 }
 
@@ -410,7 +503,9 @@ pub(super) fn action(
         rule: cause.rule.clone(),
         alert: cause.alert.clone(),
         timeout: None,
+        repeated_offenders: None,
         extra_args: command.extra_args.clone(),
+        fields: None,
         contract: command.contract,
         revert: command.revert,
         execution_timeout: command.execution_timeout,
@@ -418,14 +513,47 @@ pub(super) fn action(
     }
 }
 
-/// What a command would act on for an alert, where it is the bundled executable
-/// of its name; the host that has it looks again.
-pub(super) fn acted_on(command: &Command, alert: &[u8]) -> Option<Target> {
-    target::of(&command.executable, true, &command.extra_args, alert).ok()?
+/// Where an alert names what a response acts upon, as far as the response or the
+/// format of the alert says; [`target::extra_args`] has all of the order.
+pub(super) fn fields(response: &Response, alert: &Alert<'_>) -> Option<Arc<FieldMap>> {
+    match (&response.field_map, &alert.fields) {
+        (Some(ours), Some(theirs)) => Some(Arc::new(ours.over(theirs))),
+        (Some(only), None) | (None, Some(only)) => Some(Arc::clone(only)),
+        (None, None) => None,
+    }
 }
 
-/// Why an alert is too old to be acted upon, if its source has a limit.
+/// What a command would act on for an alert, where it is the bundled executable
+/// of its name or of what stands in for that, or a script that is given words; the
+/// host that has it looks again.
+pub(super) fn acted_on(
+    command: &Command,
+    fields: Option<&FieldMap>,
+    alert: &[u8],
+) -> Option<Target> {
+    let executable = &command.executable;
+    match command.contract {
+        Contract::Argv(wanted) if bundled::find(executable.as_str()).is_none() => {
+            words::address(wanted, fields, alert)
+        }
+        Contract::Json | Contract::Argv(_) | Contract::V5 => {
+            target::of(executable, true, (&command.extra_args, fields), alert).ok()?
+        }
+    }
+}
+
+/// For how long a response stays in force where the pipeline, too, has said a
+/// time.
+fn within(timeout: Option<Duration>, span: Option<Duration>) -> Option<Duration> {
+    timeout.map(|timeout| span.map_or(timeout, |span| span.min(timeout)))
+}
+
+/// Why an alert is too old to be acted upon: the pipeline has said so, or its
+/// source has a limit.
 fn stale(alert: &Alert<'_>, max_age: Option<Duration>, now: Wall) -> Option<String> {
+    if alert.span == Some(Duration::ZERO) {
+        return Some("what the alert asks for was over when it was read".to_owned());
+    }
     let max_age = max_age?;
     let stamp = alert.timestamp.as_deref().and_then(Wall::of_alert)?;
     let age = stamp.until(now);
@@ -435,31 +563,4 @@ fn stale(alert: &Alert<'_>, max_age: Option<Duration>, now: Wall) -> Option<Stri
             age.as_secs()
         )
     })
-}
-
-/// The same line, response and agent always give the same id; see
-/// [`ActionId`]. The parts are delimited by their lengths.
-fn action_id(place: &Place<'_>, response: &str, agent: &AgentId) -> ActionId {
-    let generation = place.line.generation.0.to_be_bytes();
-    let offset = place.line.offset.to_be_bytes();
-    let agent = agent.to_string();
-    derived(&[
-        place.source.as_bytes(),
-        &generation,
-        &offset,
-        response.as_bytes(),
-        agent.as_bytes(),
-    ])
-}
-
-/// An id derived from these parts.
-pub(super) fn derived(parts: &[&[u8]]) -> ActionId {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let mut id = [0; 16];
-    id.copy_from_slice(&hash.finalize()[..16]);
-    ActionId::from_bytes(id)
 }

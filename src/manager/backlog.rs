@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::pacing::Pace;
+use crate::clock::Boot;
 use crate::journal::manager::Dispatch;
 
 /// Bytes that all backlogs may hold together, about, and actions in one.
@@ -29,7 +31,12 @@ impl Parcel {
 /// The first of what waits for one agent, by their places in its queue. All of it
 /// is in the journal too, or on its way there.
 #[derive(Debug, Default)]
-pub(super) struct Backlog(BTreeMap<i64, Parcel>);
+pub(super) struct Backlog {
+    parcels: BTreeMap<i64, Parcel>,
+    bytes: usize,
+    /// None until it is asked for after it was empty.
+    pace: Option<Pace>,
+}
 
 /// What became of a parcel that was to be kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -41,11 +48,18 @@ pub(super) enum Kept {
 
 impl Backlog {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.parcels.is_empty()
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.0.values().map(Parcel::bytes).sum()
+        self.bytes
+    }
+
+    /// Whether its host takes what is in it quickly.
+    pub(super) fn is_quick(&mut self, now: Boot) -> bool {
+        self.pace
+            .get_or_insert_with(|| Pace::new(now))
+            .is_quick(now)
     }
 
     /// Keeps a new action with this place. `is_all` says whether everything that
@@ -60,20 +74,22 @@ impl Backlog {
         used: &mut usize,
     ) -> Kept {
         let is_last = self
-            .0
+            .parcels
             .last_key_value()
             .is_none_or(|(last, _)| *last < place);
         if is_last && !is_all {
             return Kept::NotAll;
         }
         *used += parcel.bytes();
-        self.0.insert(place, parcel);
+        self.bytes += parcel.bytes();
+        self.parcels.insert(place, parcel);
         let mut kept = Kept::All;
-        while self.0.len() > MAX_ACTIONS || *used > MAX_BYTES {
-            let Some((_, last)) = self.0.pop_last() else {
+        while self.parcels.len() > MAX_ACTIONS || *used > MAX_BYTES {
+            let Some((_, last)) = self.parcels.pop_last() else {
                 break;
             };
             *used -= last.bytes();
+            self.bytes -= last.bytes();
             kept = Kept::NotAll;
         }
         kept
@@ -81,22 +97,30 @@ impl Backlog {
 
     /// What is to be sent next, and its place.
     pub(super) fn first(&self) -> Option<(i64, &Parcel)> {
-        self.0
+        self.parcels
             .first_key_value()
             .map(|(place, first)| (*place, first))
     }
 
     /// It is on its way.
     pub(super) fn sent(&mut self, place: i64, used: &mut usize) {
-        if let Some(sent) = self.0.remove(&place) {
-            *used -= sent.bytes();
+        let Some(sent) = self.parcels.remove(&place) else {
+            return;
+        };
+        let bytes = sent.bytes();
+        *used -= bytes;
+        self.bytes -= bytes;
+        if self.parcels.is_empty() {
+            self.pace = None;
+        } else if let Some(pace) = &mut self.pace {
+            pace.left(bytes);
         }
     }
 
     /// Leaves all of it to the journal.
     pub(super) fn clear(&mut self, used: &mut usize) {
-        *used -= self.bytes();
-        self.0.clear();
+        *used -= self.bytes;
+        *self = Self::default();
     }
 }
 
@@ -127,7 +151,7 @@ mod tests {
     }
 
     fn places(backlog: &Backlog) -> Vec<i64> {
-        backlog.0.keys().copied().collect()
+        backlog.parcels.keys().copied().collect()
     }
 
     #[test]
@@ -147,7 +171,8 @@ mod tests {
         let mut expected = vec![1];
         expected.extend(&before[..before.len() - 1]);
         assert_eq!(places(&backlog), expected);
-        assert_eq!(used, backlog.bytes());
+        let bytes: usize = backlog.parcels.values().map(Parcel::bytes).sum();
+        assert_eq!((used, backlog.bytes()), (bytes, bytes));
         // There is room, but others wait in the journal before it.
         backlog.sent(1, &mut used);
         let behind = backlog.keep(91, parcel(7), false, &mut used);

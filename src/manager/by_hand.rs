@@ -9,12 +9,14 @@ use crate::config::Command;
 use crate::contract::target;
 use crate::model::bundled::Options;
 use crate::model::{
-    Action, ActionId, ActionState, AgentId, Keys, Location, Record, Selector, Target, bundled,
+    Action, ActionId, ActionState, AgentId, FieldPath, Keys, Location, Record, Selector, Target,
+    bundled,
 };
 use crate::transport::random;
 use crate::wire::control::{Answer, ErrorKind, Run};
 
-use super::alerts::{Cause, Plan, acted_on, action, agent_ref, derived};
+use super::alerts::{Cause, Plan, acted_on, action, agent_ref};
+use super::naming::derived;
 use super::{Asker, Manager};
 
 /// How long a person waits for the outcomes of what they have started.
@@ -89,7 +91,11 @@ impl Manager {
         let planned = self.plan_by_hand(run);
         match planned {
             Ok(plan) => {
-                let records = plan.records.clone();
+                let records: Vec<_> = plan
+                    .records
+                    .iter()
+                    .map(|record| Record::clone(record))
+                    .collect();
                 log::info!(command:% = run.command, hosts = records.len(), target = run.target.as_deref().unwrap_or("-"); "a person starts a command");
                 let deadline = clock::boot().plus(PATIENCE);
                 self.runs.wait(asker, records, deadline);
@@ -133,7 +139,7 @@ impl Manager {
             // Each host's alert names that host.
             cause.body = alert(&agent.id, &agent.name, run, &aim, now.wall);
             cause.number = None;
-            cause.target = acted_on(&command, &cause.body);
+            cause.target = acted_on(&command, None, &cause.body);
             if let Some(target) = &cause.target {
                 cause.keys = Some(target.keys());
             }
@@ -187,7 +193,7 @@ impl Manager {
 struct Aim {
     /// Where its alert says so, as a path with dots, and what; `None` for what
     /// needs no telling.
-    said: Option<(String, String)>,
+    said: Option<(FieldPath, String)>,
     /// What names it. A text may be longer than keys can be.
     keys: Option<Keys>,
 }
@@ -198,7 +204,7 @@ fn aim(command: &Command, text: Option<&str>) -> Result<Aim, String> {
     let name = &command.executable;
     // A bundled name with options that are none of its own is a script of the
     // administrator's: the check has let it pass for that reason only.
-    let row = bundled::find(name.as_str());
+    let row = bundled::find_or_stand_in(name.as_str());
     let row =
         row.and_then(|row| Some((row, Options::parse(row.options, &command.extra_args).ok()?)));
     let Some((row, options)) = row else {
@@ -213,20 +219,20 @@ fn aim(command: &Command, text: Option<&str>) -> Result<Aim, String> {
             Err(_) => ("data.dstuser", text.to_owned()),
         };
         return Ok(Aim {
-            said: Some((field.to_owned(), text.clone())),
+            said: Some((FieldPath::known(field), text.clone())),
             keys: Keys::new(vec![text]).ok(),
         });
     };
-    let (kind, fields) = (row.target, row.target.fields(&options));
+    let (kind, places) = (row.target, row.target.places(&options));
     let acts_on = kind.label();
-    match (fields.first(), text) {
+    match (places.paths().first(), text) {
         (Some(field), Some(text)) => {
             let target = target::read(kind, &options, text).map_err(|why| {
                 let example = kind.example();
                 format!("{name} acts on {acts_on}: {text:?} {why}\n(write --target {example})")
             })?;
             Ok(Aim {
-                said: Some(((*field).to_owned(), target.to_string())),
+                said: Some((field.clone(), target.to_string())),
                 keys: Some(target.keys()),
             })
         }
@@ -279,14 +285,22 @@ fn alert(agent: &AgentId, name: &str, run: &Run, aim: &Aim, now: crate::clock::W
     alert.to_string().into_bytes().into()
 }
 
-/// Puts a text where a path with dots says.
-fn put(alert: &mut serde_json::Value, field: &str, text: &str) {
+/// Puts a text where a path says.
+fn put(alert: &mut serde_json::Value, field: &FieldPath, text: &str) {
     let mut place = alert;
-    for name in field.split('.') {
+    for name in field.names() {
         if !place.is_object() {
             *place = serde_json::json!({});
         }
-        place = &mut place[name];
+        let mut known = place
+            .as_object()
+            .into_iter()
+            .flat_map(|members| members.keys());
+        // Names have no case, and the first of several counts.
+        let known = known
+            .find(|known| known.eq_ignore_ascii_case(&name))
+            .cloned();
+        place = &mut place[known.as_deref().unwrap_or(&name)];
     }
     *place = text.into();
 }

@@ -114,6 +114,7 @@ impl Manager {
     }
 
     fn send_reverts(&mut self, agent: &AgentId) {
+        self.ask_kept(agent);
         let host = self.delivery.host(agent);
         let Some(session) = host.session.as_ref().filter(|_| host.reverts_wait) else {
             return;
@@ -134,19 +135,39 @@ impl Manager {
         let more = ids.len() == limit;
         let mut all = true;
         for id in ids.into_iter().filter(|id| !asked.contains(id)) {
-            all &= self.delivery.ask_revert(agent, id);
+            all &= self.asks(agent, id);
         }
         // The answers to these make room for the others.
         self.delivery.host(agent).reverts_wait = more || !all;
     }
 
     /// Asks an agent to take an action back: now if it is connected, or when it
-    /// is back. The journal has been told.
+    /// has room or is back. The journal has been told.
     pub(super) fn ask_revert(&mut self, agent: &AgentId, id: ActionId) {
-        if !self.delivery.ask_revert(agent, id) {
-            self.delivery.host(agent).reverts_wait = true;
-            self.delivery.is_hungry(agent);
+        let is_next = self.delivery.host(agent).to_ask.is_empty();
+        let is_asked = is_next && self.asks(agent, id);
+        if !is_asked && !self.delivery.keep_revert(agent, id) {
+            self.delivery.look_for_reverts(agent);
         }
+        self.delivery.has_asked(agent);
+    }
+
+    /// Asks an agent for reverts that are kept, as far as there is room.
+    pub(super) fn ask_kept(&mut self, agent: &AgentId) {
+        for id in self.delivery.ask_kept(agent) {
+            self.fresh.keep(id, agent.clone());
+        }
+        self.delivery.has_asked(agent);
+    }
+
+    /// `false` if there is no room now.
+    fn asks(&mut self, agent: &AgentId, id: ActionId) -> bool {
+        let is_asked = self.delivery.ask_revert(agent, id);
+        if is_asked {
+            // What becomes of it is told soon, and whose it is looked up then.
+            self.fresh.keep(id, agent.clone());
+        }
+        is_asked
     }
 
     /// Sends an agent what is kept for it. Returns how many actions are on their
@@ -315,15 +336,15 @@ impl Manager {
     }
 
     /// Why a host cannot carry an action out, as far as its agent has said. The
-    /// agent of this host is always asked: it looks at the file as it is now,
-    /// and its answer is as quick.
+    /// agent of this host is asked about every action that it can read: it looks
+    /// at the file as it is now, and its answer is as quick.
     pub(super) fn gap(&self, agent: &AgentId, dispatch: &Dispatch) -> Option<String> {
-        if *agent == AgentId::MANAGER {
-            return None;
-        }
         let member = self.roster.agent(agent)?;
         let capabilities = member.capabilities()?;
-        capabilities.lacks(&dispatch.action.executable)
+        match *agent == AgentId::MANAGER {
+            true => capabilities.cannot_read(&dispatch.action),
+            false => capabilities.lacks(&dispatch.action),
+        }
     }
 
     /// Ends an action that its host cannot carry out.

@@ -177,7 +177,7 @@ mod tests {
         (
             record.action,
             Op::Record {
-                record: Box::new(record.clone()),
+                record: record.clone().into(),
                 heard: record.time,
             },
         )

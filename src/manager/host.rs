@@ -48,8 +48,12 @@ pub(super) struct Host {
     pub(super) backlog: Backlog,
     /// Whether more than that may wait, in the journal.
     pub(super) behind: bool,
-    /// Whether reverts may wait in the journal that were not asked for.
+    /// Whether reverts may wait in the journal that were not asked for and are
+    /// not in `to_ask`.
     pub(super) reverts_wait: bool,
+    /// Reverts that are to be asked for when there is room. The journal has them
+    /// too, or they are on their way there.
+    pub(super) to_ask: VecDeque<ActionId>,
     /// Journal writes about it that are not made yet, and the last that was.
     unwritten: usize,
     last_write: u64,
@@ -103,6 +107,7 @@ impl Default for Host {
             backlog: Backlog::default(),
             behind: true,
             reverts_wait: true,
+            to_ask: VecDeque::new(),
             unwritten: 0,
             last_write: 0,
             heard: None,

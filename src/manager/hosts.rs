@@ -5,11 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use tokio::sync::watch;
 
+use crate::clock::Boot;
 use crate::model::{ActionId, AgentId};
 use crate::wire::{Frame, ToAgent};
 
 use super::backlog::{Kept, Parcel};
-use super::host::{Host, WINDOW};
+use super::host::{Host, Session, WINDOW};
+use super::pacing::{ENOUGH, Pacing};
 
 /// Bytes on their way to all agents together, and to one. Beyond it what waits
 /// stays in the journal until its agent has acknowledged what it got before;
@@ -17,6 +19,10 @@ use super::host::{Host, WINDOW};
 /// hosts that take nothing, such as those with a full disk, hold nobody up.
 const MAX_UNDER_WAY: usize = 64 * 1024 * 1024;
 const MAX_TO_ONE: usize = 4 * 1024 * 1024;
+
+/// Reverts to be asked for that are kept for all hosts together; what comes
+/// beyond them is read from the journal. Each takes 16 bytes.
+pub(super) const MAX_TO_ASK: usize = if cfg!(test) { 20 } else { 200_000 };
 
 /// The hosts, and what is on its way to them.
 #[derive(Debug)]
@@ -29,6 +35,12 @@ pub(super) struct Delivery {
     under_way: usize,
     /// Bytes in the backlogs of all hosts.
     backlogs: usize,
+    /// How many reverts are to be asked for, of those that are kept.
+    to_ask: usize,
+    /// Hosts with enough in theirs that alerts may wait for them: very few, as
+    /// the backlogs together are bounded.
+    crowded: BTreeSet<AgentId>,
+    pub(super) pacing: Pacing,
     /// Hosts to be looked at again when the journal has been written or others
     /// have acknowledged.
     pub(super) hungry: BTreeSet<AgentId>,
@@ -51,6 +63,9 @@ impl Delivery {
             last_request: 0,
             under_way: 0,
             backlogs: 0,
+            to_ask: 0,
+            crowded: BTreeSet::new(),
+            pacing: Pacing::default(),
             hungry: BTreeSet::new(),
             unconfirmed: BTreeSet::new(),
             may_expire: true,
@@ -95,6 +110,7 @@ impl Delivery {
         let session = host.session.take()?;
         host.behind = true;
         host.backlog.clear(&mut self.backlogs);
+        self.to_ask -= std::mem::take(&mut host.to_ask).len();
         host.reverts_wait = true;
         self.under_way -= session.bytes();
         self.unconfirmed.remove(agent);
@@ -133,6 +149,52 @@ impl Delivery {
                 session.has_unconfirmed()
             })
         });
+    }
+
+    /// A revert is to be asked for when there is room, behind those that are
+    /// kept; `false` if it is left to the journal.
+    pub(super) fn keep_revert(&mut self, agent: &AgentId, id: ActionId) -> bool {
+        let is_full = self.to_ask >= MAX_TO_ASK;
+        let host = self.hosts.entry(agent.clone()).or_default();
+        // What waits in the journal alone comes first, and this one with it.
+        if is_full || !host.is_connected() || host.reverts_wait {
+            return false;
+        }
+        host.to_ask.push_back(id);
+        self.to_ask += 1;
+        true
+    }
+
+    /// Asks for reverts that are kept, as far as there is room, and returns them.
+    pub(super) fn ask_kept(&mut self, agent: &AgentId) -> Vec<ActionId> {
+        let mut asked = Vec::new();
+        while let Some(id) = self.host(agent).to_ask.front().copied() {
+            if !self.ask_revert(agent, id) {
+                break;
+            }
+            self.host(agent).to_ask.pop_front();
+            self.to_ask -= 1;
+            asked.push(id);
+        }
+        asked
+    }
+
+    /// As much as there was room for is asked for. Answers make room for more; an
+    /// agent that owes none is to be looked at again.
+    pub(super) fn has_asked(&mut self, agent: &AgentId) {
+        let host = self.host(agent);
+        let owes = |session: &Session| !session.asked.is_empty();
+        if !host.to_ask.is_empty() && !host.session.as_ref().is_some_and(owes) {
+            self.is_hungry(agent);
+        }
+    }
+
+    /// The journal tells what an agent is still to be asked for.
+    pub(super) fn look_for_reverts(&mut self, agent: &AgentId) {
+        let host = self.hosts.entry(agent.clone()).or_default();
+        self.to_ask -= std::mem::take(&mut host.to_ask).len();
+        host.reverts_wait = true;
+        self.hungry.insert(agent.clone());
     }
 
     /// Asks an agent for a revert; `false` if there is no room now.
@@ -182,6 +244,28 @@ impl Delivery {
             false => Kept::NotAll,
         };
         host.behind |= kept == Kept::NotAll;
+        if host.backlog.bytes() > ENOUGH && !self.crowded.contains(agent) {
+            self.crowded.insert(agent.clone());
+        }
+    }
+
+    /// Whether alerts are to wait until hosts that are quick have taken more of
+    /// what is lined up for them.
+    pub(super) fn holds_alerts(&mut self, now: Boot) -> bool {
+        if self.crowded.is_empty() && !self.pacing.is_on() {
+            return false;
+        }
+        let hosts = &mut self.hosts;
+        let mut crowd = Vec::new();
+        self.crowded.retain(|agent| {
+            let host = hosts.get_mut(agent);
+            let backlog = host.map(|host| &mut host.backlog);
+            let backlog = backlog.filter(|backlog| backlog.bytes() > ENOUGH);
+            let is_quick = backlog.map(|backlog| backlog.is_quick(now));
+            crowd.extend(is_quick);
+            is_quick.is_some()
+        });
+        self.pacing.holds(crowd, now)
     }
 
     /// What an agent is to be sent next, as far as it is not in the journal alone.

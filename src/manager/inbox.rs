@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::clock;
 use crate::config::ManagerConfig;
 use crate::source;
 use crate::transport::listener::Enrollment;
@@ -137,19 +138,20 @@ impl Inbox {
     /// The next event. What a person or the clock wants comes first, since it is
     /// little; results come before alerts, so that a flood of alerts does not
     /// hold up what became of earlier ones, but no flood of results keeps
-    /// alerts away.
+    /// alerts away. A host that is busy may, for a while: see [`super::pacing`].
     pub(super) async fn next(
         &mut self,
         manager: &mut Manager,
         synced: &mut watch::Receiver<u64>,
     ) -> Event {
         let has_room = manager.has_room();
+        let reads = has_room && !manager.delivery.holds_alerts(clock::boot());
         let has_lines = manager.batch.is_some();
         let waits = manager.has_something_waiting();
         let may_expire = manager.delivery.may_expire;
         if self.results == RESULTS_IN_A_ROW {
             self.results = 0;
-            if let Some(event) = self.alerts(has_room, has_lines) {
+            if let Some(event) = self.alerts(reads, has_lines) {
                 return event;
             }
         }
@@ -171,8 +173,8 @@ impl Inbox {
             Some(event) = self.sessions.recv(), if has_room => {
                 Event::FromAgents(self.reports(event))
             }
-            () = ready(()), if has_room && has_lines => Event::MoreLines,
-            Some((index, event)) = self.sources.recv(), if has_room && !has_lines => {
+            () = ready(()), if reads && has_lines => Event::MoreLines,
+            Some((index, event)) = self.sources.recv(), if reads && !has_lines => {
                 Event::Source(index, event)
             }
         }
@@ -193,8 +195,8 @@ impl Inbox {
     }
 
     /// Alerts that are there to be taken in.
-    fn alerts(&mut self, has_room: bool, has_lines: bool) -> Option<Event> {
-        match (has_room, has_lines) {
+    fn alerts(&mut self, reads: bool, has_lines: bool) -> Option<Event> {
+        match (reads, has_lines) {
             (false, _) => None,
             (true, true) => Some(Event::MoreLines),
             (true, false) => {

@@ -16,34 +16,38 @@ mod fresh;
 mod history;
 mod host;
 mod hosts;
+mod http;
 mod inbox;
+mod naming;
+mod pacing;
 mod reach;
 mod requests;
 mod results;
 mod reverts;
 mod revocation;
 mod sessions;
+mod shape;
 mod sources;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod twins;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
-use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::audit::{Limiter, ResponsesLog};
 use crate::clock::BootId;
 use crate::clock::{self, Boot, Wall};
-use crate::config::{Command, ManagerConfig, Response};
-use crate::journal::manager::{ManagerReader, ManagerSchema, Op};
+use crate::config::{Command, Entries, ManagerConfig, Response};
+use crate::journal::manager::{ManagerReader, ManagerSchema, Op, Wanted};
 use crate::journal::roster::RosterReader;
 use crate::journal::{self, Journal, JournalError};
 use crate::ledger::reverts::Waiters;
-use crate::matcher::{Condition, Matcher};
+use crate::matcher::{Condition, Conditions, Matcher};
 use crate::model::{AgentId, JournalId, Record, Selector};
 use crate::policy::WhiteList;
 use crate::roster::{Inconsistent, Roster};
@@ -65,6 +69,7 @@ use reverts::Chosen;
 use revocation::Closing;
 pub use sources::SourceError;
 use sources::Sources;
+use twins::Twins;
 
 /// Records that wait for `responses.json` before no more alerts and results are
 /// taken in.
@@ -119,24 +124,23 @@ struct Settings {
 /// Networks in one message: about 900 KB, well below the limit of a frame.
 const WHITE_LIST_PART: usize = 20_000;
 
-fn white_list_frames(networks: &[IpNetwork]) -> Vec<Frame> {
-    let mut parts: Vec<_> = networks.chunks(WHITE_LIST_PART).collect();
-    if parts.is_empty() {
-        parts.push(&[]);
-    }
-    let last = parts.len() - 1;
-    let messages = parts
-        .into_iter()
-        .enumerate()
-        .map(|(at, part)| ToAgent::WhiteList {
-            networks: part.to_vec(),
-            more: at < last,
-        });
+/// Names in one message, which are longer.
+const NAMES_PART: usize = 2_000;
+
+fn white_list_frames(list: &Entries) -> Vec<Frame> {
+    let networks: Vec<_> = list.networks.chunks(WHITE_LIST_PART).collect();
+    let names: Vec<_> = list.names.chunks(NAMES_PART).collect();
+    let last = networks.len().max(names.len()).max(1) - 1;
+    let messages = (0..=last).map(|at| ToAgent::WhiteList {
+        networks: networks.get(at).map_or_else(Vec::new, |part| part.to_vec()),
+        names: names.get(at).map_or_else(Vec::new, |part| part.to_vec()),
+        more: at < last,
+    });
     messages
         .map(|message| {
             message
                 .into_frame()
-                .expect("a list of networks always serialises")
+                .expect("a white list always serialises")
         })
         .collect()
 }
@@ -151,15 +155,21 @@ impl Settings {
                 .as_ref()
                 .map(|group| group.pattern.clone()),
             ids: response.when.rules_id.clone(),
+            logic: response.when.logic,
         });
+        let white_list = config.white_list.all();
         Self {
             matcher: Matcher::new(conditions.collect()),
             commands: config.commands.clone(),
             responses: config.responses.clone(),
-            white_list_frames: white_list_frames(&config.white_list),
-            white_list: WhiteList::new(config.white_list.clone()),
+            white_list_frames: white_list_frames(&white_list),
+            white_list: WhiteList::new(white_list.networks).with_names(white_list.names),
             nobody: Vec::new(),
         }
+    }
+
+    fn conditions(&self) -> Arc<Conditions> {
+        Arc::clone(self.matcher.conditions())
     }
 }
 
@@ -207,11 +217,12 @@ pub struct Manager {
     unwritten: VecDeque<Unwritten>,
     sources: Sources,
     reach: Reach,
+    twins: Twins,
     counts: Counts,
     limiter: Limiter,
     reverts: Waiters<Asker>,
     /// Reverts of hosts that were offline, and until when they may come back.
-    offline_reverts: VecDeque<(Boot, Record)>,
+    offline_reverts: VecDeque<(Boot, Wanted)>,
     runs: Runs,
     closing: Closing,
     history: History,
@@ -225,7 +236,7 @@ pub struct Manager {
 #[derive(Debug, Default)]
 struct Unwritten {
     /// The line; none if it stands already.
-    record: Option<Box<Record>>,
+    record: Option<Arc<Record>>,
     /// What the journal is to hold then.
     ops: Vec<Op>,
     /// The agents whose actions these operations change.
@@ -260,10 +271,12 @@ impl Manager {
         let enrolled = Registry::open(&path)?;
         let roster = Roster::load(&parts.host, RosterReader::open(&path)?.rows()?)?;
         let (last_dispatch, last_alert) = reader.numbers()?;
+        let settings = Settings::new(&parts.config);
+        let conditions = settings.conditions();
         let mut manager = Self {
             since_start: clock::wall(),
             boot_id: parts.boot_id,
-            settings: Settings::new(&parts.config),
+            settings,
             journal_id: reader.id()?,
             roster,
             enrolled,
@@ -278,8 +291,9 @@ impl Manager {
             journal,
             responses,
             unwritten: VecDeque::new(),
-            sources: Sources::new(inbox.source_events()),
+            sources: Sources::new(inbox.source_events(), conditions),
             reach: Reach::default(),
+            twins: Twins::default(),
             counts: Counts::default(),
             limiter: Limiter::default(),
             reverts: Waiters::default(),
@@ -391,6 +405,7 @@ impl Manager {
             || !self.doubtful.is_empty()
             || !self.closing.is_empty()
             || self.delivery.is_waiting()
+            || self.delivery.pacing.is_on()
             || self.reverts.next_deadline().is_some()
             || self.runs.is_waiting()
     }
@@ -412,6 +427,7 @@ impl Manager {
         if outcome.is_ok() {
             let mut settings = Settings::new(config);
             settings.nobody = self.settings.nobody.clone();
+            self.sources.match_by(settings.conditions());
             let before = std::mem::replace(&mut self.settings, settings);
             self.look_for_nobody();
             if before.white_list_frames != self.settings.white_list_frames {

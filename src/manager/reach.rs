@@ -39,11 +39,18 @@ impl Reach {
         *end = size.max(*end);
     }
 
+    /// How far an earlier life of the manager has read this life of a file is not
+    /// known.
+    pub(super) fn may_be_read(&mut self, generation: Generation) {
+        self.ends.insert(generation, u64::MAX);
+    }
+
     /// A life of a file is read from here on, by this life of the manager for the
     /// first time unless it is in here.
     pub(super) fn opened(&mut self, generation: Generation) {
         if self.ends.len() >= MAX_LIVES {
-            self.ends.clear();
+            // Of these nothing is known that may be forgotten.
+            self.ends.retain(|_, end| *end == u64::MAX);
         }
         self.ends.entry(generation).or_default();
     }

@@ -9,11 +9,14 @@ use crate::journal::manager::{LiveCounts, ManagerReader};
 use crate::journal::{self, JournalError};
 use crate::model::{AgentId, Record};
 use crate::roster::{Member, Standing};
+use crate::source::Counted;
 use crate::wire::Daemon;
 use crate::wire::control::{
-    Agent, Answer, Asked, Connection, Counter, ErrorKind, Request, Status, pass_on,
+    Agent, AlertSource, Answer, Asked, Connection, Counter, ErrorKind, NotAlerts, Request, Status,
+    pass_on,
 };
 
+use super::sources::Source;
 use super::{Asker, Chore, Manager};
 
 /// How long a question waits for the journal to have what was decided before
@@ -162,13 +165,21 @@ impl Manager {
 
     fn status(&self) -> Status {
         let counts = &self.counts;
+        let read = self.sources.counted();
+        let all = read.not_alerts.iter();
+        let others = all.filter(|(why, _)| why.is_expected());
+        let others: u64 = others.map(|(_, number)| number).sum();
+        let no_alerts = read.not_alerts.values().sum::<u64>() - others;
         let mut counters = vec![
-            counter("alerts read", counts.alerts),
-            counter("alerts matched", counts.matched),
+            counter("alerts read", read.alerts),
+            counter("alerts matched", read.matched),
             counter("actions", counts.actions),
-            counter("lines that are no alert", counts.not_alerts.values().sum()),
-            counter("runs of bytes passed over", counts.skipped),
+            counter("lines that are no alert", no_alerts),
+            counter("other events of a pipeline", others),
+            counter("runs of bytes passed over", read.passed_over),
             counter("alerts of agents not known here", counts.strangers),
+            counter("duplicate alerts", counts.twins),
+            counter("connections refused", counts.refused_peers),
             counter("results not written yet", number(self.unwritten.len())),
             counter("agents enrolled", number(self.roster.enrolled().count())),
             counter("agents connected", number(self.delivery.sessions.len())),
@@ -182,12 +193,27 @@ impl Manager {
                 counter("enrollments denied", counts.enrollments_denied),
             ]);
         }
+        if let Some(counts) = self.http_counts() {
+            counters.extend([
+                counter("HTTP requests stored", counts.stored),
+                counter("HTTP requests without the token", counts.token),
+                counter("HTTP connections from elsewhere", counts.address),
+                counter("HTTP requests without an alert", counts.no_alert),
+                counter("HTTP pieces that are no alert", counts.not_alerts),
+                counter("HTTP events that are not meant as alerts", counts.ignored),
+                counter("HTTP requests too large", counts.too_large),
+                counter("HTTP requests turned away as too many", counts.busy),
+                counter("HTTP requests not stored in time", counts.not_stored),
+                counter("HTTP requests refused otherwise", counts.other),
+            ]);
+        }
         Status {
             daemon: Daemon::Manager.as_str().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             since: self.since_start,
             counters,
+            sources: self.sources.shown().map(row_of_source).collect(),
             manager: None,
             problems: self.problems(),
         }
@@ -227,6 +253,25 @@ impl Manager {
         }
         problems.extend(self.roster.problems());
         problems
+    }
+}
+
+fn row_of_source((source, counted): (&Source, Counted)) -> AlertSource {
+    let not_alerts = counted.not_alerts.iter().map(|(why, count)| NotAlerts {
+        why: why.label().to_owned(),
+        lines: *count,
+    });
+    AlertSource {
+        location: source.name.clone(),
+        format: source.shape.name().to_owned(),
+        bytes: counted.bytes,
+        lines: counted.lines,
+        alerts: counted.alerts,
+        matched: counted.matched,
+        not_alerts: not_alerts.collect(),
+        strays: counted.strays,
+        passed_over: counted.passed_over,
+        last_line: counted.last_line,
     }
 }
 

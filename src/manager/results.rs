@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::clock;
 use crate::journal::manager::Op;
-use crate::model::{Action, ActionId, ActionState, AgentId, Record};
+use crate::model::{ActionId, ActionState, AgentId, Record};
 use crate::roster::shortened;
 use crate::transport::Report;
 use crate::wire::ToManager;
+use crate::wire::about::About;
 use crate::wire::message::Reverted as RevertedMessage;
 
 use super::hosts::Told;
@@ -62,8 +63,7 @@ impl Manager {
                     session,
                     seq,
                 };
-                self.update(told, &action, Arc::unwrap_or_clone(record))
-                    .await;
+                self.update(told, &action, record).await;
             }
             ToManager::Reverted { request, outcome } => {
                 self.revert_answered(&agent, request, outcome).await;
@@ -98,14 +98,14 @@ impl Manager {
 
     /// Takes a state in. One that came before, as after a lost confirmation, is
     /// only confirmed again.
-    async fn update(&mut self, told: Told, action: &Action, record: Record) {
+    async fn update(&mut self, told: Told, action: &About, record: Arc<Record>) {
         let agent = &told.agent;
-        let names_others = action.agent.id != *agent || record.agent.id != *agent;
+        let names_others = action.agent() != agent || record.agent.id != *agent;
         // An agent may tell of an action that is not known here, but not of one
         // that is another's: people wait for what becomes of it.
-        let owner = self.owner(action.id);
+        let owner = self.owner(action.id());
         let is_others = owner.is_some_and(|owner| owner != *agent);
-        if names_others || record.action != action.id || is_others {
+        if names_others || record.action != action.id() || is_others {
             if let Some(more) = self.limiter.pass("speaks for another", clock::boot()) {
                 log::error!(agent:% = agent, action:% = record.action, more_since = more; "an agent speaks for another one; its session is ended (look what runs on that host; ripostctl agents revoke ID shuts it out)");
             }
@@ -153,6 +153,7 @@ impl Manager {
                 log::warn!(agent:% = agent, problem = shortened(&text); "an agent could not revert");
             }
         }
+        self.ask_kept(agent);
         if last && self.delivery.host(agent).reverts_wait {
             self.pump(agent).await;
         }
@@ -163,8 +164,7 @@ impl Manager {
     async fn unknown_to_agent(&mut self, agent: &AgentId, id: ActionId) {
         if !self.delivery.is_current(agent) {
             // Of what is on its way into the journal it is asked again.
-            self.delivery.host(agent).reverts_wait = true;
-            self.delivery.is_hungry(agent);
+            self.delivery.look_for_reverts(agent);
             return;
         }
         match self.reader.record(id) {
@@ -180,23 +180,23 @@ impl Manager {
     /// Writes a state to `responses.json` and to the journal, in this order:
     /// the line stands before a result is confirmed.
     pub(super) async fn record(&mut self, record: Record, ops: Vec<Op>) {
-        self.note(record, ops, None);
+        self.note(record.into(), ops, None);
         self.write_unwritten().await;
     }
 
     /// Lines a state up to be written.
-    fn note(&mut self, record: Record, mut ops: Vec<Op>, update: Option<Told>) {
+    fn note(&mut self, record: Arc<Record>, mut ops: Vec<Op>, update: Option<Told>) {
         self.heard_of(&record);
         // Its line may be read again before the journal can tell of it: an agent
         // that had it from a manager that was killed tells what became of it.
         self.fresh.insert(record.action, record.agent.id.clone());
         ops.push(Op::Record {
-            record: Box::new(record.clone()),
+            record: Arc::clone(&record),
             heard: clock::wall(),
         });
         self.push(Unwritten {
             agents: vec![record.agent.id.clone()],
-            record: Some(Box::new(record)),
+            record: Some(record),
             ops,
             update,
             stored: None,
@@ -212,13 +212,14 @@ impl Manager {
             self.heard_of(&record);
             self.fresh.insert(record.action, record.agent.id.clone());
             ops.push(Op::taken(&record));
+            let record = Arc::new(record);
             ops.push(Op::Record {
-                record: Box::new(record.clone()),
+                record: Arc::clone(&record),
                 heard: clock::wall(),
             });
             agents.push(record.agent.id.clone());
             let mut unwritten = Unwritten {
-                record: Some(Box::new(record)),
+                record: Some(record),
                 ..Unwritten::default()
             };
             // Nothing is journalled before the last line of those it is about.
@@ -283,20 +284,20 @@ impl Manager {
         if !ops.is_empty() {
             let write = self.journal.next();
             self.fresh.written(&ops, write);
-            let ticket = self.journal.write(ops).await;
+            self.journal.write(ops).await;
             for agent in &agents {
                 self.delivery.host(agent).wrote(write);
             }
-            for stored in askers {
-                let mut ticket = ticket.clone();
-                self.chores.spawn(async move {
-                    if ticket.synced().await {
-                        // A reader that was stopped meanwhile needs no answer.
-                        let _ = stored.send(());
-                    }
-                    Chore::Done
-                });
-            }
+        }
+        for stored in askers {
+            let mut ticket = self.journal.last();
+            self.chores.spawn(async move {
+                if ticket.synced().await {
+                    // A reader that was stopped meanwhile needs no answer.
+                    let _ = stored.send(());
+                }
+                Chore::Done
+            });
         }
         for told in updates {
             self.delivery.confirm_after(&told, self.journal.next() - 1);

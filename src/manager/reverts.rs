@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock;
 use crate::journal::JournalError;
-use crate::journal::manager::{ManagerReader, Op};
+use crate::journal::manager::{ManagerReader, Op, Wanted};
 use crate::ledger::reverts::{Reverted, patience};
 use crate::model::{ActionId, ActionState, Keys, Record};
 use crate::wire::control::{Answer, ErrorKind, RevertOutcome, Which};
@@ -20,14 +20,14 @@ const OFFLINE_PATIENCE: Duration = Duration::from_secs(2);
 impl Manager {
     /// Finds what a person wants reverted.
     pub(super) fn choose(&mut self, which: Which, asker: Asker) {
-        let wanted = which.clone();
+        let meant = which.clone();
         let later = Later::new(self.unwritten.iter());
-        let reading = self.read_at(move |reader| later.chosen(&wanted, reader));
+        let reading = self.read_at(move |reader| later.chosen(&meant, reader));
         self.chores.spawn(async move {
             Chore::Chosen {
                 found: reading
                     .await
-                    .map(|(records, written)| Chosen { records, written }),
+                    .map(|(wanted, written)| Chosen { wanted, written }),
                 which,
                 asker,
             }
@@ -42,7 +42,7 @@ impl Manager {
         asker: Asker,
     ) {
         let problem = match found {
-            Ok(chosen) if !chosen.records.is_empty() => {
+            Ok(chosen) if !chosen.wanted.is_empty() => {
                 return self.take_back_all(chosen, asker).await;
             }
             Ok(_) => which.nothing(),
@@ -53,32 +53,35 @@ impl Manager {
     }
 
     async fn take_back_all(&mut self, chosen: Chosen, asker: Asker) {
-        let Chosen { records, written } = chosen;
-        let ids: Vec<_> = records.iter().map(|record| record.action).collect();
-        let deadline = clock::boot().plus(patience(ids.len()));
+        let Chosen { wanted, written } = chosen;
+        let ids = wanted.iter().map(|wanted| wanted.action);
+        let deadline = clock::boot().plus(patience(wanted.len()));
         self.reverts.wait(asker, ids, deadline);
-        // A record says that an action was never sent only if nothing has
-        // happened since it was read.
-        let (waiting, sent): (Vec<_>, Vec<_>) = records.into_iter().partition(|record| {
-            let host = self.delivery.host(&record.agent.id);
-            record.state == ActionState::Queued && host.is_current(written)
-        });
-        let waiting = waiting.into_iter().map(never_sent);
-        self.end_all(waiting.collect()).await;
+        let (mut waiting, mut sent) = (Vec::new(), Vec::new());
+        for mut wanted in wanted {
+            // A record says that an action was never sent only if nothing has
+            // happened since it was read.
+            let host = self.delivery.host(&wanted.agent.id);
+            match wanted.waiting.take() {
+                Some(record) if host.is_current(written) => waiting.push(never_sent(*record)),
+                Some(_) | None => sent.push(wanted),
+            }
+        }
+        self.end_all(waiting).await;
         self.ask_back(sent).await;
     }
 
     /// Asks the hosts that may have these actions to take them back.
-    async fn ask_back(&mut self, records: Vec<Record>) {
+    async fn ask_back(&mut self, actions: Vec<Wanted>) {
         // What is taken back before it was sent is not sent any more.
-        for record in &records {
-            self.delivery.read_anew(&record.agent.id);
+        for action in &actions {
+            self.delivery.read_anew(&action.agent.id);
         }
-        for part in records.chunks(AT_ONCE) {
-            let agents = part.iter().map(|record| record.agent.id.clone());
-            let reverts = part.iter().map(|record| Op::Revert {
-                agent: record.agent.id.clone(),
-                action: record.action,
+        for part in actions.chunks(AT_ONCE) {
+            let agents = part.iter().map(|action| action.agent.id.clone());
+            let reverts = part.iter().map(|action| Op::Revert {
+                agent: action.agent.id.clone(),
+                action: action.action,
             });
             self.push(Unwritten {
                 ops: reverts.collect(),
@@ -88,10 +91,10 @@ impl Manager {
         }
         self.write_unwritten().await;
         let patience = clock::boot().plus(OFFLINE_PATIENCE);
-        for record in records {
-            self.ask_revert(&record.agent.id, record.action);
-            if !self.delivery.is_connected(&record.agent.id) {
-                self.offline_reverts.push_back((patience, record));
+        for action in actions {
+            self.ask_revert(&action.agent.id, action.action);
+            if !self.delivery.is_connected(&action.agent.id) {
+                self.offline_reverts.push_back((patience, action));
             }
         }
     }
@@ -104,14 +107,14 @@ impl Manager {
             .front()
             .is_some_and(|(at, _)| *at <= now)
         {
-            let Some((_, record)) = self.offline_reverts.pop_front() else {
+            let Some((_, away)) = self.offline_reverts.pop_front() else {
                 return;
             };
-            if !self.delivery.is_connected(&record.agent.id) {
+            if !self.delivery.is_connected(&away.agent.id) {
                 self.reverts.settled(&Reverted {
-                    action: record.action,
-                    state: record.state,
-                    keys: record.keys,
+                    action: away.action,
+                    state: away.state,
+                    keys: away.keys,
                     detail: Some(
                         "its host is offline; it is taken back there when it is connected again"
                             .to_owned(),
@@ -124,7 +127,7 @@ impl Manager {
 
 /// What a person means who asks for a revert.
 pub(super) struct Chosen {
-    pub(super) records: Vec<Record>,
+    pub(super) wanted: Vec<Wanted>,
     /// The journal write up to which they were read.
     pub(super) written: u64,
 }
@@ -145,29 +148,28 @@ impl Later {
         Self(later)
     }
 
-    /// What a person means who asks for a revert; see [`ManagerReader::chosen`].
+    /// What a person means who asks for a revert; see [`ManagerReader::wanted`].
     fn chosen(
         mut self,
         which: &Which,
         reader: &ManagerReader,
-    ) -> Result<Vec<Record>, JournalError> {
-        let mut records = Vec::new();
-        for record in reader.chosen(which)? {
-            records.push(match self.0.remove(&record.action) {
-                Some(later) => with_keys(later, record.keys),
-                None => record,
-            });
+    ) -> Result<Vec<Wanted>, JournalError> {
+        let mut wanted = reader.wanted(which)?;
+        for one in &mut wanted {
+            if let Some(later) = self.0.remove(&one.action) {
+                *one = with_keys(later, one.keys.take()).into();
+            }
         }
         for (id, record) in self.0 {
             // It may have been journalled since, and have ended.
             let journalled = reader.record(id)?;
             let is_over = journalled.is_some_and(|record| record.state.is_final());
             if !is_over && which.is(id, record.keys.as_ref()) {
-                records.push(record);
+                wanted.push(record.into());
             }
         }
-        records.retain(|record| !record.state.is_final());
-        Ok(records)
+        wanted.retain(|wanted| !wanted.state.is_final());
+        Ok(wanted)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::Condition;
 use crate::alert::Rule;
 use crate::model::os_regex::Pattern;
-use crate::model::{Level, RuleId};
+use crate::model::{Level, Logic, RuleId};
 
 /// The conditions turned round: from what a rule has to who asks for it.
 #[derive(Debug)]
@@ -26,17 +26,22 @@ impl Index {
             for id in &condition.ids {
                 by_id.entry(id.clone()).or_default().push(position);
             }
-            match (condition.least_level(), &condition.group) {
-                (Some(least), None) => {
-                    for met in &mut by_level[usize::from(least.number())..] {
-                        met.push(position);
-                    }
+            let (least, group) = (condition.least_level(), condition.group.as_ref());
+            // Without a group the level selects by itself in Wazuh, too.
+            let (alone, besides) = match (condition.logic, group) {
+                (Logic::Wazuh, Some(_)) => (None, least),
+                (Logic::Wazuh, None) | (Logic::Ossec, _) => (least, None),
+            };
+            if let Some(least) = alone {
+                for met in &mut by_level[usize::from(least.number())..] {
+                    met.push(position);
                 }
-                (least, Some(pattern)) => by_group
+            }
+            if let Some(pattern) = group {
+                by_group
                     .entry(pattern.clone())
                     .or_default()
-                    .push((least.unwrap_or(Level::ZERO), position)),
-                (None, None) => {}
+                    .push((besides.unwrap_or(Level::ZERO), position));
             }
         }
         Self {

@@ -1,9 +1,10 @@
 //! Alert to responses, with the exact logic of Wazuh 4.x (analysisd/rules.c
-//! Rule_AddAR). Pure.
+//! Rule_AddAR) or, where that is wanted, of OSSEC. Pure.
 //!
-//! A condition holds if level and group both do where both are set, or the one
-//! that is set does, or the rule's id is listed. A rule of level 0 meets no
-//! condition, and a condition that sets nothing is never met.
+//! In Wazuh a condition holds if level and group both do where both are set, or
+//! the one that is set does, or the rule's id is listed; in OSSEC if any of the
+//! three holds. A rule of level 0 meets no condition, and a condition that sets
+//! nothing is never met.
 //!
 //! analysisd decides once per rule when it loads its rules. We see rules only
 //! as alerts come, so the answer for each (id, level, group text) is kept in a
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use crate::alert::Rule;
 use crate::model::os_regex::Pattern;
-use crate::model::{Level, RuleId};
+use crate::model::{Level, Logic, RuleId};
 use index::Index;
 use memo::Memo;
 
@@ -29,35 +30,63 @@ pub struct Condition {
     pub level: Option<Level>,
     pub group: Option<Pattern>,
     pub ids: Vec<RuleId>,
+    pub logic: Logic,
+}
+
+/// Bytes of rules and answers that a memo keeps, unless told otherwise.
+const MAX_MEMO: usize = 32 << 20;
+
+/// Conditions with the index over them, which many matchers may share.
+#[derive(Debug)]
+pub struct Conditions {
+    conditions: Vec<Condition>,
+    index: Index,
+}
+
+impl Conditions {
+    pub fn new(conditions: Vec<Condition>) -> Self {
+        Self {
+            index: Index::new(&conditions),
+            conditions,
+        }
+    }
 }
 
 /// Conditions, ready to be asked about rules.
 #[derive(Debug)]
 pub struct Matcher {
-    conditions: Vec<Condition>,
-    index: Index,
+    conditions: Arc<Conditions>,
     memo: Memo,
 }
 
 impl Matcher {
     pub fn new(conditions: Vec<Condition>) -> Self {
+        Self::sharing(Arc::new(Conditions::new(conditions)), MAX_MEMO)
+    }
+
+    /// A matcher with a memo of its own, which keeps so many bytes at most.
+    pub fn sharing(conditions: Arc<Conditions>, max_memo: usize) -> Self {
         Self {
-            index: Index::new(&conditions),
             conditions,
-            memo: Memo::default(),
+            memo: Memo::new(max_memo),
         }
+    }
+
+    /// What it goes by.
+    pub fn conditions(&self) -> &Arc<Conditions> {
+        &self.conditions
     }
 
     /// The positions of the conditions that `rule` meets, ascending, each once.
     pub fn matches(&mut self, rule: &Rule) -> Arc<[usize]> {
-        let Self { index, memo, .. } = self;
-        memo.get_or_insert(rule, || index.matches(rule))
+        let Self { conditions, memo } = self;
+        memo.get_or_insert(rule, || conditions.index.matches(rule))
     }
 
     /// Why the condition at `position` does or does not hold for `rule`;
     /// `None` if there is no such condition.
     pub fn explain(&self, rule: &Rule, position: usize) -> Option<Trace> {
-        let condition = self.conditions.get(position)?;
+        let condition = self.conditions.conditions.get(position)?;
         Some(Trace::new(condition, rule))
     }
 }
@@ -73,6 +102,7 @@ impl Condition {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Trace {
     rule_level: Level,
+    logic: Logic,
     /// The least level, and whether the rule reaches it.
     pub level: Option<(Level, bool)>,
     /// Whether the pattern is found in the group text.
@@ -85,6 +115,7 @@ impl Trace {
     fn new(condition: &Condition, rule: &Rule) -> Self {
         Self {
             rule_level: rule.level,
+            logic: condition.logic,
             level: condition
                 .least_level()
                 .map(|least| (least, rule.level >= least)),
@@ -99,12 +130,15 @@ impl Trace {
     /// Whether the condition as a whole holds.
     pub fn holds(&self) -> bool {
         let level = self.level.map(|(_, reached)| reached);
-        let level_and_group = match (level, self.group) {
-            (Some(level), Some(group)) => level && group,
+        let selected = match (level, self.group) {
+            (Some(level), Some(group)) => match self.logic {
+                Logic::Wazuh => level && group,
+                Logic::Ossec => level || group,
+            },
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => false,
         };
-        self.rule_level > Level::ZERO && (level_and_group || self.ids == Some(true))
+        self.rule_level > Level::ZERO && (selected || self.ids == Some(true))
     }
 }
 
@@ -139,15 +173,23 @@ mod tests {
     use proptest::strategy::Strategy;
 
     use super::{Condition, Matcher};
-    use crate::alert::Rule;
+    use crate::alert::{self, Rule};
     use crate::model::os_regex::Pattern;
-    use crate::model::{Level, RuleId};
+    use crate::model::{Level, Logic, RuleId};
 
     fn condition(level: Option<u8>, group: Option<&str>, ids: &[&str]) -> Condition {
         Condition {
             level: level.map(|level| Level::new(level).unwrap()),
             group: group.map(|group| Pattern::compile(group).unwrap()),
             ids: ids.iter().map(|id| RuleId::parse(id).unwrap()).collect(),
+            logic: Logic::Wazuh,
+        }
+    }
+
+    fn ossec(condition: Condition) -> Condition {
+        Condition {
+            logic: Logic::Ossec,
+            ..condition
         }
     }
 
@@ -252,6 +294,65 @@ mod tests {
         }
     }
 
+    /// The rule's id, level and groups, and whether it fires in OSSEC and in
+    /// Wazuh for level 10, group `sshd` and id 5.
+    #[test]
+    fn in_ossec_each_selector_selects_by_itself() {
+        for ((id, level, groups), in_ossec, in_wazuh) in [
+            (("1", 10, "web,"), true, false),
+            (("1", 9, "sshd,"), true, false),
+            (("1", 10, "sshd,"), true, true),
+            (("5", 1, "web,"), true, true),
+            (("1", 9, "web,"), false, false),
+            (("5", 0, "sshd,"), false, false),
+        ] {
+            let both = condition(Some(10), Some("sshd"), &["5"]);
+            let rule = rule(id, level, groups);
+            let mut matcher = Matcher::new(vec![ossec(both.clone()), both]);
+            let mut wanted = Vec::new();
+            wanted.extend(in_ossec.then_some(0));
+            wanted.extend(in_wazuh.then_some(1));
+            assert_eq!(*matcher.matches(&rule), *wanted, "{rule:?}");
+            for (position, wanted) in [in_ossec, in_wazuh].into_iter().enumerate() {
+                let trace = matcher.explain(&rule, position).unwrap();
+                assert_eq!(trace.holds(), wanted, "{rule:?}: {trace}");
+            }
+        }
+        // Level 0 is not set there either, and nothing set selects nothing.
+        for (condition, wanted) in [
+            (condition(Some(0), Some("web"), &[]), false),
+            (condition(Some(0), None, &[]), false),
+            (condition(None, Some("sshd"), &[]), true),
+        ] {
+            let mut matcher = Matcher::new(vec![ossec(condition)]);
+            assert_eq!(!matcher.matches(&rule("1", 16, "sshd,")).is_empty(), wanted);
+        }
+    }
+
+    /// 4.x takes them out of the groups that it writes; its rules have them there.
+    #[test]
+    fn labels_of_compliance_are_groups_as_in_the_rule() {
+        let wazuh = alert::find("wazuh").unwrap();
+        let read = |more: &str| {
+            let line = format!(r#"{{"rule":{{"id":"5712","level":10,"groups":["sshd"]{more}}}}}"#);
+            alert::parse(line.as_bytes(), wazuh).unwrap().rule
+        };
+        let plain = read("");
+        let labelled = read(r#","pci_dss":["10.2.4","10.2.5"],"gdpr":["IV_35.7.d"]"#);
+        assert_eq!(plain.groups, labelled.groups);
+        let mut matcher = Matcher::new(vec![
+            condition(None, Some("pci_dss_10.2.5,"), &[]),
+            condition(None, Some("sshd,"), &[]),
+            condition(None, Some("gdpr_"), &[]),
+            condition(None, Some("pci_dss_10.2,"), &[]),
+        ]);
+        // The one must not answer for the other, in either order.
+        for _ in 0..2 {
+            assert_eq!(*matcher.matches(&plain), [1]);
+            assert_eq!(*matcher.matches(&labelled), [0, 1, 2]);
+        }
+    }
+
     #[test]
     fn an_explanation_names_each_part_that_is_set() {
         let matcher = Matcher::new(vec![
@@ -279,8 +380,12 @@ mod tests {
             prop::option::of(0..=20_u8),
             prop::option::of(prop::sample::select(vec!["a", "b,", "^a", "A|c", "\\w+,b"])),
             prop::collection::vec(prop::sample::select(vec!["1", "2", "3"]), 0..3),
+            prop::sample::select(vec![Logic::Wazuh, Logic::Ossec]),
         )
-            .prop_map(|(level, group, ids)| condition(level, group, &ids))
+            .prop_map(|(level, group, ids, logic)| Condition {
+                logic,
+                ..condition(level, group, &ids)
+            })
     }
 
     fn any_rule() -> impl Strategy<Value = Rule> {
@@ -314,7 +419,7 @@ mod tests {
         }
     }
 
-    /// Rule_AddAR, condition by condition.
+    /// Rule_AddAR of either, condition by condition.
     fn naive(condition: &Condition, rule: &Rule) -> bool {
         if rule.level.number() == 0 {
             return false;
@@ -325,7 +430,9 @@ mod tests {
             .group
             .as_ref()
             .is_some_and(|group| group.is_match(rule.group_text.as_bytes()));
-        let marked = if level_is_set && condition.group.is_some() {
+        let marked = if condition.logic == Logic::Ossec {
+            (level_is_set && level) || group
+        } else if level_is_set && condition.group.is_some() {
             level && group
         } else if level_is_set {
             level

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ActionId, AgentId, CommandName, ExeName, GroupName, Level, RuleId};
+use crate::model::{
+    ActionId, AgentId, CommandName, ExeName, FieldMap, GroupName, Level, RepeatedOffenders, RuleId,
+};
 
 /// What has become of an action. The words are those of `responses.json`.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
@@ -116,12 +118,73 @@ pub enum Mode {
     Delete,
 }
 
-/// How the executable is spoken to.
+/// How a script is spoken to. A bundled executable always gets
+/// [`Contract::Json`].
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Contract {
     /// One JSON line on stdin, as Wazuh 4.2 and later.
     Json,
+    /// Words behind its name, as OSSEC and Wazuh before 4.2.
+    Argv(Wanted),
+    /// One JSON line on stdin with `enable` or `disable`, as Wazuh 5.
+    V5,
+}
+
+impl Contract {
+    /// The word in `<contract>`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Argv(_) => "argv",
+            Self::V5 => "v5",
+        }
+    }
+
+    /// Whether a script is reverted at its end although it printed no keys:
+    /// only Wazuh 4.x takes one that prints none for a notifier.
+    pub fn reverts_without_keys(self) -> bool {
+        match self {
+            Self::Json => false,
+            Self::Argv(_) | Self::V5 => true,
+        }
+    }
+}
+
+/// What of an alert a script is given as words (`<expect>`).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct Wanted {
+    pub user: Want,
+    pub srcip: Want,
+    pub filename: Want,
+}
+
+/// Whether a script is given something.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Want {
+    /// Never: it gets `-`.
+    No,
+    /// If the alert has it, else `-`.
+    Maybe,
+    /// Always: without it the script does not run.
+    Needed,
+}
+
+impl Wanted {
+    /// Without an `<expect>`: whatever there is.
+    pub const ANYTHING: Self = Self {
+        user: Want::Maybe,
+        srcip: Want::Maybe,
+        filename: Want::Maybe,
+    };
+
+    /// With an empty `<expect>`.
+    pub const NOTHING: Self = Self {
+        user: Want::No,
+        srcip: Want::No,
+        filename: Want::No,
+    };
 }
 
 /// An agent as people see it.
@@ -158,7 +221,15 @@ pub struct Action {
     /// `None`: stateless.
     #[serde(with = "millis", default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// How much longer it stays in force on a host where its target has been
+    /// blocked before. Older managers say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeated_offenders: Option<Arc<RepeatedOffenders>>,
     pub extra_args: Vec<String>,
+    /// Where the alert names what to act upon, unless that is where Wazuh 4.x
+    /// has it. Older managers say nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Arc<FieldMap>>,
     pub contract: Contract,
     /// Whether a script is reverted although it printed no keys
     /// (`<revert>yes</revert>`), or not although it did (`no`).
@@ -223,7 +294,9 @@ pub(crate) mod sample {
             ),
             alert: Some("1772600767.41231".into()),
             timeout: timeout.map(Duration::from_secs),
+            repeated_offenders: None,
             extra_args: Vec::new(),
+            fields: None,
             contract: Contract::Json,
             revert: None,
             execution_timeout: None,

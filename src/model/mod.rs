@@ -7,9 +7,16 @@
 pub mod action;
 pub mod bundled;
 pub mod capabilities;
+mod fields;
+pub mod glob;
 mod ids;
 mod keys;
 mod level;
+mod log_layout;
+mod logic;
+pub mod mapping;
+mod name_pattern;
+pub mod offenders;
 pub mod os_regex;
 pub mod position;
 pub mod record;
@@ -21,12 +28,19 @@ pub mod url;
 
 pub use action::{Action, ActionState, AgentRef, Location, Mode, RuleRef};
 pub use capabilities::{Ability, Capabilities};
+pub use fields::{
+    EXPENDABLE, Field, FieldMap, FieldPath, InvalidFieldList, InvalidFieldPath, MAX_PATHS, Places,
+};
 pub use ids::{
     ActionId, AgentGroup, AgentId, AgentName, CommandName, ExeName, Fingerprint, GroupName,
     Instance, InvalidName, JournalId, Pin, RuleId,
 };
 pub use keys::{InvalidKeys, Keys};
 pub use level::{InvalidLevel, Level};
+pub use log_layout::LogLayout;
+pub use logic::Logic;
+pub use name_pattern::{InvalidNamePattern, NamePattern};
+pub use offenders::{RepeatedOffenders, Steps};
 pub use record::Record;
 pub use selector::{InvalidSelector, Selector};
 pub use server::ServerAddress;

@@ -55,11 +55,37 @@ pub fn parse(text: &str) -> Result<Written, InvalidSpan> {
     })
 }
 
+/// A span as people read it, in the largest unit that it is whole in: `90 s`,
+/// `30 min`, `2 h`, `7 d`. What is below a second is left out.
+pub fn shown(span: Duration) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "d"), (3_600, "h"), (60, "min")];
+    let seconds = span.as_secs();
+    let whole = |(each, _): &&(u64, &str)| seconds > 0 && seconds.is_multiple_of(*each);
+    match UNITS.iter().find(whole) {
+        Some((each, unit)) => format!("{} {unit}", seconds / each),
+        None => format!("{seconds} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{InvalidSpan, parse};
+    use super::{InvalidSpan, parse, shown};
+
+    #[test]
+    fn a_span_is_shown_in_the_largest_unit_that_it_is_whole_in() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (90, "90 s"),
+            (1_800, "30 min"),
+            (7_200, "2 h"),
+            (5_400, "90 min"),
+            (604_800, "7 d"),
+        ] {
+            assert_eq!(shown(Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn seconds_are_the_unit_unless_another_is_written() {

@@ -1,20 +1,19 @@
 //! May it? Pure. The manager asks before it sends an action, the host again
 //! before it carries one out, each with what it knows.
 //!
-//! Only addresses and networks are judged here. Which users, processes and files
+//! Only addresses, networks and names of hosts are judged here. Which users, processes and files
 //! are protected is for the executable to know that has them before it.
 
 mod guards;
+mod networks;
 mod white_list;
 
 use std::fmt;
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
-
 use crate::model::{AgentId, Location, Target};
 pub use guards::{Guard, Guards};
-pub use white_list::{InvalidNetwork, WhiteList};
+pub use white_list::{Entry, InvalidNetwork, WhiteList};
 
 /// How long an action without timeout waits for a host that is offline; after
 /// that nobody expects it any more.
@@ -44,7 +43,7 @@ pub enum Reason {
     ManagersHost,
     Listed {
         target: Target,
-        entry: IpNetwork,
+        entry: Entry,
         list: List,
     },
     Guarded {
@@ -89,7 +88,9 @@ pub fn judge_host(
     guards: &Guards,
 ) -> Verdict {
     let refusal = target.and_then(|target| {
-        let guard = guards.guarding(target.network()?);
+        let guard = target
+            .network()
+            .and_then(|network| guards.guarding(network));
         guard
             .map(|guard| Reason::Guarded {
                 target: target.clone(),
@@ -102,7 +103,7 @@ pub fn judge_host(
 }
 
 fn listed(target: &Target, white_list: &WhiteList, list: List) -> Option<Reason> {
-    let entry = white_list.entry_for(target.network()?)?;
+    let entry = white_list.entry_for(target)?;
     Some(Reason::Listed {
         target: target.clone(),
         entry,
@@ -125,10 +126,14 @@ impl fmt::Display for Reason {
                     List::Manager => "the white list",
                     List::Host => "the white list of this host",
                 };
-                let holds = |network: IpNetwork| {
-                    entry.contains(network.network()) && entry.prefix() <= network.prefix()
+                // What is not all in a network of the list holds it, or a part.
+                let is_in = match (entry, target.network()) {
+                    (Entry::Network(entry), Some(network)) => {
+                        entry.contains(network.network()) && entry.prefix() <= network.prefix()
+                    }
+                    (Entry::Network(_) | Entry::Name(_), _) => true,
                 };
-                if target.network().is_some_and(holds) {
+                if is_in {
                     write!(f, "{target} is in {list} ({entry})")
                 } else {
                     write!(f, "{target} holds {entry} of {list}")

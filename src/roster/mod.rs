@@ -108,6 +108,11 @@ impl Roster {
         self.members.get(id)
     }
 
+    /// The agent that goes by this name, unless it is revoked.
+    pub fn named(&self, name: &AgentName) -> Option<&Member> {
+        self.agent(self.names.get(&folded(name.as_str()))?)
+    }
+
     /// Every agent, whatever its standing, in the order of ids; 000 is the first.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.members.values()

@@ -7,8 +7,11 @@ use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use super::split::{Mark, Splitter, TAIL};
-use super::{MAX_LINE, StartAt, Trouble};
+use super::mark::{Mark, TAIL};
+use super::outlet::Told;
+use super::records::{RECORD, Records};
+use super::split::{Cut, Splitter};
+use super::{MAX_LINE, StartAt, Trouble, Units};
 use crate::clock::Boot;
 use crate::model::position::{Checkpoint, FileIdentity, Generation};
 
@@ -111,7 +114,9 @@ pub(super) struct Life {
     file: File,
     identity: FileIdentity,
     generation: Generation,
+    units: Units,
     pub(super) splitter: Splitter,
+    pub(super) told: Told,
     /// How far the file is read.
     read_to: Mark<OVERLAP>,
     /// When the file was last looked at and read to its end.
@@ -124,15 +129,47 @@ pub(super) struct Life {
     pub(super) replaced: Option<Boot>,
 }
 
+/// Where in a life reading begins.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    generation: Generation,
+    offset: u64,
+}
+
+/// What tells positions in a life.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name<'a> {
+    pub(super) generation: Generation,
+    identity: &'a FileIdentity,
+}
+
+impl Name<'_> {
+    pub(super) fn checkpoint_at(&self, mark: &Mark) -> Checkpoint {
+        Checkpoint {
+            generation: self.generation,
+            identity: self.identity.clone(),
+            offset: mark.offset(),
+            tail_hash: mark.hash(),
+        }
+    }
+}
+
 impl Life {
-    /// A life of which `offset` bytes count as read.
-    fn at(opened: Opened, generation: Generation, offset: u64, now: Boot) -> io::Result<Self> {
+    /// A life that is read from this place on.
+    fn at(opened: Opened, place: Place, units: Units, now: Boot) -> io::Result<Self> {
+        let Place { generation, offset } = place;
+        let records = match units {
+            Units::LinesAndRecords if offset > 0 => Records::Unknown.after(&head(&opened.file)?),
+            Units::Lines | Units::LinesAndRecords => units.records(),
+        };
         Ok(Self {
-            splitter: Splitter::new(mark(&opened.file, offset)?),
+            splitter: Splitter::new(mark(&opened.file, offset)?, records),
             read_to: mark(&opened.file, offset)?,
             file: opened.file,
             identity: opened.identity,
             generation,
+            units,
+            told: Told::now(offset),
             stamp: None,
             size: offset,
             grew: now,
@@ -144,14 +181,14 @@ impl Life {
     pub(super) fn begin(
         opened: Opened,
         generation: Generation,
-        start: StartAt,
+        (start, units): (StartAt, Units),
         now: Boot,
     ) -> io::Result<Self> {
         let offset = match start {
             StartAt::Beginning => 0,
             StartAt::End => last_line_end(&opened.file)?,
         };
-        Self::at(opened, generation, offset, now)
+        Self::at(opened, Place { generation, offset }, units, now)
     }
 
     /// The life that `checkpoint` speaks of, if this is its file and nothing
@@ -159,6 +196,7 @@ impl Life {
     pub(super) fn resume(
         opened: Opened,
         checkpoint: &Checkpoint,
+        units: Units,
         now: Boot,
     ) -> io::Result<Result<Self, Opened>> {
         if !same(&opened.identity, &checkpoint.identity)
@@ -167,7 +205,11 @@ impl Life {
         {
             return Ok(Err(opened));
         }
-        Self::at(opened, checkpoint.generation, checkpoint.offset, now).map(Ok)
+        let place = Place {
+            generation: checkpoint.generation,
+            offset: checkpoint.offset,
+        };
+        Self::at(opened, place, units, now).map(Ok)
     }
 
     /// Becomes the next life of the same file. Answers how many bytes of this
@@ -175,7 +217,8 @@ impl Life {
     pub(super) fn begin_anew(&mut self, generation: Generation, now: Boot) -> u64 {
         let lost = self.size.saturating_sub(self.splitter.end().offset());
         self.generation = generation;
-        self.splitter = Splitter::new(Mark::START);
+        self.splitter = Splitter::new(Mark::START, self.units.records());
+        self.told = Told::now(0);
         self.read_to = Mark::START;
         self.stamp = None;
         self.size = 0;
@@ -193,16 +236,23 @@ impl Life {
 
     /// The position after the last piece.
     pub(super) fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint_at(self.splitter.end())
+        self.name().checkpoint_at(self.splitter.end())
     }
 
-    pub(super) fn checkpoint_at(&self, mark: &Mark) -> Checkpoint {
-        Checkpoint {
+    fn name(&self) -> Name<'_> {
+        Name {
             generation: self.generation,
-            identity: self.identity.clone(),
-            offset: mark.offset(),
-            tail_hash: mark.hash(),
+            identity: &self.identity,
         }
+    }
+
+    /// Cuts what was read, and names what is cut.
+    pub(super) fn cut<'a>(&'a mut self, chunk: &'a [u8]) -> (Cut<'a>, Name<'a>, &'a mut Told) {
+        let name = Name {
+            generation: self.generation,
+            identity: &self.identity,
+        };
+        (self.splitter.cut(chunk), name, &mut self.told)
     }
 
     /// Reads what follows, at most [`CHUNK`] bytes, into `buffer`.
@@ -278,6 +328,14 @@ fn mark<const N: usize>(file: &File, offset: u64) -> io::Result<Mark<N>> {
     let mut bytes = vec![0; usize::try_from(offset - from).expect("at most N")];
     file.read_exact_at(&mut bytes, from)?;
     Ok(Mark::new(offset, &bytes))
+}
+
+/// The first bytes, by which a file of records is known.
+fn head(file: &File) -> io::Result<[u8; RECORD.len()]> {
+    let mut head = [0; RECORD.len()];
+    // Of a file that is shorter, what is not there is no beginning of a record.
+    file.read_at(&mut head, 0)?;
+    Ok(head)
 }
 
 /// The offset behind the last newline. When there is none within the longest

@@ -35,17 +35,30 @@
 //!   before the next look: the last 4 KiB that were read, or, after a restart,
 //!   the 256 before the stored position. At position 0 there are none.
 
+mod connections;
+mod datagrams;
+mod door;
+mod framing;
+mod glob;
+pub mod http;
 mod life;
+mod mark;
 mod outlet;
 #[cfg(test)]
 pub(crate) mod played;
 mod reader;
+mod records;
+mod running;
 mod siblings;
+mod sieve;
 mod split;
+mod standard_input;
+mod tally;
 mod wake;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -53,7 +66,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::model::glob::Glob;
 use crate::model::position::{Checkpoint, Generation};
+pub use door::{Access, Door, DoorError};
+use records::Records;
+pub use running::{Running, Stopped, Task};
+pub use sieve::{Sieve, Sifting};
+pub use tally::{Counted, Tally};
 use wake::Wake;
 
 /// The longest line that is handed over, in bytes without its newline.
@@ -82,16 +101,20 @@ pub enum Event {
         checkpoint: Checkpoint,
         stored: oneshot::Sender<()>,
     },
+    /// Lines of this generation have never been handed over before and never
+    /// will be again: nobody stores where they stand, as for a connection.
+    Begun { generation: Generation },
+    /// The source listens. Sent once, in place of `Opened` and `Waiting`, by
+    /// sources that have no position; and behind the `Opened` of each file that
+    /// is there at first, where there are many.
+    Listening,
     /// There is nothing to read yet. Sent at most once, and only as a first
     /// event beside `Trouble`; `Opened` follows when the file is there.
     Waiting,
     /// Whole lines in order, at most 1,000 and at most 256 KiB beside the
-    /// first, and how far the file is read once they are handled. Empty lines
-    /// are left out, so there may be none.
-    Lines {
-        lines: Vec<Line>,
-        checkpoint: Checkpoint,
-    },
+    /// last. Empty lines are left out, and those that the sieve keeps back, so
+    /// there may be none.
+    Lines { lines: Vec<Line>, receipt: Receipt },
     /// Bytes from `offset` on were passed over.
     Skipped {
         kind: SkipKind,
@@ -100,10 +123,31 @@ pub enum Event {
         bytes: u64,
         checkpoint: Checkpoint,
     },
+    /// So many bytes that were sent to a source without positions were passed
+    /// over.
+    PassedOver { kind: SkipKind, bytes: u64 },
+    /// So many connections were closed at once since this was said last: their
+    /// peers, of which this is one, are not allowed.
+    Refused { count: u64, peer: IpAddr },
+    /// The source has come to its end, as standard input does; nothing follows.
+    Ended,
     /// Something is wrong with the source.
     Trouble(Trouble),
     /// The lasting trouble that was reported last is over.
     Recovered,
+}
+
+/// What is to be done once lines are handled.
+#[derive(Debug)]
+pub enum Receipt {
+    /// This is how far a file is read then; it is stored together with what
+    /// they have led to.
+    Position(Checkpoint),
+    /// The sender waits for an answer until all that they have led to is on
+    /// disk. Without an answer he has to send them again.
+    Answer(oneshot::Sender<()>),
+    /// The sender does not ask what became of them.
+    None,
 }
 
 /// Why bytes were passed over.
@@ -120,6 +164,13 @@ pub enum SkipKind {
     /// NUL bytes where a line should begin: a writer without `O_APPEND` goes on
     /// at its old offset after a truncation.
     Nul,
+    /// The beginning of a line whose end has not come: the connection was
+    /// closed, or nothing more came for too long.
+    HalfLine,
+    /// A datagram longer than [`MAX_LINE`].
+    CutDatagram,
+    /// Lines between the records of an `alerts.log`.
+    Stray,
 }
 
 impl SkipKind {
@@ -130,6 +181,9 @@ impl SkipKind {
             Self::TornTail => "torn end of a replaced file",
             Self::Truncated => "truncated away",
             Self::Nul => "NUL bytes",
+            Self::HalfLine => "half a line",
+            Self::CutDatagram => "over-long datagram",
+            Self::Stray => "lines between records",
         }
     }
 }
@@ -158,13 +212,31 @@ pub enum Trouble {
     /// `offset` is lost, and nothing tells how much that was.
     #[error("what followed byte {offset} of generation {generation} is gone")]
     Gap { generation: Generation, offset: u64 },
+    /// Lasts. Those that come behind the others by their names are not read.
+    #[error("has more than {0} files, and not all of them are read")]
+    TooManyFiles(usize),
+    /// Lasts. Only said when none is there for longer than a rotation takes.
+    #[error("fits no file")]
+    NoFile,
+    /// Lasts. No new connection is accepted while there are so many.
+    #[error("has {0} connections, and more wait until one of them ends")]
+    Crowded(usize),
+    /// Lasts. Tried again, at most a second later.
+    #[error("cannot accept connections: {0}")]
+    NotAccepting(io::ErrorKind),
 }
 
 impl Trouble {
     /// Whether it lasts until [`Event::Recovered`].
     pub fn lasts(&self) -> bool {
         match self {
-            Self::Missing | Self::NotAFile(_) | Self::Unreadable(_) => true,
+            Self::Missing
+            | Self::NotAFile(_)
+            | Self::Unreadable(_)
+            | Self::TooManyFiles(_)
+            | Self::NoFile
+            | Self::Crowded(_)
+            | Self::NotAccepting(_) => true,
             Self::WritableByOthers | Self::Unwatched(_) | Self::Gap { .. } => false,
         }
     }
@@ -200,6 +272,26 @@ impl Default for Timing {
     }
 }
 
+/// What is handed over as one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Units {
+    Lines,
+    /// Lines; and the lines of each record of an `alerts.log`, which begins with
+    /// `** Alert ` and goes on to an empty line or to the next one, together as
+    /// one line with newlines in it. Where the first bytes are a record, lines
+    /// that belong to none are passed over.
+    LinesAndRecords,
+}
+
+impl Units {
+    fn records(self) -> Records {
+        match self {
+            Self::Lines => Records::None,
+            Self::LinesAndRecords => Records::Unknown,
+        }
+    }
+}
+
 /// What to follow.
 #[derive(Clone, Debug)]
 pub struct Follow {
@@ -209,9 +301,99 @@ pub struct Follow {
     pub resume: Option<Checkpoint>,
     /// Whether the unterminated end of a file that was replaced is a whole
     /// line.
-    pub accept_tail: fn(&[u8]) -> bool,
+    pub accept_tail: Accept,
+    pub units: Units,
+    /// What tells which lines are handed over; all of them without it.
+    pub sifting: Option<Sifting>,
     pub timing: Timing,
 }
+
+/// Which files to follow as one source.
+#[derive(Clone, Debug)]
+pub struct Gather {
+    /// Where a pattern that is not absolute begins.
+    pub base: PathBuf,
+    pub pattern: Glob,
+    /// Of files that are there at first and that no position is known of.
+    pub start: StartAt,
+    /// The positions stored last, whatever files they are of.
+    pub resume: Vec<Checkpoint>,
+    /// As in [`Follow`].
+    pub accept_tail: Accept,
+    pub units: Units,
+    pub sifting: Option<Sifting>,
+    pub timing: Timing,
+    /// Files that are read at a time.
+    pub most: usize,
+}
+
+/// What tells whether bytes are a whole line.
+#[derive(Clone)]
+pub struct Accept(Arc<Judge>);
+
+type Judge = dyn Fn(&[u8]) -> bool + Send + Sync;
+
+impl Accept {
+    pub fn new(accept: impl Fn(&[u8]) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(accept))
+    }
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Accept")
+    }
+}
+
+/// How what comes in at a door is read.
+#[derive(Clone, Debug)]
+pub struct Receive {
+    /// Whether the unterminated end of a connection, or a datagram as a whole,
+    /// is one alert.
+    pub accept_tail: Accept,
+    pub units: Units,
+    pub limits: Limits,
+}
+
+/// What connections may cost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// Open at a time; more wait to be accepted.
+    pub connections: usize,
+    /// How long a line that has begun may take to end, while its end is waited
+    /// for.
+    pub half_line: Duration,
+    /// The same for a line longer than 64 KiB. Few such lines are held at a
+    /// time.
+    pub long_line: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            half_line: Duration::from_secs(300),
+            long_line: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Starts to take in what is sent to a door. Must be called within a tokio
+/// runtime. `events` bounds what is in flight: when it is full nothing is read,
+/// and those who send wait.
+///
+/// # Errors
+/// There is no descriptor left, or the runtime cannot wait for it.
+pub fn receive(door: &Door, receive: Receive, events: mpsc::Sender<Event>) -> io::Result<Task> {
+    let socket = door.socket()?;
+    match &door.kind {
+        door::Kind::UnixDatagram => datagrams::start(socket, receive, events),
+        door::Kind::UnixStream => connections::unix(socket, receive, events),
+        door::Kind::Tcp { allowed } => connections::tcp(socket, allowed.clone(), receive, events),
+    }
+}
+
+pub use standard_input::read as read_input;
 
 /// A running reader. Dropping it stops the reader, too.
 pub struct Follower {
@@ -248,15 +430,35 @@ pub fn follow(follow: Follow, events: mpsc::Sender<Event>) -> io::Result<Followe
         });
     }
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    let outlet = outlet::Outlet {
-        events,
-        stopped,
-        runtime,
-    };
+    let sieve = follow.sifting.clone().map(Sieve::new);
+    let outlet = outlet::Outlet::new(events, stopped, runtime, sieve);
     let reader = reader::Reader::new(follow, outlet, Arc::clone(&wake));
     let thread = std::thread::Builder::new()
         .name("source".to_owned())
         .spawn(move || reader.run())?;
+    Ok(Follower {
+        stop,
+        wake,
+        thread: Some(thread),
+    })
+}
+
+/// Starts one reader thread for all files that fit a pattern. `events` is as
+/// with [`follow`]; each file begins with [`Event::Opened`], and once those that
+/// are there at first have, [`Event::Listening`] says so.
+///
+/// # Errors
+/// The thread cannot be started.
+pub fn gather(gather: Gather, events: mpsc::Sender<Event>) -> io::Result<Follower> {
+    let (stop, stopped) = watch::channel(false);
+    let wake = Arc::new(Wake::default());
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let sieve = gather.sifting.clone().map(Sieve::new);
+    let outlet = outlet::Outlet::new(events, stopped, runtime, sieve);
+    let gatherer = glob::Gatherer::new(gather, outlet, Arc::clone(&wake));
+    let thread = std::thread::Builder::new()
+        .name("sources".to_owned())
+        .spawn(move || gatherer.run())?;
     Ok(Follower {
         stop,
         wake,

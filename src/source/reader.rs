@@ -6,10 +6,9 @@ use std::io;
 use std::sync::Arc;
 
 use super::life::{self, Life, Opened, Progress, same};
-use super::outlet::{End, Outlet, hand_over, skipped};
-use super::split::Piece;
+use super::outlet::{End, Outlet, hand_over, hand_over_rest};
 use super::wake::{Wake, Watch};
-use super::{Event, Follow, Line, StartAt, Trouble, siblings};
+use super::{Event, Follow, StartAt, Trouble, siblings};
 use crate::clock::{self, Boot};
 use crate::model::position::{Checkpoint, FileIdentity};
 
@@ -127,7 +126,7 @@ impl Reader {
         let Some(checkpoint) = self.follow.resume.clone() else {
             return self.begin(opened, self.follow.start);
         };
-        let opened = match Life::resume(opened, &checkpoint, clock::boot()) {
+        let opened = match Life::resume(opened, &checkpoint, self.follow.units, clock::boot()) {
             Err(error) => return Ok(Some(Trouble::Unreadable(error.kind()))),
             Ok(Ok(life)) => return self.enter(life).map(|()| None),
             Ok(Err(opened)) => opened,
@@ -147,7 +146,7 @@ impl Reader {
         let Some(opened) = siblings::find(&self.follow.path, &checkpoint.identity) else {
             return Ok(false);
         };
-        match Life::resume(opened, &checkpoint, clock::boot()) {
+        match Life::resume(opened, &checkpoint, self.follow.units, clock::boot()) {
             Ok(Ok(life)) => {
                 self.enter(life)?;
                 Ok(true)
@@ -182,7 +181,8 @@ impl Reader {
             self.outlet
                 .send(Event::Trouble(Trouble::WritableByOthers))?;
         }
-        match Life::begin(opened, generation, start, clock::boot()) {
+        let how = (start, self.follow.units);
+        match Life::begin(opened, generation, how, clock::boot()) {
             Ok(life) => self.enter(life).map(|()| None),
             Err(error) => Ok(Some(Trouble::Unreadable(error.kind()))),
         }
@@ -285,8 +285,16 @@ impl Reader {
         current.chain(next).any(|held| same(held, identity))
     }
 
-    /// Reads the current file to its end.
+    /// Reads the current file to its end, and tells where that is.
     fn drain(&mut self) -> Result<Option<Trouble>, End> {
+        let trouble = self.read_on()?;
+        if let Some(life) = &mut self.current {
+            self.outlet.tell_end(life)?;
+        }
+        Ok(trouble)
+    }
+
+    fn read_on(&mut self) -> Result<Option<Trouble>, End> {
         while let Some(life) = &mut self.current {
             match life.read(&mut self.buffer, clock::boot()) {
                 Ok(Progress::End) => break,
@@ -309,6 +317,7 @@ impl Reader {
         let Some(life) = &mut self.current else {
             return Ok(());
         };
+        self.outlet.tell_end(life)?;
         let over = life.checkpoint();
         let generation = life::draw_generation().map_err(End::Failed)?;
         let lost = life.begin_anew(generation, clock::boot());
@@ -350,23 +359,8 @@ impl Reader {
             } = life.checkpoint();
             let gap = Trouble::Gap { generation, offset };
             self.outlet.send(Event::Trouble(gap))?;
-        } else if let Some(piece) = life.splitter.take_rest(self.follow.accept_tail) {
-            let generation = life.generation();
-            self.outlet.send(match piece {
-                Piece::Line { offset, bytes } => Event::Lines {
-                    lines: vec![Line {
-                        bytes,
-                        offset,
-                        generation,
-                    }],
-                    checkpoint: life.checkpoint(),
-                },
-                Piece::Skipped {
-                    kind,
-                    offset,
-                    bytes,
-                } => skipped(&life, kind, offset, bytes),
-            })?;
+        } else {
+            hand_over_rest(&mut life, &self.follow.accept_tail, &mut self.outlet)?;
         }
         if self.left.len() == MAX_LEFT {
             self.left.pop_front();
@@ -384,7 +378,7 @@ impl Reader {
             .iter()
             .rfind(|left| same(&left.identity, &opened.identity));
         let resumed = match known {
-            Some(checkpoint) => Life::resume(opened, checkpoint, clock::boot()),
+            Some(checkpoint) => Life::resume(opened, checkpoint, self.follow.units, clock::boot()),
             None => Ok(Err(opened)),
         };
         let trouble = match resumed {

@@ -92,6 +92,51 @@ impl Watch {
     }
 }
 
+/// Watches on directories.
+#[derive(Default)]
+pub(super) struct Watches {
+    watcher: Option<RecommendedWatcher>,
+    directories: Vec<PathBuf>,
+    /// Whether it was said that there is no watch.
+    told: bool,
+}
+
+impl Watches {
+    /// Watches these directories, and no others any more. As with
+    /// [`Watch::renew`], the words of the system come back once.
+    pub(super) fn renew(&mut self, directories: &[PathBuf], wake: &Arc<Wake>) -> Option<String> {
+        if self.directories == directories {
+            return None;
+        }
+        let failure = self.try_renew(directories, wake).err();
+        self.directories = directories.to_vec();
+        let text = failure?.to_string();
+        Some(text).filter(|_| !std::mem::replace(&mut self.told, true))
+    }
+
+    fn try_renew(&mut self, directories: &[PathBuf], wake: &Arc<Wake>) -> notify::Result<()> {
+        let watcher = match &mut self.watcher {
+            Some(watcher) => watcher,
+            none @ None => none.insert(watcher(Arc::clone(wake))?),
+        };
+        for old in &self.directories {
+            if !directories.contains(old) {
+                // It may be gone with its watch.
+                drop(watcher.unwatch(old));
+            }
+        }
+        for new in directories {
+            match watcher.watch(new, RecursiveMode::NonRecursive) {
+                Err(error) if !matches!(error.kind, ErrorKind::Io(_) | ErrorKind::PathNotFound) => {
+                    return Err(error);
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
 fn watcher(wake: Arc<Wake>) -> notify::Result<RecommendedWatcher> {
     notify::recommended_watcher(move |event: notify::Result<Event>| {
         // That someone reads the file, such as this reader, is no hint; an

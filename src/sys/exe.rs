@@ -45,6 +45,16 @@ pub enum ExeError {
     Write(#[from] FsError),
 }
 
+impl ExeError {
+    /// Whether there is just no such file.
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Untrusted { .. } | Self::Record { .. } | Self::Write(_) => false,
+        }
+    }
+}
+
 /// What is wrong with a file or directory.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
@@ -258,6 +268,20 @@ impl Home {
             mismatch,
             stamp,
         })
+    }
+
+    /// As [`Home::executable`]; where no file of this name lies, the bundled
+    /// executable that runs in its place, if that is here.
+    pub fn executable_or_stand_in(&self, name: &ExeName) -> Result<VerifiedExe, ExeError> {
+        let missing = match self.executable(name) {
+            Err(error) if error.is_absence() => error,
+            found => return found,
+        };
+        let stand_in = bundled::stand_in(name.as_str())
+            .and_then(|row| ExeName::parse(row.name).ok())
+            .and_then(|name| self.executable(&name).ok())
+            .filter(|exe| exe.kind().is_bundled());
+        stand_in.ok_or(missing)
     }
 
     fn open_executable(&self, name: &ExeName) -> Result<(OwnedFd, PathBuf), ExeError> {

@@ -3,6 +3,7 @@
 mod child;
 mod group;
 mod hang_up;
+mod left;
 mod spawn;
 pub(super) mod stat;
 
@@ -34,7 +35,8 @@ pub(crate) const RIPOST_HOME: &str = "RIPOST_HOME";
 /// This end of the three pipes to a child.
 #[derive(Debug)]
 pub struct Pipes {
-    pub stdin: pipe::Sender,
+    /// `None` where it has nothing to read.
+    pub stdin: Option<pipe::Sender>,
     pub stdout: pipe::Receiver,
     pub stderr: pipe::Receiver,
 }
@@ -65,6 +67,12 @@ pub fn start(exe: &VerifiedExe) -> Result<(Child, Pipes), StartError> {
     start_unexplained(exe).map_err(|error| StartError::explain(exe, error))
 }
 
+/// Starts a verified executable as [`start`] does, but with `words` behind its
+/// name and nothing to read on its stdin (OSSEC and Wazuh before 4.2).
+pub fn start_with_words(exe: &VerifiedExe, words: &[String]) -> Result<(Child, Pipes), StartError> {
+    start_with_words_unexplained(exe, words).map_err(|error| StartError::explain(exe, error))
+}
+
 /// Starts a verified executable as [`start`] does, but with `word` behind its
 /// name and one end of a socket as its stdin, over which both talk.
 pub fn start_worker(exe: &VerifiedExe, word: &str) -> Result<(Child, WorkerPipes), StartError> {
@@ -75,14 +83,34 @@ fn start_unexplained(exe: &VerifiedExe) -> io::Result<(Child, Pipes)> {
     // None of these is 0, 1 or 2, which the actions below would overwrite: the
     // standard library opens those at the start if they are not.
     let (stdin, to_stdin) = pipe_with(PipeFlags::CLOEXEC)?;
+    let to_stdin = pipe::Sender::from_owned_fd(to_stdin)?;
+    launch_heard(exe, &[], stdin.as_fd(), Some(to_stdin))
+}
+
+fn start_with_words_unexplained(exe: &VerifiedExe, words: &[String]) -> io::Result<(Child, Pipes)> {
+    let words: Result<Vec<_>, _> = words
+        .iter()
+        .map(|word| CString::new(word.as_bytes()))
+        .collect();
+    let nothing = std::fs::File::open("/dev/null")?;
+    launch_heard(exe, &words?, nothing.as_fd(), None)
+}
+
+/// Launches it with pipes at its stdout and stderr.
+fn launch_heard(
+    exe: &VerifiedExe,
+    words: &[CString],
+    stdin: BorrowedFd<'_>,
+    to_stdin: Option<pipe::Sender>,
+) -> io::Result<(Child, Pipes)> {
     let (from_stdout, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (from_stderr, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
     let pipes = Pipes {
-        stdin: pipe::Sender::from_owned_fd(to_stdin)?,
+        stdin: to_stdin,
         stdout: pipe::Receiver::from_owned_fd(from_stdout)?,
         stderr: pipe::Receiver::from_owned_fd(from_stderr)?,
     };
-    let child = launch(exe, None, [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?;
+    let child = launch(exe, words, [stdin, stdout.as_fd(), stderr.as_fd()])?;
     Ok((child, pipes))
 }
 
@@ -95,16 +123,15 @@ fn start_worker_unexplained(exe: &VerifiedExe, word: &str) -> io::Result<(Child,
         stderr: pipe::Receiver::from_owned_fd(from_stderr)?,
     };
     let stdio = [theirs.as_fd(), stderr.as_fd(), stderr.as_fd()];
-    Ok((launch(exe, Some(word), stdio)?, pipes))
+    Ok((launch(exe, &[CString::new(word)?], stdio)?, pipes))
 }
 
-fn launch(exe: &VerifiedExe, word: Option<&str>, stdio: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
+fn launch(exe: &VerifiedExe, words: &[CString], stdio: [BorrowedFd<'_>; 3]) -> io::Result<Child> {
     close_others_on_exec();
-    let word = word.map(CString::new).transpose()?;
     let child = spawn::spawn(&spawn::Plan {
         dir: exe.home().dir(),
         program: &CString::new(exe.program())?,
-        word: word.as_deref(),
+        words,
         environment: &environment(exe.home())?,
         stdio,
     })?;

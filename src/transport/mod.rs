@@ -10,7 +10,6 @@ pub mod local;
 pub mod pki;
 pub mod places;
 pub mod random;
-pub mod seldom;
 pub mod session;
 pub mod tls;
 mod way;

@@ -299,7 +299,10 @@ where
                     None => return Ok(()),
                 },
             };
-            write(writer, &frame).await?;
+            let bytes = with_others(&frame, &mut outgoing);
+            let written = stream::write_encoded(writer, &bytes);
+            let written = tokio::time::timeout(STUCK, written).await;
+            written.map_err(|_| FrameError::Silent)??;
         }
     };
     let read = async {

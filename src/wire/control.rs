@@ -312,11 +312,47 @@ pub struct Status {
     /// Named counters in the order in which they are shown, such as
     /// `alerts read`, `lines skipped`, `in force`, `reverts failing`.
     pub counters: Vec<Counter>,
+    /// Of a manager: what has come in where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<AlertSource>,
     /// Of an agentd: how it stands with its manager.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manager: Option<Upstream>,
     /// What needs a person's attention, one sentence each.
     pub problems: Vec<String>,
+}
+
+/// What has come in from one source of alerts since the daemon started, or
+/// since it has the source.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct AlertSource {
+    /// As it is configured.
+    pub location: String,
+    pub format: String,
+    pub bytes: u64,
+    /// Lines that are not empty.
+    pub lines: u64,
+    pub alerts: u64,
+    /// Of the alerts, those that have a response.
+    pub matched: u64,
+    /// What is no alert, by why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_alerts: Vec<NotAlerts>,
+    /// Lines between the records of an `alerts.log`.
+    #[serde(default)]
+    pub strays: u64,
+    /// Runs of bytes that were passed over.
+    pub passed_over: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_line: Option<Wall>,
+}
+
+/// Lines of a source that are no alert.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct NotAlerts {
+    /// A sentence about the line: `is not JSON`.
+    pub why: String,
+    pub lines: u64,
 }
 
 /// How an agent stands with its manager.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use ipnetwork::IpNetwork;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Action, ActionId, ActionState, Capabilities, Keys, Record, RuleRef};
+use crate::model::{Action, ActionId, ActionState, Capabilities, Keys, NamePattern, Record};
+use crate::wire::about::{About, bare_record};
 use crate::wire::enroll::PublicKey;
 use crate::wire::{Frame, FrameError};
 
@@ -20,6 +21,10 @@ pub enum ToAgent {
     WhiteList {
         #[serde(with = "networks")]
         networks: Vec<IpNetwork>,
+        /// Names of hosts. An agent that does not know of them is still protected by
+        /// the manager's own look.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        names: Vec<NamePattern>,
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         more: bool,
     },
@@ -138,7 +143,7 @@ pub enum ToManager {
     /// update of the agent's journal ([`crate::wire::hello::AgentHello::journal`]).
     Update {
         seq: u64,
-        action: Arc<Action>,
+        action: About,
         record: Arc<Record>,
     },
     /// The answer to [`ToAgent::Revert`].
@@ -167,7 +172,7 @@ impl ToManager {
                 },
             ) => Frame::new(&Self::Update {
                 seq: *seq,
-                action: Arc::new(bare_action(action)),
+                action: action.bare(),
                 record: Arc::new(bare_record(record)),
             }),
             (frame, _) => frame,
@@ -177,39 +182,6 @@ impl ToManager {
     pub fn from_frame(frame: &Frame) -> Result<Self, FrameError> {
         frame.message()
     }
-}
-
-/// Characters of a text in an update that would be too long with all of them.
-const MAX_TEXT: usize = 4_096;
-
-fn bare_action(action: &Action) -> Action {
-    Action {
-        rule: bare_rule(action.rule.as_deref()),
-        extra_args: Vec::new(),
-        ..action.clone()
-    }
-}
-
-fn bare_record(record: &Record) -> Record {
-    Record {
-        rule: bare_rule(record.rule.as_deref()),
-        detail: record.detail.as_deref().map(shortened),
-        stderr: record.stderr.as_deref().map(shortened),
-        ..record.clone()
-    }
-}
-
-fn bare_rule(rule: Option<&RuleRef>) -> Option<Arc<RuleRef>> {
-    rule.map(|rule| {
-        Arc::new(RuleRef {
-            groups: Vec::new(),
-            ..rule.clone()
-        })
-    })
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
 }
 
 /// What became of a revert that was asked for.
@@ -260,8 +232,9 @@ mod tests {
 
     use proptest::prelude::{Just, Strategy, any, prop_assert_eq, prop_oneof, proptest};
 
-    use super::{Reverted, ToAgent, ToManager};
+    use super::{About, Reverted, ToAgent, ToManager};
     use crate::clock::Wall;
+    use crate::model::NamePattern;
     use crate::model::action::sample;
     use crate::model::{Action, ActionId, ActionState, GroupName, Keys, Record};
     use crate::wire::enroll::PublicKey;
@@ -282,8 +255,19 @@ mod tests {
             ipnetwork::IpNetwork::new(address, prefix % bits).unwrap()
         });
         prop_oneof![
-            (proptest::collection::vec(network, 0..20), any::<bool>())
-                .prop_map(|(networks, more)| ToAgent::WhiteList { networks, more }),
+            (
+                proptest::collection::vec(network, 0..20),
+                proptest::collection::vec("[!^]?[a-z.]{1,20}[$]?", 0..3),
+                any::<bool>(),
+            )
+                .prop_map(|(networks, names, more)| ToAgent::WhiteList {
+                    networks,
+                    names: names
+                        .iter()
+                        .map(|n| NamePattern::parse(n).unwrap())
+                        .collect(),
+                    more,
+                }),
             any::<(
                 [u8; 16],
                 Option<u32>,
@@ -324,7 +308,7 @@ mod tests {
                 record.keys = Some(Keys::new(vec!["192.0.2.1".to_owned()]).unwrap());
                 ToManager::Update {
                     seq,
-                    action: action.into(),
+                    action: (*action).into(),
                     record: record.into(),
                 }
             }),
@@ -412,7 +396,7 @@ mod tests {
         let id = action.id;
         let sent = ToManager::Update {
             seq: 7,
-            action: action.into(),
+            action: (*action).into(),
             record: record.into(),
         };
         let frame = carried(&sent.to_frame().unwrap());
@@ -424,10 +408,34 @@ mod tests {
         else {
             panic!("it is another message");
         };
-        assert_eq!((seq, action.id, record.action), (7, id, id));
+        assert_eq!((seq, action.id(), record.action), (7, id, id));
         assert_eq!(record.state, ActionState::Failed);
         assert_eq!(record.detail.as_deref().unwrap(), "ü".repeat(4_096));
         assert_eq!(record.stderr.as_deref().unwrap(), "short");
+    }
+
+    #[test]
+    fn an_update_has_all_of_its_action_and_little_of_it_is_read() {
+        let whole = action([1; 16], Some(60), vec!["x".to_owned()]);
+        let record = Record::new(&whole, ActionState::Failed, Wall::from_millis(0));
+        let message = ToManager::Update {
+            seq: 1,
+            action: Action::clone(&whole).into(),
+            record: record.into(),
+        };
+        let mut value: serde_json::Value = message.to_frame().unwrap().message().unwrap();
+        let sent = &mut value["update"]["action"];
+        assert_eq!(*sent, serde_json::to_value(&whole).unwrap());
+        // What the record tells is not looked at here.
+        sent["command"] = 7.into();
+        let read = ToManager::from_frame(&Frame::new(&value).unwrap()).unwrap();
+        let ToManager::Update { action: named, .. } = &read else {
+            panic!("it is another message");
+        };
+        assert!(matches!(named, About::Named { .. }));
+        assert_eq!((named.id(), named.agent()), (whole.id, &whole.agent.id));
+        value["update"]["action"]["id"] = "x".into();
+        assert!(ToManager::from_frame(&Frame::new(&value).unwrap()).is_err());
     }
 
     #[test]
@@ -436,7 +444,7 @@ mod tests {
         let record = Record::new(&action, ActionState::Failed, Wall::from_millis(0));
         let message = ToManager::Update {
             seq: 1,
-            action: action.into(),
+            action: (*action).into(),
             record: record.into(),
         };
         let mut value = serde_json::to_value(message).unwrap();
@@ -469,6 +477,18 @@ mod tests {
             ToAgent::from_frame(frame.unwrap()),
             Err(FrameError::Json(_))
         ));
+    }
+
+    /// As agents and managers did that knew of no names.
+    #[test]
+    fn a_white_list_without_names_is_as_it_was_before_there_were_any() {
+        let value = serde_json::json!({"white_list": {"networks": ["192.0.2.0/24"]}});
+        let read = ToAgent::from_frame(Frame::new(&value).unwrap()).unwrap();
+        let ToAgent::WhiteList { names, more, .. } = &read else {
+            panic!("{read:?}");
+        };
+        assert!(names.is_empty() && !more);
+        assert_eq!(serde_json::to_value(&read).unwrap(), value);
     }
 
     proptest! {

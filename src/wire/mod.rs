@@ -25,6 +25,7 @@
 //! know. Fields that may be ignored are added without that: a reader skips
 //! fields it does not know.
 
+pub mod about;
 pub mod control;
 pub mod enroll;
 pub mod frame;

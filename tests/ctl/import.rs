@@ -169,14 +169,14 @@ fn more_bad_lines_than_anybody_reads_are_counted() {
 fn what_is_no_client_keys_is_refused_with_what_to_name_instead() {
     let home = home();
     let place = |name: &str| home.path().join(name);
-    write(&place("ossec.conf"), "<ossec_config>\n</ossec_config>\n");
+    write(&place("notes.txt"), "web any\n");
     write(&place("empty/client.keys"), "# nobody\n\n");
     write(&place("bare/etc/ossec.conf"), "<ossec_config>\n");
     std::fs::create_dir_all(place("odd/etc/client.keys")).unwrap();
     for (name, text) in [
-        ("ossec.conf", "not in this version"),
+        ("notes.txt", "neither a configuration nor a client.keys"),
         ("empty/client.keys", "names no agents"),
-        ("bare", "bare/etc/client.keys: there is no such file"),
+        ("bare", "it is not empty"),
         ("nowhere", "there is no such file"),
         ("odd", "no regular file"),
     ] {

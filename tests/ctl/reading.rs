@@ -32,7 +32,9 @@ pub fn record(number: u8, state: ActionState) -> Record {
         ),
         alert: Some("1772600767.41231".into()),
         timeout: Some(std::time::Duration::from_secs(600)),
+        repeated_offenders: None,
         extra_args: Vec::new(),
+        fields: None,
         contract: Contract::Json,
         revert: None,
         execution_timeout: None,
@@ -63,6 +65,19 @@ fn status_shows_counters_and_problems() {
 }
 
 #[test]
+fn status_shows_what_has_come_in_from_each_source() {
+    let home = home();
+    FakeDaemon::answering(home.path(), Daemon::Manager, status(Daemon::Manager));
+    let output = run(home.path(), &["status"]);
+    let text = stdout(&output);
+    let mut rows = text.lines().skip_while(|line| !line.starts_with("SOURCE"));
+    let words: Vec<_> = rows.nth(1).unwrap().split_whitespace().skip(1).collect();
+    assert_eq!(words, ["auto", "26000", "20", "17", "2", "3", "5", "-"]);
+    let why = "no alert: 3 of logs/\\u{1b}alerts.json: is not JSON";
+    assert_eq!(rows.next(), Some(why), "{text}");
+}
+
+#[test]
 fn status_as_json_is_an_array_of_one() {
     let home = home();
     FakeDaemon::answering(home.path(), Daemon::Manager, status(Daemon::Manager));
@@ -70,6 +85,8 @@ fn status_as_json_is_an_array_of_one() {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(value.as_array().unwrap().len(), 1);
     assert_eq!(value[0]["counters"][0]["value"], 17);
+    assert_eq!(value[0]["sources"][0]["lines"], 20);
+    assert_eq!(value[0]["sources"][0]["not_alerts"][0]["lines"], 3);
 }
 
 fn agents() -> Vec<Agent> {

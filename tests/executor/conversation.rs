@@ -26,7 +26,7 @@ fn script(body: &str) -> Place {
 async fn a_shell_script_names_its_keys_and_gets_the_whole_message_as_reply() {
     let place = Place::with("handshake.sh", SH);
     let planned = place.run("handshake.sh", Mode::Add);
-    let line = |command| String::from_utf8(planned.message.line(command)).unwrap();
+    let line = |command| String::from_utf8(planned.message().unwrap().line(command)).unwrap();
     let (message, reply) = (line(Command::Add), line(Command::Continue));
     let (outcome, seen) = carry_out(planned, CONTINUE).await;
     assert_eq!(outcome.end, End::Exited(3));
@@ -66,7 +66,7 @@ async fn a_python_script_of_4_x_acts_and_reverts_unchanged() {
 async fn a_revert_is_one_line_and_the_end_of_stdin() {
     let place = script("cat > logs/stdin; PRINT_KEYS");
     let planned = place.run("x.sh", Mode::Delete);
-    let line = String::from_utf8(planned.message.line(Command::Delete)).unwrap();
+    let line = String::from_utf8(planned.message().unwrap().line(Command::Delete)).unwrap();
     let (outcome, seen) = carry_out(planned, CONTINUE).await;
     assert_eq!(outcome.end, End::Exited(0));
     assert!(seen.keys.is_empty() && !outcome.printed_keys);
@@ -78,7 +78,7 @@ async fn a_script_that_reads_to_the_end_goes_on_when_the_handshake_time_is_over(
     let place = script("cat > logs/stdin");
     let mut planned = place.run("x.sh", Mode::Add);
     planned.limits.handshake = Duration::from_millis(200);
-    let line = String::from_utf8(planned.message.line(Command::Add)).unwrap();
+    let line = String::from_utf8(planned.message().unwrap().line(Command::Add)).unwrap();
     let (outcome, seen) = carry_out(planned, CONTINUE).await;
     assert_eq!(outcome.end, End::Exited(0));
     assert!(outcome.duration >= Duration::from_millis(200));
@@ -92,7 +92,7 @@ async fn a_script_that_prints_something_else_still_gets_its_reply() {
     let place = script("read -r message; echo 'debug: on'; cat > logs/reply");
     let mut planned = place.run("x.sh", Mode::Add);
     planned.limits.handshake = Duration::from_millis(200);
-    let reply = String::from_utf8(planned.message.line(Command::Continue)).unwrap();
+    let reply = String::from_utf8(planned.message().unwrap().line(Command::Continue)).unwrap();
     let (outcome, seen) = carry_out(planned, CONTINUE).await;
     assert_eq!(outcome.end, End::Exited(0));
     assert!(seen.keys.is_empty() && !outcome.printed_keys);

@@ -10,7 +10,9 @@
 mod conversation;
 mod endings;
 mod groups;
+mod kinds;
 mod place;
 mod surroundings;
 mod trust;
+mod words;
 mod workers;

@@ -5,9 +5,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ripost::contract::request::{Decision, Message};
+use ripost::contract::request::{Decision, Message, Told};
+use ripost::contract::words::Words;
 use ripost::executor::{Limits, Mode, Outcome, Progress, Run, RunId, run};
-use ripost::model::ExeName;
+use ripost::model::action::Contract;
+use ripost::model::{Action, ExeName};
 use ripost::sys::exe::Home;
 use ripost::sys::process::ProcessId;
 use rustix::fs::{FileType, Mode as FileMode};
@@ -90,11 +92,27 @@ impl Place {
 
     pub fn run_with(&self, name: &str, mode: Mode, alert: &[u8]) -> Run {
         let exe = ExeName::parse(name).unwrap();
+        let message = Message::new("mgr-a", &exe, &[], alert).unwrap();
+        self.run_told(name, mode, Told::Lines(message))
+    }
+
+    /// A run of a script that is spoken to in another way.
+    pub fn run_by(&self, contract: Contract, name: &str, mode: Mode) -> Run {
+        let action = action(name, contract);
+        let told = match contract {
+            Contract::Json => return self.run(name, mode),
+            Contract::Argv(wanted) => Told::Words(Words::new(&action, wanted, ALERT).unwrap()),
+            Contract::V5 => Told::Lines(Message::v5(&action, ALERT).unwrap()),
+        };
+        self.run_told(name, mode, told)
+    }
+
+    fn run_told(&self, name: &str, mode: Mode, told: Told) -> Run {
         Run {
             id: RunId(7),
             home: self.home(),
-            message: Message::new("mgr-a", &exe, &[], alert).unwrap(),
-            exe,
+            told,
+            exe: ExeName::parse(name).unwrap(),
             bundled: false,
             mode,
             pointless_at: None,
@@ -107,6 +125,24 @@ impl Place {
             },
         }
     }
+}
+
+/// An action of ten minutes, for rule 5763.
+fn action(name: &str, contract: Contract) -> Action {
+    let mut action = serde_json::json!({
+        "id": "01010101010101010101010101010101",
+        "command": "block",
+        "executable": name,
+        "location": "local",
+        "agent": {"id": "007", "name": "web-7"},
+        "rule": {"id": "5763", "level": 10, "groups": ["sshd"]},
+        "alert": "1772600767.41231",
+        "timeout": 600_000,
+        "extra_args": [],
+        "revert": null,
+    });
+    action["contract"] = serde_json::to_value(contract).unwrap();
+    serde_json::from_value(action).unwrap()
 }
 
 /// What the owner saw of a run.

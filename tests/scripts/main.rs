@@ -13,11 +13,13 @@
 mod support;
 
 mod bounds;
+mod contracts;
 mod conversation;
 mod crashes;
 mod disks;
 mod files;
 mod identity;
+mod lists;
 mod messages;
 mod misbehaving;
 mod repeats;

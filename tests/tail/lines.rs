@@ -1,6 +1,8 @@
 //! Lines and what is none.
 
-use ripost::source::{MAX_LINE, SkipKind};
+use std::fs;
+
+use ripost::source::{MAX_LINE, SkipKind, StartAt};
 
 use crate::scene::{Scene, append};
 
@@ -68,4 +70,33 @@ fn case_8_a_line_that_is_too_long_is_passed_over() {
     let bytes = MAX_LINE as u64 + 2;
     assert_eq!(scene.skips, [(SkipKind::OverLong, generation, 7, bytes)]);
     assert_eq!(scene.lines[1].offset, 7 + bytes);
+}
+
+#[test]
+fn a_record_is_one_line_with_newlines_in_it() {
+    let mut scene = Scene::following_records();
+    append(&scene.path, b"** Alert 1: - a,\nRule: 1\n");
+    append(&scene.path, b"log\n\n** Alert 2: - b,\nRule: 2\n");
+    scene.expect(&["** Alert 1: - a,\nRule: 1\nlog"]);
+    // What is not whole is not read a second time after a restart.
+    scene.wait("the position", |scene| {
+        scene.stored.as_ref().unwrap().offset == 30
+    });
+    scene.kill();
+    scene.start(StartAt::Beginning);
+    append(&scene.path, b"\n{\"rule\":{\"id\":\"1\"}}\n** Alert 3");
+    // In a file of records the rest of a log is no alert, whatever it looks
+    // like, also for a reader that has not seen its beginning.
+    append(&scene.path, b": - c,\nRule: 3\n\n");
+    let records = [
+        "** Alert 1: - a,\nRule: 1\nlog",
+        "** Alert 2: - b,\nRule: 2",
+        "** Alert 3: - c,\nRule: 3",
+    ];
+    scene.expect(&records);
+    assert_eq!(scene.lines[1].offset, 30);
+    fs::rename(&scene.path, scene.at("alerts.json.1")).unwrap();
+    append(&scene.path, b"{}\n** Alert 4: -\nx\n\n{}\n");
+    let others = ["{}", "** Alert 4: -\nx", "{}"];
+    scene.expect(&[&records[..], &others[..]].concat());
 }

@@ -12,15 +12,15 @@ use crate::scene::{Scene, append};
 
 const INSIDE: &str = "RIPOST_TEST_INSIDE";
 
-/// Runs the test `name` once more, in a user namespace and after `setup`.
-/// False when this is that run.
+/// Runs the test `name` once more, in a user and a mount namespace and after
+/// `setup`. False when this is that run.
 fn inside(name: &str, setup: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return false;
     }
     let script = format!("{setup}; exec \"$0\" --exact \"$1\" --nocapture");
     let output = Command::new("unshare")
-        .args(["-Ur", "sh", "-ec", &script])
+        .args(["-Urm", "sh", "-ec", &script])
         .arg(std::env::current_exe().unwrap())
         .arg(name)
         .env(INSIDE, "1")
@@ -92,4 +92,36 @@ fn case_32_without_watches_it_looks_four_times_a_second() {
         };
         return;
     }
+}
+
+#[test]
+fn case_33_a_file_system_that_is_unmounted_takes_its_watches_along() {
+    let name = "process::case_33_a_file_system_that_is_unmounted_takes_its_watches_along";
+    if inside(name, ":") {
+        return;
+    }
+    let mut scene = Scene::new();
+    let disk = scene.at("disk");
+    fs::create_dir(&disk).unwrap();
+    let mount = |words: &[&str]| {
+        let status = Command::new(words[0]).args(&words[1..]).arg(&disk).status();
+        assert!(status.unwrap().success(), "{words:?}");
+    };
+    mount(&["mount", "-t", "tmpfs", "tmpfs"]);
+    scene.path = disk.join("alerts.json");
+    fs::write(&scene.path, b"").unwrap();
+    scene.start(StartAt::End);
+    scene.wait("ready", |scene| scene.opened.len() == 1);
+    append(&scene.path, b"one\n");
+    scene.expect(&["one"]);
+    // The reader still has the file open, which keeps all but the name there.
+    mount(&["umount", "-l"]);
+    scene.wait("the trouble", |scene| scene.troubles == [Trouble::Missing]);
+    append(&scene.path, b"two\n");
+    scene.expect(&["one", "two"]);
+    scene.wait("the recovery", |scene| scene.recovered == 1);
+    mount(&["mount", "-t", "tmpfs", "tmpfs"]);
+    append(&scene.path, b"three\n");
+    scene.expect(&["one", "two", "three"]);
+    scene.expect_nothing_else();
 }

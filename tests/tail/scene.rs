@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ripost::model::position::{Checkpoint, Generation};
-use ripost::source::{Event, Follow, Follower, Line, SkipKind, StartAt, Timing, Trouble, follow};
+use ripost::source::{
+    Accept, Event, Follow, Follower, Line, Receipt, SkipKind, StartAt, Timing, Trouble, Units,
+    follow,
+};
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -24,6 +27,7 @@ pub(crate) struct Scene {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) path: PathBuf,
     pub(crate) timing: Timing,
+    pub(crate) units: Units,
     pub(crate) reader: Option<Reader>,
     pub(crate) lines: Vec<Line>,
     pub(crate) skips: Vec<Skip>,
@@ -51,6 +55,7 @@ impl Scene {
             path: directory.path().join("alerts.json"),
             directory,
             timing: QUICK,
+            units: Units::Lines,
             reader: None,
             lines: Vec::new(),
             skips: Vec::new(),
@@ -64,7 +69,17 @@ impl Scene {
 
     /// Follows a file that is there and empty, and is ready.
     pub(crate) fn following() -> Self {
+        Self::following_units(Units::Lines)
+    }
+
+    /// The same of a file in which there may be records.
+    pub(crate) fn following_records() -> Self {
+        Self::following_units(Units::LinesAndRecords)
+    }
+
+    fn following_units(units: Units) -> Self {
         let mut scene = Self::new();
+        scene.units = units;
         fs::write(&scene.path, b"").unwrap();
         scene.start(StartAt::End);
         scene.wait("ready", |scene| scene.opened.len() == 1);
@@ -77,7 +92,9 @@ impl Scene {
             path: self.path.clone(),
             start,
             resume: self.stored.clone(),
-            accept_tail: whole,
+            accept_tail: Accept::new(whole),
+            units: self.units,
+            sifting: None,
             timing: self.timing,
         };
         self.reader = Some(Reader {
@@ -123,7 +140,19 @@ impl Scene {
                 stored.send(()).unwrap();
             }
             Event::Waiting => self.waiting += 1,
-            Event::Lines { lines, checkpoint } => {
+            Event::Begun { .. }
+            | Event::PassedOver { .. }
+            | Event::Refused { .. }
+            | Event::Ended
+            | Event::Listening
+            | Event::Lines {
+                receipt: Receipt::Answer(_) | Receipt::None,
+                ..
+            } => unreachable!("of a file"),
+            Event::Lines {
+                lines,
+                receipt: Receipt::Position(checkpoint),
+            } => {
                 for line in lines {
                     let generation = self.opened.last().unwrap().generation;
                     assert_eq!(line.generation, generation, "an unannounced generation");

@@ -92,7 +92,7 @@ fn case_30_a_directory_in_place_of_the_file_does_not_end_reading_it() {
     fs::remove_dir(&scene.path).unwrap();
     append(&scene.path, b"two\n");
     scene.expect(&["one", "two"]);
-    scene.wait("the recovery", |scene| scene.recovered == 1);
+    scene.wait("the recovery", |scene| scene.recovered > 0);
 }
 
 #[test]
@@ -128,4 +128,27 @@ fn a_file_that_everybody_can_write_is_said_once() {
     scene.expect(&["one"]);
     assert_eq!(scene.troubles, [Trouble::WritableByOthers]);
     assert!(!scene.troubles[0].lasts());
+}
+
+/// The memory of a process is a regular file whose first page cannot be read.
+#[test]
+fn case_35_a_file_that_fails_to_be_read_is_tried_on_and_then_left() {
+    let mut scene = Scene::new();
+    std::os::unix::fs::symlink("/proc/self/mem", &scene.path).unwrap();
+    scene.start(StartAt::Beginning);
+    scene.wait("the trouble", |scene| {
+        matches!(scene.troubles[..], [Trouble::Unreadable(_)])
+    });
+    assert_eq!(scene.opened.len(), 1);
+    append(&scene.at("made"), b"one\n");
+    fs::rename(scene.at("made"), &scene.path).unwrap();
+    scene.expect(&["one"]);
+    let generation = scene.opened[0].generation;
+    let gap = Trouble::Gap {
+        generation,
+        offset: 0,
+    };
+    assert!(scene.troubles.contains(&gap), "{:?}", scene.troubles);
+    scene.wait("the recovery", |scene| scene.recovered == 1);
+    scene.expect_nothing_else();
 }

@@ -180,6 +180,7 @@ async fn a_host_that_takes_no_more_actions_hears_everything_else() {
     bench
         .tell(ToAgent::WhiteList {
             networks: vec!["198.51.0.0/16".parse().unwrap()],
+            names: Vec::new(),
             more: false,
         })
         .await;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{Bench, act, action, home, manager, runs, said, white_list};
-use crate::model::{ActionState, ExeName, JournalId};
+use crate::model::action::sample;
+use crate::model::{ActionState, JournalId};
 use crate::policy;
 use crate::wire::message::Reverted;
 use crate::wire::{ToAgent, ToManager};
@@ -20,7 +21,7 @@ async fn what_the_host_can_do_comes_first_and_taken_before_any_result() {
     let ToManager::Capabilities { capabilities } = bench.next().await else {
         panic!("the first message tells what the host can do");
     };
-    assert_eq!(capabilities.lacks(&ExeName::parse("x.sh").unwrap()), None);
+    assert_eq!(capabilities.lacks(&sample::action(1, "x.sh", None)), None);
     assert_eq!(
         bench.until(1, Done).await,
         ["taken 1", "running 1", "done 1"]
@@ -225,6 +226,7 @@ async fn a_white_list_in_parts_lets_actions_begin_only_with_its_last_part() {
     bench.connect(manager()).await;
     let part = |text: &str, more| ToAgent::WhiteList {
         networks: vec![text.parse().unwrap()],
+        names: Vec::new(),
         more,
     };
     bench.tell(act(1, None)).await;

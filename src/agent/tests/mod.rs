@@ -76,6 +76,7 @@ fn act(number: u8, timeout: Option<u64>) -> ToAgent {
 fn white_list() -> ToAgent {
     ToAgent::WhiteList {
         networks: Vec::new(),
+        names: Vec::new(),
         more: false,
     }
 }

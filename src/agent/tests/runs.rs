@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use super::{Bench, act, home, manager, runs, white_list};
 use crate::agent::runs::started_at_last;
 use crate::agent::{Hands, Played};
-use crate::contract::request::Message;
+use crate::contract::request::{Message, Told};
 use crate::executor::{End, Limits, Outcome, Progress, Run, RunId};
 use crate::journal::simulated::Disk;
 use crate::model::{ActionState, Capabilities, ExeName, Mode};
@@ -120,7 +120,7 @@ async fn a_delete_that_others_wait_for_is_tried_until_it_is_started_or_unwanted(
             exe: exe.clone(),
             bundled: false,
             mode: Mode::Delete,
-            message: Message::new("node", &exe, &[], b"{}").unwrap(),
+            told: Told::Lines(Message::new("node", &exe, &[], b"{}").unwrap()),
             limits: Limits::standard(false),
             pointless_at: None,
             alone: false,

@@ -1,1 +1,11 @@
+pub(super) mod crowdsec;
+pub(super) mod falco;
+pub(super) mod generic;
+mod groups;
+mod object;
+pub(super) mod ossec;
+mod record;
+mod span;
+pub(super) mod suricata;
 pub(super) mod wazuh;
+pub(super) mod wazuh5;

@@ -5,7 +5,9 @@
 
 use serde::de::MapAccess;
 
+use crate::alert::formats::object::{label, members};
 use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::signs::{Looks, object};
 use crate::alert::{Alert, NotAnAlert, Origin, Rule, shown};
 use crate::model::{AgentId, Level, RuleId};
 
@@ -21,22 +23,20 @@ const COMPLIANCE: [&str; 7] = [
     "tsc",
 ];
 
-/// A label longer than this is no label; it is left out.
-const MAX_LABEL: usize = 256;
+/// Its rule is an object, without the id that OSSEC gives it.
+pub(in crate::alert) fn recognise(looks: &Looks) -> bool {
+    looks
+        .signs()
+        .and_then(|signs| object(&signs.rule))
+        .is_some_and(|rule| rule.sidid.is_none())
+}
 
-/// Reads one line.
-pub(in crate::alert) fn parse(line: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-    let body = line.trim_ascii();
-    if body.is_empty() {
-        return Err(NotAnAlert::Empty);
-    }
+/// Reads one object.
+pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
     // Bytes that are not UTF-8 come from logs in other encodings. They stay in
     // the body; what is decided on here gets U+FFFD for them.
     let text = String::from_utf8_lossy(body);
-    let Object(line) =
-        serde_json::from_str::<Object<Line>>(&text).map_err(|_| NotAnAlert::NotJson)?;
-    let line = line.ok_or(NotAnAlert::NotAnObject)?;
+    let line: Line = members(&text)?;
     let rule = line
         .rule
         .and_then(|rule| rule.0)
@@ -48,8 +48,10 @@ pub(in crate::alert) fn parse(line: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
             .and_then(|agent| agent.0)
             .map_or(Origin::Absent, Agent::read),
         id: line.id.and_then(label),
-        timestamp: line.timestamp.and_then(label),
-        body,
+        timestamp: line.timestamp.or(line.indexed).and_then(label),
+        body: body.into(),
+        fields: None,
+        span: None,
     })
 }
 
@@ -59,6 +61,8 @@ struct Line {
     agent: Option<Object<Agent>>,
     id: Option<Scalar>,
     timestamp: Option<Scalar>,
+    /// `@timestamp`, which the indexer adds.
+    indexed: Option<Scalar>,
 }
 
 #[derive(Default)]
@@ -69,8 +73,9 @@ struct RawRule {
     compliance: [Option<Texts>; COMPLIANCE.len()],
 }
 
+/// Who it is about, as Wazuh of either version says it.
 #[derive(Default)]
-struct Agent {
+pub(super) struct Agent {
     id: Option<Scalar>,
     name: Option<Scalar>,
 }
@@ -82,6 +87,7 @@ impl<'de> Members<'de> for Line {
             "agent" => first(&mut self.agent, map),
             "id" => first(&mut self.id, map),
             "timestamp" => first(&mut self.timestamp, map),
+            "@timestamp" => first(&mut self.indexed, map),
             _ => Ok(false),
         }
     }
@@ -113,44 +119,66 @@ impl<'de> Members<'de> for Agent {
 
 impl RawRule {
     fn read(self) -> Result<Rule, NotAnAlert> {
-        let id = match self.id {
-            None | Some(Scalar::Null) => return Err(NotAnAlert::NoRuleId),
-            Some(id) => id
-                .into_text()
-                .and_then(|id| RuleId::parse(&id).ok())
-                .ok_or(NotAnAlert::InvalidRuleId)?,
-        };
-        // Splitting leaves 4.x's items as they are, and reads the one text that
-        // some writers put there ("a,b,").
-        let groups = self.groups.unwrap_or_default().0;
-        let groups: Vec<&str> = groups
-            .iter()
-            .flat_map(|item| item.split(','))
-            .filter(|group| !group.is_empty())
-            .collect();
-        let compliance = COMPLIANCE
-            .iter()
-            .zip(self.compliance)
-            .flat_map(|(list, items)| {
-                let items = items.unwrap_or_default().0;
-                items.into_iter().map(move |item| format!("{list}_{item}"))
-            });
-        let mut group_text = String::new();
-        for group in groups.iter().copied().map(str::to_owned).chain(compliance) {
-            group_text.push_str(&group);
-            group_text.push(',');
-        }
-        Ok(Rule {
+        let id = rule_id(self.id)?;
+        let level = level(self.level)?;
+        let groups = self.groups.unwrap_or_default();
+        Ok(rule(
             id,
-            level: level(self.level)?,
-            groups: shown(groups),
-            group_text,
-        })
+            level,
+            &groups,
+            prefixed(&COMPLIANCE, self.compliance),
+        ))
+    }
+}
+
+pub(super) fn rule_id(written: Option<Scalar>) -> Result<RuleId, NotAnAlert> {
+    match written {
+        None | Some(Scalar::Null) => Err(NotAnAlert::NoRuleId),
+        Some(id) => id
+            .into_text()
+            .and_then(|id| RuleId::parse(&id).ok())
+            .ok_or(NotAnAlert::InvalidRuleId),
+    }
+}
+
+/// The items of lists as the groups that they were, with the name of their list
+/// before them.
+pub(super) fn prefixed<const N: usize>(
+    names: &'static [&str; N],
+    lists: [Option<Texts>; N],
+) -> impl Iterator<Item = String> {
+    names.iter().zip(lists).flat_map(|(name, items)| {
+        let items = items.unwrap_or_default().0;
+        items.into_iter().map(move |item| format!("{name}_{item}"))
+    })
+}
+
+/// A rule with its `groups`, and with others that are matched but not shown.
+pub(super) fn rule(
+    id: RuleId,
+    level: Level,
+    groups: &Texts,
+    others: impl Iterator<Item = String>,
+) -> Rule {
+    // Splitting leaves 4.x's items as they are, and reads the one text that
+    // some writers put there ("a,b,").
+    let items = groups.0.iter().flat_map(|item| item.split(','));
+    let groups: Vec<&str> = items.filter(|group| !group.is_empty()).collect();
+    let mut group_text = String::new();
+    for group in groups.iter().copied().map(str::to_owned).chain(others) {
+        group_text.push_str(&group);
+        group_text.push(',');
+    }
+    Rule {
+        id,
+        level,
+        groups: shown(groups),
+        group_text,
     }
 }
 
 /// 4.x leaves the level out where it is 0.
-fn level(written: Option<Scalar>) -> Result<Level, NotAnAlert> {
+pub(super) fn level(written: Option<Scalar>) -> Result<Level, NotAnAlert> {
     let level = match written {
         None | Some(Scalar::Null) => Some(Level::ZERO),
         Some(Scalar::Number(number)) => u8::try_from(number)
@@ -163,7 +191,7 @@ fn level(written: Option<Scalar>) -> Result<Level, NotAnAlert> {
 }
 
 impl Agent {
-    fn read(self) -> Origin {
+    pub(super) fn read(self) -> Origin {
         let id = match self.id {
             None | Some(Scalar::Null) => return Origin::Absent,
             Some(id) => id.into_text().and_then(|id| AgentId::parse(&id).ok()),
@@ -176,13 +204,6 @@ impl Agent {
             None => Origin::Unreadable,
         }
     }
-}
-
-/// A short printable text, or nothing.
-fn label(scalar: Scalar) -> Option<String> {
-    scalar.into_text().filter(|text| {
-        !text.is_empty() && text.len() <= MAX_LABEL && !text.chars().any(char::is_control)
-    })
 }
 
 #[cfg(test)]
@@ -260,9 +281,6 @@ mod tests {
     #[test]
     fn a_line_that_is_no_alert_says_which_kind() {
         for (line, wanted) in [
-            ("", NotAnAlert::Empty),
-            (" \r\n", NotAnAlert::Empty),
-            ("\u{feff}", NotAnAlert::Empty),
             ("{", NotAnAlert::NotJson),
             (r#"{"rule":{"id":"1"}} x"#, NotAnAlert::NotJson),
             (
@@ -325,8 +343,19 @@ mod tests {
     #[test]
     fn the_body_is_the_object_byte_for_byte() {
         let object = b"{ \"b\":1,\"rule\":{\"id\":\"1\"},\"full_log\":\"\xff\\u00e9\" }";
-        let line = [b"\xef\xbb\xbf ".as_slice(), object, b"\r\n"].concat();
-        assert_eq!(parse(&line).unwrap().body, object);
+        assert_eq!(*parse(object).unwrap().body, *object);
+    }
+
+    #[test]
+    fn the_time_of_the_indexer_stands_in_where_there_is_no_other() {
+        for (members, wanted) in [
+            (r#""@timestamp":"a""#, "a"),
+            (r#""@timestamp":"a","timestamp":"b""#, "b"),
+        ] {
+            let line = format!(r#"{{{members},"rule":{{"id":"1"}}}}"#);
+            let found = parse(line.as_bytes()).unwrap().timestamp;
+            assert_eq!(found.as_deref(), Some(wanted), "{members}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@
 //! place (`tls`): its features would make the daemons, which are built from the
 //! same crates, log what strangers send them.
 
-mod secret;
 mod tls;
 
 use std::fmt;
@@ -25,7 +24,7 @@ use crate::clock::{self, Boot};
 use crate::model::Url;
 use crate::model::bundled::Options;
 
-pub use secret::{Secret, SecretError};
+pub use crate::sys::secret::{Secret, SecretError};
 pub use ureq::http::StatusCode;
 
 /// Until a connection stands, name and TLS included.

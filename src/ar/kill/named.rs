@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::ar::Job;
 use crate::clock::{self, Wall};
+use crate::contract::field;
 use crate::contract::json::Value;
 use crate::model::bundled::TargetKind;
 use crate::model::target::Process;
@@ -58,19 +59,10 @@ impl Claims {
         let Some(alert) = &job.alert else {
             return Self::default();
         };
-        let number = job.target.to_string();
-        let fields = TargetKind::Process.fields(&job.options);
-        let named = fields.into_iter().find(|field| {
-            let path: Vec<_> = field.split('.').collect();
-            alert
-                .lookup(&path)
-                .is_some_and(|value| says(value, &number))
-        });
-        let beside = |name: &str| {
-            let (folder, _) = named?.rsplit_once('.').unwrap_or_default();
-            let path = folder.split('.').filter(|part| !part.is_empty());
-            alert.lookup(&path.chain([name]).collect::<Vec<_>>())
-        };
+        let places = TargetKind::Process.places(&job.options);
+        let field = TargetKind::Process.field(&job.options);
+        let named = field.and_then(|field| field::find(alert, field, &places));
+        let beside = |name: &str| named.as_ref()?.around.member(name);
         let judged = ["timestamp", "@timestamp"];
         Self {
             start: Claim::read(beside("start"), moment),
@@ -160,14 +152,6 @@ impl<T> Claim<T> {
             None | Some(Value::Null) => Self::None,
             Some(value) => read(value).map_or(Self::Unreadable, Self::Is),
         }
-    }
-}
-
-/// Whether a field holds this number of a process.
-fn says(value: &Value<'_>, number: &str) -> bool {
-    match value {
-        Value::Number(found) => found.to_string() == number,
-        value => value.as_str() == Some(number),
     }
 }
 

@@ -10,6 +10,7 @@ use sha2::Sha256;
 use sha2::digest::DynDigest;
 
 use super::refusal::Refusal;
+use crate::contract::field;
 use crate::contract::json::Value;
 use crate::model::bundled::{Options, TargetKind};
 
@@ -109,15 +110,10 @@ impl Wanted {
 }
 
 /// The object in which the path stands.
-fn around<'a, 'b>(options: &Options, alert: &'b Value<'a>) -> Option<&'b Value<'a>> {
-    let fields = TargetKind::File.fields(options);
-    let mut fields = fields.iter().map(|field| field.split('.').collect());
-    let field: Vec<_> = fields.find(|field: &Vec<_>| {
-        let value = alert.lookup(field);
-        value.and_then(Value::as_bytes).is_some()
-    })?;
-    let (_, object) = field.split_last()?;
-    alert.lookup(object)
+fn around<'a>(options: &Options, alert: &'a Value<'a>) -> Option<&'a Value<'a>> {
+    let places = TargetKind::File.places(options);
+    let found = field::find(alert, TargetKind::File.field(options)?, &places)?;
+    Some(found.around)
 }
 
 /// The hashes of what a file holds.

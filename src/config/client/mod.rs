@@ -24,7 +24,11 @@ const WAZUH_PORT: u16 = 1514;
 
 /// What the installers of Wazuh replace (etc/ossec-agent.conf and the
 /// examples of its documentation).
-const PLACEHOLDERS: [&str; 3] = ["MANAGER_IP", "WAZUH_MANAGER_IP", "IP"];
+const PLACEHOLDERS: [&str; 2] = ["MANAGER_IP", "WAZUH_MANAGER_IP"];
+
+/// What stands in the file of agents that Wazuh 4.3 ships. Its agent starts with
+/// it and looks for a host of that name.
+const BLANK: &str = "IP";
 
 /// Adds the managers of one section to those found so far, each once.
 pub(crate) fn read(block: &Block<'_>, into: &mut Vec<ServerAddress>, report: &mut Report<'_>) {
@@ -92,6 +96,10 @@ fn address(value: Value<'_>, port: u16, report: &mut Report<'_>) -> Option<Serve
     if PLACEHOLDERS.contains(&text) || is_nowhere(text) {
         report.error(at, format!("`{text}` is a placeholder for a manager"), hint);
         return None;
+    }
+    if text == BLANK {
+        let message = format!("`{text}` is a placeholder: no manager will be found there");
+        report.warning(at, message, hint);
     }
     let found = ServerAddress::at(text, port).ok();
     if found.is_none() {

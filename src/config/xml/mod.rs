@@ -48,11 +48,46 @@ pub(crate) struct Node {
 pub(crate) struct Attribute {
     pub(crate) name: String,
     pub(crate) at: Span,
+    /// As it is written, entities and all.
+    pub(crate) value: String,
 }
 
-/// The elements at the top, and where text stands outside of them.
+/// The elements at the top.
+#[derive(Default)]
 pub(crate) struct Document {
     pub(crate) roots: Vec<Node>,
+}
+
+impl Document {
+    /// Puts the elements of another text behind these; `base` is where it starts
+    /// among all.
+    pub(crate) fn append(&mut self, mut other: Self, base: usize) {
+        for root in &mut other.roots {
+            root.shift(base);
+        }
+        self.roots.append(&mut other.roots);
+    }
+}
+
+impl Node {
+    fn shift(&mut self, base: usize) {
+        let own = [
+            &mut self.name_at,
+            &mut self.tag_at,
+            &mut self.end_at,
+            &mut self.text_at,
+        ];
+        let attributes = self
+            .attributes
+            .iter_mut()
+            .map(|attribute| &mut attribute.at);
+        for span in own.into_iter().chain(attributes) {
+            *span = Span::new(span.start + base, span.end + base);
+        }
+        for child in &mut self.children {
+            child.shift(base);
+        }
+    }
 }
 
 /// Reads the whole text; never fails, says what is wrong to `report`.
@@ -163,6 +198,7 @@ fn node(tag: &BytesStart<'_>, at: Span, report: &mut Report<'_>) -> Node {
                 attributes.push(Attribute {
                     at: Span::new(before, before + name.len()),
                     name,
+                    value: attribute.value.to_string(),
                 });
             }
             Err(error) => {
@@ -214,7 +250,7 @@ mod tests {
     fn read(text: &str) -> (Vec<Node>, usize) {
         let mut report = Report::new(Path::new("x"), text);
         let document = parse(text, &mut report);
-        (document.roots, report.into_diagnostics().errors())
+        (document.roots, report.finish().0.errors())
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Document, Node};
 use crate::config::report::{Report, Span};
+use crate::config::schema::ELEMENTS;
 use crate::diag::suggest;
 
 #[derive(Default)]
@@ -95,7 +96,12 @@ impl Tree {
             (Some(meant), Some(open)) => {
                 let line = report.line(open.node.name_at);
                 let message = format!("</{name}> does not close <{meant}> of line {line}");
-                report.error(at, message, format!("write </{meant}>"));
+                // Whichever of the two is an element that there is was meant.
+                let hint = match is_known(name) && !is_known(&meant) {
+                    true => format!("write <{name}> in line {line}"),
+                    false => format!("write </{meant}>"),
+                };
+                report.error(at, message, hint);
                 open.node.broken = true;
                 self.pop();
             }
@@ -232,4 +238,9 @@ impl Open {
         node.text = trimmed.to_owned();
         node
     }
+}
+
+/// Whether there is an element of this name anywhere.
+fn is_known(name: &str) -> bool {
+    ELEMENTS.iter().any(|element| element.name == name)
 }

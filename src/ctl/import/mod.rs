@@ -1,41 +1,68 @@
-//! `ripostctl import`: takes over what OSSEC or Wazuh know. In this version that
-//! is the agents of a `client.keys`; the rest of an installation is refused.
+//! `ripostctl import`: takes over what OSSEC or Wazuh have: the configuration,
+//! the scripts and the lists of an installation, which become a new home, or
+//! the agents of a `client.keys`, which are told to a manager that runs.
+//!
+//! The source is only read, and nothing of it is ever run. A new home is made
+//! beside its place and gets its name once it is whole.
 
+mod agents;
+mod blocks;
+mod configuration;
+mod file;
+mod guess;
+mod installation;
 pub mod keys;
+mod lists;
+mod origin;
+mod place;
+mod remarks;
+mod report;
+mod scripts;
+mod text;
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::ctl::connection::Connection;
 use crate::ctl::error::Error as CtlError;
-use crate::ctl::import::keys::Problem;
+use crate::ctl::import::file::Unreadable;
 use crate::ctl::options::Output;
-use crate::ctl::{json, print, say, show, table};
 use crate::daemon::exit;
-use crate::wire::control::{Answer, IssuedToken, KnownAgent, Request};
+use crate::daemon::options::Stop;
 
-/// Where an installation has the file.
+pub(crate) use origin::System;
+
+/// Where an installation has its agents.
 const KEYS: &str = "etc/client.keys";
-/// 100 bytes are a line, so this is hundreds of thousands of agents.
+/// Where it has its configuration.
+const CONFIGURATION: &str = "etc/ossec.conf";
+/// 100 bytes are a line of client.keys, so this is hundreds of thousands of
+/// agents. A configuration of more than 16 MiB is refused later.
 const MAX_BYTES: u64 = 64 << 20;
-/// So many problems are shown; the others are counted.
-const MAX_SHOWN: usize = 200;
-/// So many agents go into one request: with the longest names they fill half of
-/// a frame.
-const BATCH: usize = 5_000;
+
+/// What is to be imported, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Wish {
+    pub(crate) source: PathBuf,
+    /// The new home, if it is not that of the command line.
+    pub(crate) to: Option<PathBuf>,
+    /// Nothing is to be written.
+    pub(crate) is_dry: bool,
+    pub(crate) from: Option<System>,
+    /// How long the tokens of agents are valid.
+    pub(crate) ttl: Duration,
+}
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("import {}: there is no such file\n(name a client.keys, or the folder of an installation that has {KEYS} in it)", .0.display())]
+    #[error("import {}: there is no such file\n(name an ossec.conf, the folder of an installation that has {CONFIGURATION} in it, or a client.keys)", .0.display())]
     Missing(PathBuf),
-    #[error("import {}: it is no regular file", .0.display())]
-    NotAFile(PathBuf),
-    #[error("import {}: it is larger than {} MiB\n(a client.keys has one line for each agent: is this the right file?)", .0.display(), MAX_BYTES >> 20)]
+    #[error("import {}: {why}", .path.display())]
+    NotAFile { path: PathBuf, why: &'static str },
+    #[error("import {}: it is larger than {} MiB\n(is this the right file?)", .0.display(), MAX_BYTES >> 20)]
     TooLarge(PathBuf),
-    #[error("import {}: it is no client.keys, and anything else is not in this version\n(lines of client.keys are ID NAME IP KEY, the id in digits)", .0.display())]
+    #[error("import {}: it is neither a configuration nor a client.keys\n(an ossec.conf begins with <ossec_config>; lines of client.keys are ID NAME IP KEY, the id in digits)", .0.display())]
     Unknown(PathBuf),
     #[error("import {}: it names no agents\n(is this the client.keys of the manager?)", .0.display())]
     NoAgents(PathBuf),
@@ -46,8 +73,23 @@ pub(crate) enum Error {
         count: usize,
         problems: String,
     },
-    #[error("read {}", .path.display())]
-    Read {
+    /// The problems are rendered and escaped.
+    #[error("import {}: its markup is broken, nothing was imported\n(mend it, or a copy of it: what belongs to what is anybody's guess)", .file.display())]
+    Markup { file: PathBuf, problems: String },
+    /// The problems are rendered and escaped.
+    #[error(
+        "import it: what would be written does not pass the check, nothing was imported\n(look at what is named above; taken out of a copy of the file, the rest can be imported)"
+    )]
+    Unfit(String),
+    #[error("import into {}: it lies in the source, which is never changed\n(name another place with --to)", .0.display())]
+    Inside(PathBuf),
+    #[error("import into {to}: it is not empty\n(name a new home with --to; agents alone are imported from {keys})", to = .to.display(), keys = .keys.display())]
+    NotEmpty { to: PathBuf, keys: PathBuf },
+    #[error("import into {}: {} is no folder that is there\n(make it first, or name another place with --to)", .to.display(), .parent.display())]
+    NoParent { to: PathBuf, parent: PathBuf },
+    #[error("{what} {}", .path.display())]
+    Io {
+        what: &'static str,
         path: PathBuf,
         #[source]
         source: io::Error,
@@ -55,161 +97,91 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Why a file could not be read.
+    fn unreadable(path: &Path, why: Unreadable) -> Self {
+        let path = path.to_owned();
+        match why {
+            Unreadable::Missing => Self::Missing(path),
+            Unreadable::NotAFile(_) => Self::NotAFile {
+                path,
+                why: "it is no regular file",
+            },
+            Unreadable::TooLarge(_) => Self::TooLarge(path),
+            Unreadable::Failed(source) => Self::Io {
+                what: "read",
+                path,
+                source,
+            },
+        }
+    }
+
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Read { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            Self::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
                 exit::NOT_PERMITTED
             }
             Self::Missing(_)
-            | Self::NotAFile(_)
+            | Self::NotAFile { .. }
             | Self::TooLarge(_)
             | Self::Unknown(_)
             | Self::NoAgents(_)
             | Self::Lines { .. }
-            | Self::Read { .. } => exit::FAILED,
+            | Self::Markup { .. }
+            | Self::Unfit(_)
+            | Self::Inside(_)
+            | Self::NotEmpty { .. }
+            | Self::NoParent { .. }
+            | Self::Io { .. } => exit::FAILED,
         }
     }
 
     /// What is shown before the error itself: rendered and escaped.
     pub(crate) fn problems(&self) -> &str {
         match self {
-            Self::Lines { problems, .. } => problems,
+            Self::Lines { problems, .. } | Self::Markup { problems, .. } => problems,
+            Self::Unfit(problems) => problems,
             Self::Missing(_)
-            | Self::NotAFile(_)
+            | Self::NotAFile { .. }
             | Self::TooLarge(_)
             | Self::Unknown(_)
             | Self::NoAgents(_)
-            | Self::Read { .. } => "",
+            | Self::Inside(_)
+            | Self::NotEmpty { .. }
+            | Self::NoParent { .. }
+            | Self::Io { .. } => "",
         }
     }
 }
 
-/// Imports what lies at `path`, and prints a token for each agent that is new to
-/// the manager.
-pub(super) fn import(
-    home: &Path,
-    output: Output,
-    path: &Path,
-    ttl: Duration,
-) -> Result<u8, CtlError> {
-    let file = locate(path);
-    let agents = match Kind::of(&file)? {
-        Kind::ClientKeys(bytes) => known(&file, &bytes)?,
+/// Imports what is wished: by what lies there, an installation or agents.
+pub(super) fn import(home: &Path, output: Output, wish: &Wish) -> Result<u8, CtlError> {
+    let source = wish.source.as_path();
+    let has = |below: &str| source.join(below).symlink_metadata().is_ok();
+    if source.is_dir() && (has(CONFIGURATION) || !has(KEYS)) {
+        let path = source.join(CONFIGURATION);
+        let bytes = bytes(&path)?;
+        return installation::import(home, output, wish, (&path, bytes));
+    }
+    let path = match source.is_dir() {
+        true => source.join(KEYS),
+        false => source.to_owned(),
     };
-    let mut connection = Connection::to_manager(home)?;
-    let mut tokens = Vec::new();
-    for batch in agents.chunks(BATCH) {
-        if let Err(error) = send(&mut connection, batch, ttl, &mut tokens) {
-            // The manager gives these out only once.
-            show_tokens(output, &tokens)?;
-            return Err(error);
+    let bytes = bytes(&path)?;
+    let is_keys = path.file_name().is_some_and(|name| name == "client.keys");
+    if is_keys || keys::looks_like(&bytes) {
+        if wish.to.is_some() || wish.is_dry || wish.from.is_some() {
+            let text = "error: --to, --dry-run and --from are not for a client.keys\n\
+                        (its agents are told to a manager that runs)\n";
+            return Err(Stop::usage(text.to_owned()).into());
         }
+        return agents::register(home, output, (&path, &bytes), wish.ttl);
     }
-    if tokens.is_empty() {
-        say("no tokens were made: there is nobody new to the manager");
-    } else {
-        say("on each host: ripost-agentd enroll --manager HOST:PORT --token -");
+    if !installation::looks_like(&bytes) {
+        return Err(Error::Unknown(path).into());
     }
-    show_tokens(output, &tokens)
-}
-
-fn show_tokens(output: Output, tokens: &[IssuedToken]) -> Result<u8, CtlError> {
-    match output {
-        Output::Json => print(&json(tokens)),
-        Output::Table => print(&show::tokens(tokens)),
-    }
-}
-
-fn send(
-    connection: &mut Connection,
-    agents: &[KnownAgent],
-    ttl: Duration,
-    tokens: &mut Vec<IssuedToken>,
-) -> Result<(), CtlError> {
-    let request = Request::Import {
-        agents: agents.to_vec(),
-        ttl: ttl.as_secs(),
-    };
-    let Answer::Tokens { tokens: new, notes } = connection.ask(&request)? else {
-        return Err(connection.wrong_answer());
-    };
-    tokens.extend(new);
-    notes.iter().for_each(|note| say(note));
-    Ok(())
-}
-
-/// The file itself, or the one in the folder of an installation.
-fn locate(path: &Path) -> PathBuf {
-    match path.is_dir() {
-        true => path.join(KEYS),
-        false => path.to_owned(),
-    }
-}
-
-/// What a file is taken for, with its content.
-enum Kind {
-    ClientKeys(Vec<u8>),
-}
-
-impl Kind {
-    /// By its name, else by how it begins.
-    fn of(file: &Path) -> Result<Self, Error> {
-        let bytes = bytes(file)?;
-        let by_name = file.file_name().is_some_and(|name| name == "client.keys");
-        match by_name || keys::looks_like(&bytes) {
-            true => Ok(Self::ClientKeys(bytes)),
-            false => Err(Error::Unknown(file.to_owned())),
-        }
-    }
+    installation::import(home, output, wish, (&path, bytes))
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source: io::Error| match source.kind() {
-        ErrorKind::NotFound => Error::Missing(path.to_owned()),
-        _ => Error::Read {
-            path: path.to_owned(),
-            source,
-        },
-    };
-    // Before it is opened: a pipe would make that wait.
-    if !path.metadata().map_err(failed)?.is_file() {
-        return Err(Error::NotAFile(path.to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(failed)?;
-    file.take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    match u64::try_from(bytes.len()) {
-        Ok(0..=MAX_BYTES) => Ok(bytes),
-        Ok(_) | Err(_) => Err(Error::TooLarge(path.to_owned())),
-    }
-}
-
-fn known(file: &Path, bytes: &[u8]) -> Result<Vec<KnownAgent>, Error> {
-    let agents = keys::read(bytes).map_err(|problems| Error::Lines {
-        file: file.to_owned(),
-        count: problems.len(),
-        problems: render(file, &problems),
-    })?;
-    match agents.is_empty() {
-        true => Err(Error::NoAgents(file.to_owned())),
-        false => Ok(agents),
-    }
-}
-
-/// `FILE:LINE: error: MESSAGE`, and the hint under it. Without the line: it
-/// holds a key.
-fn render(file: &Path, problems: &[Problem]) -> String {
-    let file = table::escape(&file.to_string_lossy());
-    let mut text = String::new();
-    for Problem { line, wrong } in problems.iter().take(MAX_SHOWN) {
-        let message = wrong.to_string().replace('\n', "\n  ");
-        text.push_str(&format!("{file}:{line}: error: {message}\n"));
-    }
-    let more = problems.len().saturating_sub(MAX_SHOWN);
-    if more > 0 {
-        text.push_str(&format!("… and {more} more\n"));
-    }
-    text
+    file::read(path, MAX_BYTES).map_err(|why| Error::unreadable(path, why))
 }

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::EnumValueParser;
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
+use crate::ctl::import::{System, Wish};
 use crate::ctl::options::Task;
 use crate::daemon::options::Stop;
 use crate::model::{AgentGroup, AgentId, AgentName, CommandName, InvalidSelector, Selector, span};
@@ -25,6 +27,13 @@ The token is the only line on stdout. On the host it is used with
 const VOID_EXIT_CODES: &str = "\
 Exit codes: 0 none of them can be used any more; 1 one that was named could not
 be used before, either.";
+
+const IMPORT_USE: &str = "\
+Of an installation or an ossec.conf a new home is made, and a line printed for
+each command, response, script, list and agent, or an array with -o json. Each
+is taken over, taken over but different, or not possible; why, and what to do
+instead. The source is only read. The agents of a client.keys are told to the
+manager of --home, and a token for each is printed.";
 
 pub(super) fn agents_arguments(command: Command) -> Command {
     command.subcommand(
@@ -214,22 +223,52 @@ fn token(token: &ArgMatches) -> Result<Task, Stop> {
 }
 
 pub(super) fn import_arguments(command: Command) -> Command {
+    let of_installations = ["to", "dry-run", "from"];
     command
         .arg(
-            Arg::new("path")
-                .value_name("PATH")
+            Arg::new("source")
+                .value_name("SOURCE")
                 .required(true)
                 .value_parser(value_parser!(PathBuf))
-                .help("A client.keys, or the folder of an installation, such as /var/ossec"),
+                .help("The folder of an installation, such as /var/ossec, its ossec.conf, or a client.keys"),
         )
-        .arg(ttl().help("How long the tokens are valid: seconds, or 10m, 2h, 1d"))
+        .arg(
+            Arg::new("to")
+                .long("to")
+                .value_name("DIR")
+                .value_parser(value_parser!(PathBuf))
+                .help("The home to make: an empty or a new folder [default: that of --home]"),
+        )
+        .arg(
+            Arg::new("dry-run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Only tell what would become of each thing"),
+        )
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("SYSTEM")
+                .value_parser(EnumValueParser::<System>::new())
+                .help("Whose configuration it is [default: told from what is in it]"),
+        )
+        .arg(
+            ttl()
+                .help("Of a client.keys: how long the tokens are valid: seconds, or 10m, 2h, 1d")
+                .conflicts_with_all(of_installations),
+        )
+        .after_help(IMPORT_USE)
 }
 
 pub(super) fn import(matches: &ArgMatches) -> Result<Task, Stop> {
-    Ok(Task::Import {
-        path: required(matches, "path"),
+    let wish = Wish {
+        source: required(matches, "source"),
+        to: matches.get_one("to").cloned(),
+        is_dry: matches.get_flag("dry-run"),
+        from: matches.get_one("from").copied(),
         ttl: required(matches, "ttl"),
-    })
+    };
+    Ok(Task::Import(wish))
 }
 
 fn required<T: Clone + Send + Sync + 'static>(matches: &ArgMatches, name: &str) -> T {
@@ -287,6 +326,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
+    use crate::ctl::import::{System, Wish};
     use crate::ctl::options::{Task, parse};
     use crate::daemon::exit;
     use crate::daemon::options::Stop;
@@ -376,11 +416,24 @@ mod tests {
         assert_eq!(task("agents"), Ok(Task::Agents));
         let agent = id("7");
         assert_eq!(task("agents revoke 007"), Ok(Task::Revoke { agent }));
-        let import = Task::Import {
-            path: PathBuf::from("x"),
+        let wish = Wish {
+            source: PathBuf::from("x"),
+            to: None,
+            is_dry: false,
+            from: None,
             ttl: Duration::from_secs(604_800),
         };
-        assert_eq!(task("import x --ttl 7d"), Ok(import));
+        let import = |wish: &Wish| Ok(Task::Import(wish.clone()));
+        assert_eq!(task("import x --ttl 7d"), import(&wish));
+        let wish = Wish {
+            to: Some(PathBuf::from("y")),
+            is_dry: true,
+            from: Some(System::Ossec),
+            ttl: Duration::from_secs(86_400),
+            ..wish
+        };
+        let line = "import x --to y --dry-run --from ossec";
+        assert_eq!(task(line), import(&wish));
     }
 
     #[test]
@@ -411,11 +464,13 @@ mod tests {
             ("enroll revoke --all a1a1a1a1a1a1a1a1", "--all"),
             ("enroll list 007", "'007'"),
             ("enroll lst", "'list'"),
+            ("import x --to y --ttl 7d", "--ttl"),
+            ("import x --from wazuh5", "'wazuh5'"),
             ("agents revoke", "<ID>"),
             ("agents revoke web", "not an agent id"),
             ("agents revoke 000", "manager's own host"),
             ("agents remove 007", "unrecognized"),
-            ("import", "<PATH>"),
+            ("import", "<SOURCE>"),
             ("import a b", "'b'"),
         ] {
             let stop = task(line).unwrap_err();

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::model::position::{Checkpoint, FileIdentity, Generation};
-use crate::source::{self, Event, Follow, Line};
+use crate::source::{self, Event, Follow, Line, Receipt};
 
 use super::history::{History, Random, What};
 
@@ -94,8 +94,8 @@ impl Feed {
             let end = end.min(at + 1 + random.below(8));
             let lines = self.take(at, end);
             at = end;
-            let checkpoint = checkpoint(at);
-            let lines = Event::Lines { lines, checkpoint };
+            let receipt = Receipt::Position(checkpoint(at));
+            let lines = Event::Lines { lines, receipt };
             if events.send(lines).await.is_err() {
                 return;
             }

@@ -102,6 +102,10 @@ pub(super) enum What {
         host: u32,
         power: bool,
     },
+    /// It is asked to stop, and takes back what is in force before.
+    Lifts {
+        host: u32,
+    },
     /// The wall clock of a host is set.
     Stepped {
         host: u32,

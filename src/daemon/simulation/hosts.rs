@@ -17,7 +17,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::agent::{self, Agent, Hands, Link};
 use crate::clock::simulated::Clock;
 use crate::clock::{self, BootId};
-use crate::config::{self, ManagerConfig};
+use crate::config::{self, ManagerConfig, OnStop};
 use crate::journal::simulated::Disk;
 use crate::manager::{self, Manager, Senders};
 use crate::model::{AgentId, Fingerprint, Instance};
@@ -101,11 +101,19 @@ struct Running {
     dialling: JoinHandle<()>,
 }
 
+/// The agent that takes back what is in force when it is asked to stop.
+const LIFTS: u32 = 3;
+
 /// Each agent has a white list of its own.
-fn settings() -> agent::Settings {
+fn settings(number: u32) -> agent::Settings {
+    let on_stop = match number {
+        LIFTS => OnStop::Lift,
+        _ => OnStop::Leave,
+    };
     let spared = super::plan::SPARED[1].parse().unwrap();
     agent::Settings {
         white_list: WhiteList::new(vec![spared]),
+        on_stop,
         ..agent::Settings::default()
     }
 }
@@ -166,7 +174,7 @@ impl AgentHost {
             instance: Instance::from_bytes(
                 (u64::from(self.number) << 32 | u64::from(life)).to_be_bytes(),
             ),
-            settings: settings(),
+            settings: settings(self.number),
             hands: Hands::Played(self.kernel.hands(life)),
             reloads,
         };
@@ -209,6 +217,9 @@ impl AgentHost {
             self.way.set(Line::Dead);
         }
         if fall == Fall::Told {
+            if self.number == LIFTS {
+                self.history.note(What::Lifts { host: LIFTS });
+            }
             running.steer.send(agent::Steer::Stop).await.unwrap();
             ends(running.agent).await;
             end([running.dialling]).await;
@@ -229,9 +240,9 @@ impl AgentHost {
 /// SHA-256 of the executables, which are never run.
 const SHEBANG_SHA256: &str = "a8076d3d28d21e02012b20eaf7dbf75409a6277134439025f282e368e3305abf";
 
-/// A daemon that is asked to stop gives what runs 5 seconds, and its journal may
-/// be slow.
-const STOP: Duration = Duration::from_secs(8);
+/// A daemon that is asked to stop gives what runs 5 seconds, or 30 if it lifts what
+/// is in force, and its journal may be slow.
+const STOP: Duration = Duration::from_secs(33);
 
 /// Waits until a daemon that was asked to stop has ended.
 async fn ends(task: JoinHandle<()>) {

@@ -322,7 +322,8 @@ fn outcome(end: End, keys: Option<Keys>) -> Outcome {
 
 /// What the executable reads on its stdin.
 fn told(run: &Run, agent: u32, life: u32) -> Doing {
-    let line = run.message.line(match run.mode {
+    let message = run.message().unwrap();
+    let line = message.line(match run.mode {
         Mode::Add => Command::Add,
         Mode::Delete => Command::Delete,
     });

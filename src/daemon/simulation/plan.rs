@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::history::Random;
 
-/// Rules and what they lead to.
+/// Rules and what they lead to. A target that comes again is held for as long as
+/// the first time, so that only its count differs.
 pub(super) const CONFIG: &str = "<ripost_config>
   <global><white_list>203.0.113.250</white_list></global>
   <alert_source><location>logs/alerts/alerts.json</location><start_at>beginning</start_at></alert_source>
@@ -12,11 +13,11 @@ pub(super) const CONFIG: &str = "<ripost_config>
   <command><name>deny</name><executable>host-deny</executable><timeout_allowed>yes</timeout_allowed></command>
   <command><name>lock</name><executable>lock.sh</executable><timeout_allowed>yes</timeout_allowed></command>
   <command><name>note</name><executable>note.sh</executable><timeout_allowed>no</timeout_allowed></command>
-  <active-response><command>drop</command><location>local</location><rules_id>1</rules_id><timeout>20</timeout></active-response>
-  <active-response><command>drop</command><location>all</location><rules_id>2</rules_id><timeout>60</timeout></active-response>
-  <active-response><command>deny</command><location>defined-agent</location><agent_id>1-3</agent_id><rules_id>3</rules_id><timeout>5</timeout></active-response>
+  <active-response><command>drop</command><location>local</location><rules_id>1</rules_id><timeout>20</timeout><repeated_offenders>20s</repeated_offenders></active-response>
+  <active-response><command>drop</command><location>all</location><rules_id>2</rules_id><timeout>60</timeout><repeated_offenders>60s</repeated_offenders></active-response>
+  <active-response><command>deny</command><location>defined-agent</location><agent_id>1-3</agent_id><rules_id>3</rules_id><timeout>5</timeout><repeated_offenders>5s</repeated_offenders></active-response>
   <active-response><command>note</command><location>local</location><rules_id>4</rules_id></active-response>
-  <active-response><command>lock</command><location>local</location><rules_id>5</rules_id><timeout>30</timeout></active-response>
+  <active-response><command>lock</command><location>local</location><rules_id>5</rules_id><timeout>30</timeout><repeated_offenders>30s</repeated_offenders></active-response>
   <active-response><command>drop</command><location>local</location><rules_id>6</rules_id></active-response>
 </ripost_config>";
 

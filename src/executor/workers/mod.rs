@@ -146,7 +146,7 @@ impl Workers {
         // One that was run alone says so itself.
         if outcome.duration.is_zero() {
             outcome.duration = Duration::from_nanos(clock::boot_nanos().saturating_sub(started_at));
-            if let Some(trimmed) = run.message.trimmed() {
+            if let Some(trimmed) = run.told.trimmed() {
                 outcome.add_detail(&trimmed.to_string());
             }
         }

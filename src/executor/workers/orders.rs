@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{Decided, Ended};
 use crate::clock;
-use crate::contract::request::Command;
+use crate::contract::request::{Command, Message};
 use crate::contract::worker;
 use crate::executor::heard::Heard;
 use crate::executor::pipes::Head;
@@ -174,7 +174,7 @@ impl Orders {
                 Mode::Delete => Command::Delete,
             };
             worker::begin(output, id.0);
-            order.run.message.write_line(command, output);
+            message(&order.run).write_line(command, output);
             self.wait_for_worker(id);
         }
     }
@@ -222,7 +222,7 @@ impl Orders {
             return;
         };
         let decision = decided.decision();
-        worker::push(output, id.0, &order.run.message.bundled_reply(decision));
+        worker::push(output, id.0, &message(&order.run).bundled_reply(decision));
         match decision {
             Decision::Continue { .. } => self.wait_for_worker(id),
             // The last word on it.
@@ -301,6 +301,12 @@ impl Orders {
             order.end(end);
         }
     }
+}
+
+/// What a worker is told of a run.
+fn message(run: &Run) -> &Message {
+    run.message()
+        .expect("a worker is a bundled executable, and those are told by lines")
 }
 
 fn nanos(span: Duration) -> u64 {

@@ -30,6 +30,13 @@ const HISTORY: Kept = Kept {
     most: 200_000,
 };
 
+/// Counts of blocks. A row is as old as long as all of it is forgiven.
+const OFFENCES: Kept = Kept {
+    moments: "SELECT forgiven_ms FROM offences ORDER BY forgiven_ms DESC",
+    span: Duration::ZERO,
+    most: 100_000,
+};
+
 /// The clock is believed to have moved on by so much at most since the last look.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -47,6 +54,8 @@ pub(super) fn prune(transaction: &Transaction<'_>, now: Wall) -> rusqlite::Resul
          AND number NOT IN (SELECT number FROM updates WHERE seq > ?2)",
         [before, confirmed],
     )?;
+    let before = OFFENCES.before(transaction, now)?;
+    transaction.execute("DELETE FROM offences WHERE forgiven_ms < ?1", [before])?;
     let before = HISTORY.before(transaction, now)?;
     transaction.execute(
         "DELETE FROM updates WHERE time_ms < ?1 AND seq <= ?2

@@ -3,7 +3,7 @@
 //!
 //! Each action has a number, which grows; what is written in a burst so stands
 //! side by side, and a write costs the same however much is there. Tables of
-//! version 3:
+//! version 4:
 //! - `live(number, id, entry)`: the ledger entry, as JSON, of what has not ended;
 //! - `alerts(number, body)`: its alert, apart so that a start does not read it;
 //! - `ended(number, id, ended_ms, action)`: what has (wall time), for a week: its
@@ -11,6 +11,9 @@
 //! - `updates(seq, number, time_ms, record)`: what the manager was told or is to
 //!   be. Once confirmed, the last record of each action is kept as its history,
 //!   90 days;
+//! - `offences(number, forgiven_ms, count)`: how often a target has been blocked,
+//!   as JSON, under the number of the last action that counted, until all of it is
+//!   forgiven (wall time);
 //! - `meta(name, value)`, values as JSON: `white_list`; `boot`, the last boot of
 //!   this host in which it was opened; `journal`, the id of this journal; `manager`, that of the manager's; `confirmed`, the last update
 //!   that the manager has stored; `promised`, the same of the manager that was last
@@ -19,13 +22,15 @@
 //!   to be forgotten.
 //!
 //! Of `ended` and `updates` the newest rows are kept, `IDS` and `HISTORY` many at
-//! most; what the manager has not confirmed stays in any case.
+//! most; what the manager has not confirmed stays in any case. Of `offences` those
+//! are kept that are forgiven last, `OFFENCES` many.
 //!
-//! Before version 3 rows were found by the id of their action, which is drawn at
+//! Before version 4 nothing was counted. Before version 3 rows were found by the id of their action, which is drawn at
 //! random: each lay on a page of its own. Version 1 had of `meta` only
 //! `white_list`.
 
 mod forget;
+mod offences;
 mod read;
 
 use std::sync::Arc;
@@ -34,6 +39,7 @@ use rusqlite::{Transaction, params};
 
 use crate::clock::{BootId, Wall};
 use crate::ledger::agent::{Entry, Step};
+use crate::ledger::offences::Change;
 use crate::model::{Action, ActionId, JournalId, Record};
 
 use super::Schema;
@@ -72,6 +78,8 @@ pub enum Op {
         up_to: u64,
     },
     WhiteList(String),
+    /// How often a target has been blocked.
+    Offence(Change),
     /// The manager with this journal has been told everything.
     Manager(JournalId),
     /// It has been opened in this boot.
@@ -87,7 +95,7 @@ pub enum Op {
 impl Schema for AgentSchema {
     type Op = Op;
 
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
 
     const CREATE: &'static str = "
         CREATE TABLE live (number INTEGER PRIMARY KEY, id BLOB NOT NULL, entry TEXT NOT NULL) STRICT;
@@ -100,6 +108,7 @@ impl Schema for AgentSchema {
                               record TEXT NOT NULL) STRICT;
         CREATE INDEX updates_number ON updates (number);
         CREATE INDEX updates_time ON updates (time_ms);
+        CREATE TABLE offences (number INTEGER PRIMARY KEY, forgiven_ms INTEGER NOT NULL, count TEXT NOT NULL) STRICT;
         CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
         INSERT INTO meta VALUES ('journal', json_quote(lower(hex(randomblob(16)))));";
 
@@ -146,6 +155,7 @@ impl Schema for AgentSchema {
            CREATE INDEX ended_time ON ended (ended_ms);
            CREATE INDEX updates_number ON updates (number);
            CREATE INDEX updates_time ON updates (time_ms);",
+        "CREATE TABLE offences (number INTEGER PRIMARY KEY, forgiven_ms INTEGER NOT NULL, count TEXT NOT NULL) STRICT;",
     ];
 
     fn apply(transaction: &Transaction<'_>, op: &Op) -> rusqlite::Result<()> {
@@ -166,6 +176,7 @@ impl Schema for AgentSchema {
                 set_meta(transaction, "confirmed", &up_to.to_string())?;
                 set_meta(transaction, "promised", &up_to.to_string())
             }
+            Op::Offence(change) => offences::store(transaction, change),
             Op::WhiteList(text) => set_meta(transaction, "white_list", text),
             Op::Boot(boot_id) => set_meta(transaction, "boot", &json(boot_id)),
             Op::Manager(journal) => {
@@ -189,6 +200,7 @@ impl Schema for AgentSchema {
             | Op::Update { .. }
             | Op::Confirmed { .. }
             | Op::WhiteList(_)
+            | Op::Offence(_)
             | Op::Boot(_)
             | Op::Manager(_)
             | Op::Journal(_)

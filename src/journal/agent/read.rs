@@ -53,7 +53,7 @@ const META: &str = "SELECT value FROM meta WHERE name = ?1";
 
 /// A reading connection.
 #[derive(Debug)]
-pub struct AgentReader(Reader);
+pub struct AgentReader(pub(super) Reader);
 
 impl AgentReader {
     pub fn open(path: &Path) -> Result<Self, JournalError> {
@@ -153,6 +153,7 @@ impl AgentReader {
     fn last_action(&self) -> Result<u64, JournalError> {
         let query = "SELECT MAX(COALESCE((SELECT MAX(number) FROM live), 0),
                                 COALESCE((SELECT MAX(number) FROM ended), 0),
+                                COALESCE((SELECT MAX(number) FROM offences), 0),
                                 COALESCE((SELECT MAX(number) FROM updates), 0))";
         let last: Option<i64> = self.0.one(query, [])?;
         Ok(last.map_or(0, i64::unsigned_abs))
@@ -175,6 +176,11 @@ impl AgentReader {
         let query = "SELECT 1 FROM ended WHERE id = ?1";
         let found: Option<i64> = self.0.one(query, [id.bytes()])?;
         Ok(found.is_some())
+    }
+
+    /// Every action that has ended here.
+    pub fn ended(&self) -> Result<Vec<ActionId>, JournalError> {
+        self.0.rows("SELECT id FROM ended", [], |row| id(row, 0))
     }
 
     /// An action that has ended, and the last record of it.
@@ -225,7 +231,7 @@ impl AgentReader {
 }
 
 /// Numbers are never negative.
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::unsigned_abs)
 }
 

@@ -44,7 +44,7 @@ use crate::model::{Action, ActionId, AgentId, JournalId, Record};
 
 use super::Schema;
 use group::Group;
-pub use reader::{Heard, LiveCounts, ManagerReader, Position, Waiting};
+pub use reader::{Heard, LiveCounts, ManagerReader, Position, Waiting, Wanted};
 
 /// The schema of `queue/manager.db`.
 #[derive(Debug)]
@@ -106,12 +106,12 @@ pub enum Op {
         number: i64,
         /// The number of its alert.
         alert: i64,
-        record: Box<Record>,
+        record: Arc<Record>,
     },
     /// A state change, which only the action's own agent can make. History goes
     /// by when it was `heard` of: the record has the time of the agent's clock,
     /// which may show any year.
-    Record { record: Box<Record>, heard: Wall },
+    Record { record: Arc<Record>, heard: Wall },
     /// An action that still has to be sent, with its end told in another boot.
     Retold(Box<Dispatch>),
     /// The agent has journalled it. Does nothing about an action of another one.

@@ -11,7 +11,7 @@ use crate::clock::{Boot, BootId, Wall};
 use crate::journal::JournalError;
 use crate::journal::reader::Reader;
 use crate::model::position::Checkpoint;
-use crate::model::{ActionId, AgentId, JournalId, Record};
+use crate::model::{ActionId, ActionState, AgentId, JournalId, Keys, Record};
 use crate::wire::control::Which;
 
 /// A row of what waits, without its end.
@@ -45,6 +45,13 @@ impl ManagerReader {
         };
         let checkpoint: Option<Checkpoint> = self.0.parse(source, &text)?;
         Ok(checkpoint.map_or(Position::Awaited, Position::At))
+    }
+
+    /// How far the sources have been read whose names begin with `names`.
+    pub fn positions_in(&self, names: &str) -> Result<Vec<Checkpoint>, JournalError> {
+        let query = "SELECT source, checkpoint FROM sources
+                     WHERE substr(source, 1, length(?1)) = ?1";
+        self.0.values(query, [names])
     }
 
     /// The id of this journal.
@@ -174,16 +181,45 @@ impl ManagerReader {
 
     /// What a person means who asks for a revert, oldest first: whatever is not
     /// over. A host may have in force what is only known here to be sent to it.
-    pub fn chosen(&self, which: &Which) -> Result<Vec<Record>, JournalError> {
-        let mut records = match which {
-            Which::Id(id) => self.record(*id)?.into_iter().collect(),
-            Which::Target(_) | Which::All => self.live()?,
+    pub fn wanted(&self, which: &Which) -> Result<Vec<Wanted>, JournalError> {
+        let query = "SELECT lower(hex(id)), record FROM actions WHERE live = 1";
+        let mut wanted = match which {
+            Which::Id(id) => {
+                let query = format!("{query} AND id = ?1");
+                self.wanted_by(&query, [&id.bytes()[..]], which)?
+            }
+            Which::Target(_) | Which::All => self.wanted_by(query, [], which)?,
         };
-        records.retain(|record| {
-            !record.state.is_final() && which.is(record.action, record.keys.as_ref())
-        });
-        records.sort_by_key(|record| (record.since, record.action));
-        Ok(records)
+        wanted.sort_by_key(|wanted| (wanted.since, wanted.action));
+        Ok(wanted)
+    }
+
+    /// There may be very many, whose texts would not fit beside each other.
+    fn wanted_by(
+        &self,
+        query: &str,
+        params: impl Params,
+        which: &Which,
+    ) -> Result<Vec<Wanted>, JournalError> {
+        let (mut wanted, mut unreadable) = (Vec::new(), None);
+        self.0.rows(query, params, |row| {
+            let (id, text) = (row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            match self.parse_wanted(id, text) {
+                Ok(one) if which.is(one.action, one.keys.as_ref()) => wanted.push(one),
+                Ok(_) => {}
+                Err(error) => unreadable = unreadable.take().or(Some(error)),
+            }
+            Ok(())
+        })?;
+        unreadable.map_or(Ok(wanted), Err)
+    }
+
+    fn parse_wanted(&self, id: &str, text: &str) -> Result<Wanted, JournalError> {
+        let mut wanted: Wanted = self.0.parse(id, text)?;
+        if wanted.state == ActionState::Queued {
+            wanted.waiting = Some(self.0.parse(id, text)?);
+        }
+        Ok(wanted)
     }
 
     /// The last record of every action that is not over.
@@ -244,6 +280,43 @@ impl ManagerReader {
                                           ORDER BY time_ms DESC, number DESC LIMIT ?1))
                      ORDER BY time_ms DESC, number DESC LIMIT ?1";
         self.0.values(query, [limit])
+    }
+}
+
+/// An action that a person wants taken back: of its last record what is needed
+/// for that.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Wanted {
+    pub action: ActionId,
+    pub state: ActionState,
+    pub agent: OfAgent,
+    #[serde(default)]
+    pub keys: Option<Keys>,
+    #[serde(default)]
+    pub since: Option<Wall>,
+    /// All of the record of what was never sent.
+    #[serde(skip)]
+    pub waiting: Option<Box<Record>>,
+}
+
+/// Whose an action is.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+pub struct OfAgent {
+    pub id: AgentId,
+}
+
+impl From<Record> for Wanted {
+    fn from(record: Record) -> Self {
+        Self {
+            action: record.action,
+            state: record.state,
+            agent: OfAgent {
+                id: record.agent.id.clone(),
+            },
+            keys: record.keys.clone(),
+            since: record.since,
+            waiting: (record.state == ActionState::Queued).then(|| record.into()),
+        }
     }
 }
 

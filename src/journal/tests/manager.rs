@@ -23,7 +23,7 @@ fn dispatch(number: u8) -> Op {
         rank: Rank::Aimed,
         number: number.into(),
         alert: number.into(),
-        record: Box::new(record),
+        record: record.into(),
     }
 }
 
@@ -36,7 +36,7 @@ fn alert(number: u8) -> Op {
 
 fn state(number: u8, state: ActionState) -> Op {
     Op::Record {
-        record: Box::new(Record::new(&action(number), state, NOW.wall)),
+        record: Record::new(&action(number), state, NOW.wall).into(),
         heard: NOW.wall,
     }
 }
@@ -182,7 +182,7 @@ async fn nobody_changes_the_action_of_another_agent() {
     foreign.agent.id = AgentId::parse("7").unwrap();
     let ops = vec![
         Op::Record {
-            record: Box::new(foreign),
+            record: foreign.into(),
             heard: NOW.wall,
         },
         Op::Taken {
@@ -423,6 +423,7 @@ fn any_op(at: usize, (kind, number, more): (u8, u8, u8)) -> Vec<Op> {
             }
             let heard = NOW.wall.plus(Duration::from_millis(more.into()));
             let record = Box::new(record);
+            let record = record.into();
             vec![Op::Record { record, heard }]
         }
         13 => vec![Op::Revert { agent, action: id }],

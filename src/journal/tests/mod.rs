@@ -2,6 +2,7 @@
 
 mod agent;
 mod manager;
+mod offences;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -22,6 +22,7 @@ impl Alike {
             share(&mut own.executable, &last.executable);
             share(&mut own.agent, &last.agent);
             share(&mut own.rule, &last.rule);
+            share(&mut own.repeated_offenders, &last.repeated_offenders);
         } else if self.0.len() >= COMMANDS {
             return;
         }

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::clock::BootId;
 use crate::clock::{Boot, Now, Wall};
 use crate::ledger::end::End;
+use crate::ledger::offences::Offence;
+use crate::model::action::Contract;
 use crate::model::bundled::{self, Bundled};
 use crate::model::{Action, ActionState, Keys, Record};
 use crate::sys::process::ProcessId;
@@ -35,6 +37,9 @@ pub enum Step {
     /// Over.
     Ended,
 }
+
+/// Why something was taken back before its end.
+const LIFTED: &str = "lifted, as agentd was asked to stop (on_stop in etc/agent.conf)";
 
 /// Why an add did not happen, kept while its traces are removed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -71,7 +76,8 @@ pub struct Entry {
     #[serde(default)]
     pub begin_by: Option<End>,
     pub keys: Option<Keys>,
-    /// Whether the executable has printed `check_keys`, so that it may have gone on.
+    /// Whether the executable has printed `check_keys`, so that it may have gone
+    /// on. Of a script that is given words: whether it may have been started.
     pub printed_keys: bool,
     /// The process of the run that was last started.
     pub process: Option<Started>,
@@ -79,6 +85,12 @@ pub struct Entry {
     pub failure: Option<Box<Failure>>,
     /// A person wants it taken back as soon as its run has ended.
     pub asked: bool,
+    /// It is being taken back because agentd was asked to stop.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub lifted: bool,
+    /// Which block of its target it is, where that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offence: Option<Offence>,
     pub attempts: u32,
     #[serde(skip)]
     pub running: bool,
@@ -119,6 +131,8 @@ impl Entry {
             since: None,
             failure: None,
             asked: false,
+            lifted: false,
+            offence: None,
             attempts: 0,
             running: false,
             repeat_of: None,
@@ -145,13 +159,25 @@ impl Entry {
         }
     }
 
-    /// Whether a `delete` follows its add. A script that printed no keys gets
-    /// none (it may be a notifier, and 4.x does not revert it) unless its
-    /// command says `<revert>yes</revert>`.
+    /// Whether its script is given words. Then its keys are known, and on record,
+    /// before it is started.
+    pub fn is_given_words(&self) -> bool {
+        match self.action.contract {
+            Contract::Argv(_) => self.bundled().is_none(),
+            Contract::Json | Contract::V5 => false,
+        }
+    }
+
+    /// Whether a `delete` follows its add. A script that printed no keys where it
+    /// should gets none (it may be a notifier, and 4.x does not revert it) unless
+    /// its command says `<revert>yes</revert>`.
     pub(super) fn is_reverted_later(&self) -> bool {
         match self.bundled() {
             Some(row) => row.reverts,
-            None => self.is_stateful() && self.action.revert.unwrap_or(self.printed_keys),
+            None => {
+                let usual = self.printed_keys || self.action.contract.reverts_without_keys();
+                self.is_stateful() && self.action.revert.unwrap_or(usual)
+            }
         }
     }
 
@@ -183,11 +209,27 @@ impl Entry {
         let mut record = Record::new(&self.action, self.state(), now.wall);
         record.keys.clone_from(&self.keys);
         record.since = self.since;
+        record.detail = self.remark(None);
         if self.step == Step::InForce {
             record.until = self.end.as_ref().map(|end| end.shown(now, boot_id));
             record.verified = self.bundled().map(|_| true);
         }
         record
+    }
+
+    /// What there is to say of an action that is or was in force, besides what
+    /// its run had to tell.
+    pub(super) fn remark(&self, told: Option<String>) -> Option<String> {
+        let offence = self.offence.as_ref();
+        let offence = match self.step {
+            Step::InForce | Step::Reverting => {
+                offence.and_then(|offence| offence.shown(self.action.timeout))
+            }
+            Step::Waiting | Step::Adding | Step::Undoing | Step::Redoing | Step::Ended => None,
+        };
+        let why = self.lifted.then(|| LIFTED.to_owned());
+        let parts: Vec<_> = [why, offence, told].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 
     /// The state that a person is shown.

@@ -136,9 +136,10 @@ impl Ledger {
         record.stderr.clone_from(&run.stderr);
         record.duration_ms = run.duration_ms;
         record.hits = run.hits();
-        record.detail = run.detail();
+        record.detail = entry.remark(run.detail());
         let mut changes = Changes::default();
         changes.records.push(record);
+        changes.counts.extend(self.count(id, now));
         self.arm(id);
         if asked {
             changes.merge(self.begin_revert(id, now));
@@ -153,7 +154,7 @@ impl Ledger {
         let entry = self.entries.get_mut(&id).expect("the caller looked it up");
         let did_nothing = match &run.ending {
             Ending::Reported(_) | Ending::TooLate => true,
-            Ending::NotStarted(_) => !entry.printed_keys,
+            Ending::NotStarted(_) => !entry.printed_keys || entry.is_given_words(),
             // A bundled one begins its work once it has named its keys, a script
             // whenever it likes.
             Ending::Exited(_) | Ending::Broke(_) => {
@@ -191,6 +192,7 @@ impl Ledger {
         let entry = self.entries.get_mut(&id).expect("the caller looked it up");
         let bundled = entry.bundled().is_some();
         let wanted = entry.end.clone();
+        let (asked, lifted) = (entry.asked, entry.lifted);
         let mut changes = Changes::default();
         let in_force = !bundled || matches!(run.status(), Some(Status::Applied | Status::Already));
         if let Some(held) = self.entries.get_mut(&holder).filter(|_| bundled) {
@@ -199,6 +201,12 @@ impl Ledger {
             if in_force {
                 let later = End::later(end.as_ref(), wanted.as_ref(), now, &boot_id);
                 changes.merge(self.prolong(holder, later, now));
+            }
+            // Whoever wants the repeat taken back means what it has in force,
+            // which may have been on its way out before.
+            if let Some(held) = self.entries.get_mut(&holder).filter(|_| in_force) {
+                held.asked |= asked;
+                held.lifted |= asked && lifted;
             }
             changes.merge(self.settle(holder, now));
         }
@@ -306,7 +314,7 @@ impl Ledger {
             return changes;
         }
         let done = entry.bundled().is_some() || matches!(run.ending, Ending::Exited(0));
-        let since = entry.since;
+        let (since, detail) = (entry.since, entry.remark(run.detail()));
         let state = if done {
             ActionState::Reverted
         } else {
@@ -315,7 +323,9 @@ impl Ledger {
         let mut changes = self.end(id, run, state, now);
         for record in &mut changes.records {
             record.since = since;
-            if !done {
+            if done {
+                record.detail.clone_from(&detail);
+            } else {
                 let why = record.detail.take().unwrap_or_default();
                 record.detail = Some(format!(
                     "delete {why}; it is not run again, look whether the effect is still there"
@@ -333,6 +343,7 @@ impl Ledger {
         if attempts == 1 {
             let mut record = run.record(entry, ActionState::Reverting, now);
             record.since = entry.since;
+            record.detail = entry.remark(run.detail());
             changes.records.push(record);
         }
         self.retry_later(id, attempts, now);

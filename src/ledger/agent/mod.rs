@@ -6,6 +6,8 @@
 //! journal before it acts on what else it was told.
 
 mod alike;
+mod ask;
+mod counting;
 mod entry;
 mod finish;
 mod recover;
@@ -19,6 +21,7 @@ use std::time::Duration;
 use crate::clock::BootId;
 use crate::clock::{Boot, Now};
 use crate::ledger::end::End;
+use crate::ledger::offences::{self, Offences};
 use crate::model::{Action, ActionId, ActionState, ExeName, Keys, Mode, Record};
 use crate::sys::process::ProcessId;
 
@@ -48,6 +51,8 @@ pub struct Changes {
     pub changed: Vec<ActionId>,
     pub records: Vec<Record>,
     pub runs: Vec<(ActionId, Mode)>,
+    /// How often targets have been blocked, to be journalled together with that.
+    pub counts: Vec<offences::Change>,
     /// The ids in `changed`: a hundred thousand ends may be due at one start.
     seen: HashSet<ActionId>,
 }
@@ -63,6 +68,7 @@ impl Changes {
         other.changed.into_iter().for_each(|id| self.change(id));
         self.records.extend(other.records);
         self.runs.extend(other.runs);
+        self.counts.extend(other.counts);
     }
 }
 
@@ -90,6 +96,7 @@ pub struct Ledger {
     holders: HashMap<Place, ActionId>,
     /// When each entry that waits for a moment wakes up: its end or a retry.
     alarms: BTreeSet<(Boot, ActionId)>,
+    offences: Offences,
 }
 
 impl Ledger {
@@ -101,6 +108,7 @@ impl Ledger {
             entries: HashMap::new(),
             holders: HashMap::new(),
             alarms: BTreeSet::new(),
+            offences: Offences::default(),
         }
     }
 
@@ -276,7 +284,8 @@ impl Ledger {
             entry.keys = Some(keys.clone());
             changes.change(id);
         }
-        let end = entry.end.clone();
+        changes.merge(self.sentence(id, now));
+        let end = self.entries.get(&id)?.end.clone();
         Some((self.expires(end.as_ref(), now), changes))
     }
 
@@ -311,13 +320,11 @@ impl Ledger {
         let Some(holder) = holder else {
             if !keys.is_empty() {
                 self.holders.insert(place, id);
+                changes.merge(self.sentence(id, now));
             }
-            return (
-                Verdict::Continue {
-                    expires: self.expires(end.as_ref(), now),
-                },
-                changes,
-            );
+            let end = self.entries.get(&id).and_then(|entry| entry.end.as_ref());
+            let expires = self.expires(end, now);
+            return (Verdict::Continue { expires }, changes);
         };
         let held = self
             .entries
@@ -368,9 +375,12 @@ impl Ledger {
         held.since.get_or_insert(now.wall);
         held.step = Step::InForce;
         held.attempts = 0;
+        // An end that is asked for comes all the same.
+        held.lifted &= held.asked;
         let record = held.in_force_record(now, &boot_id);
         changes.records.push(record);
         changes.change(holder);
+        changes.counts.extend(self.count(holder, now));
         self.arm(holder);
         changes
     }
@@ -442,45 +452,11 @@ impl Ledger {
         let mut record = Record::new(&entry.action, ActionState::Reverting, now.wall);
         record.keys.clone_from(&entry.keys);
         record.since = entry.since;
+        record.detail = entry.remark(None);
         changes.change(id);
         changes.records.push(record);
         changes.runs.push((id, Mode::Delete));
         changes
-    }
-
-    /// Takes an action back because a person asked. `None` if it is not in
-    /// force and not on its way to be.
-    pub fn ask_revert(&mut self, id: ActionId, now: Now) -> Option<Changes> {
-        let entry = self.entries.get_mut(&id)?;
-        match entry.step {
-            Step::Waiting => {
-                let detail = "taken back by a person before it ran".to_owned();
-                Some(self.refuse(id, ActionState::Suppressed, detail, now))
-            }
-            Step::Adding | Step::Redoing => {
-                entry.asked = true;
-                let mut changes = Changes::default();
-                changes.change(id);
-                Some(changes)
-            }
-            Step::InForce if entry.running || entry.repeats > 0 => {
-                entry.asked = true;
-                let mut changes = Changes::default();
-                changes.change(id);
-                Some(changes)
-            }
-            Step::InForce => Some(self.begin_revert(id, now)),
-            Step::Reverting | Step::Undoing => {
-                let mut changes = Changes::default();
-                if !entry.running {
-                    // Do not wait for the next retry.
-                    self.disarm(id);
-                    changes.runs.push((id, Mode::Delete));
-                }
-                Some(changes)
-            }
-            Step::Ended => None,
-        }
     }
 
     /// Arms the alarm for the end of an entry, in force or not begun.

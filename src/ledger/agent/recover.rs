@@ -72,8 +72,10 @@ impl Ledger {
         }
     }
 
+    /// What is not in force for a while holds nothing that another could hold.
     fn is_holder(&self, entry: &Entry) -> bool {
-        match entry.keys.clone().filter(|keys| !keys.is_empty()) {
+        let keys = entry.keys.clone();
+        match keys.filter(|keys| !keys.is_empty() && entry.is_stateful()) {
             Some(keys) => {
                 self.holders.get(&(entry.action.executable.clone(), keys)) == Some(&entry.action.id)
             }
@@ -91,7 +93,9 @@ impl Ledger {
         let bundled = entry.bundled().is_some();
         let reverts = entry.is_reverted_later();
         let holder = self.is_holder(entry);
-        let (step, asked) = (entry.step, entry.asked);
+        let (step, asked, lifted) = (entry.step, entry.asked, entry.lifted);
+        // What is on record before it is started has not been.
+        let not_begun = entry.is_given_words() && !entry.printed_keys;
         let mut changes = Changes::default();
         match step {
             Step::Waiting => self.arm(id),
@@ -107,8 +111,22 @@ impl Ledger {
                     changes.runs.push((id, Mode::Add));
                 }
             }
+            Step::Adding if not_begun && asked && !lifted => {
+                let detail = "taken back by a person before it ran".to_owned();
+                return self.refuse(id, ActionState::Suppressed, detail, now);
+            }
+            Step::Adding if not_begun => {
+                let entry = self.entry_mut(id);
+                entry.step = Step::Waiting;
+                // It was to be lifted by a stop that is over.
+                (entry.asked, entry.lifted) = (false, false);
+                changes.change(id);
+                self.arm(id);
+            }
             Step::Adding if (over || asked) && holder && reverts => {
-                return self.begin_revert(id, now);
+                // It may have been in force, so it counts.
+                changes.counts.extend(self.count(id, now));
+                changes.merge(self.begin_revert(id, now));
             }
             Step::Adding if bundled => changes.runs.push((id, Mode::Add)),
             Step::Adding if !holder => {

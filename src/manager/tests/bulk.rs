@@ -72,7 +72,7 @@ async fn a_flood_of_results_keeps_no_alert_away() {
     let sources = scene.source_events();
     let lines = source::Event::Lines {
         lines: vec![line],
-        checkpoint: checkpoint(1_000),
+        receipt: source::Receipt::Position(checkpoint(1_000)),
     };
     let mut events = 0;
     let mut has_come = false;

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::scene::{Coming, Scene, able, answered};
+use super::scene::{Coming, Scene, able, answered, capabilities};
 use crate::clock::simulated::Clock;
 use crate::clock::{self, Wall};
 use crate::manager::host::WINDOW;
-use crate::model::ActionState;
+use crate::model::{ActionState, Capabilities, Field};
 use crate::wire::control::{Answer, Request, Run, Which};
 use crate::wire::{MAX_FRAME, ToAgent, ToManager};
 
@@ -333,6 +333,70 @@ async fn what_was_sent_is_not_ended_for_what_its_host_lacks_now() {
         .await;
     scene.settle().await;
     assert_eq!(scene.states(), ["001 sent", "001 applied"]);
+}
+
+#[tokio::test]
+async fn an_older_agent_is_sent_nothing_that_it_could_not_read() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect_unready(Coming::agent(1)).await;
+    scene.tell(&mut agent, able(&["own.sh"])).await;
+    scene.settle().await;
+    scene.alert(5, "001").await;
+    scene.settle().await;
+    assert!(agent.actions().is_empty());
+    assert_eq!(scene.states(), ["001 failed"]);
+    let record = &scene.manager.reader.history(9).unwrap()[0];
+    let detail = record.detail.as_deref().unwrap();
+    assert!(detail.contains("contract argv"), "{detail}");
+}
+
+#[tokio::test]
+async fn an_older_agent_is_not_left_to_look_for_a_target_elsewhere() {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect_unready(Coming::agent(1)).await;
+    scene.tell(&mut agent, able(&["firewall-drop"])).await;
+    scene.settle().await;
+    for rule in [6, 1] {
+        scene.alert(rule, "001").await;
+    }
+    scene.settle().await;
+    let [action] = &agent.actions()[..] else {
+        panic!("the one that it can read");
+    };
+    assert_eq!(
+        (action.rule.as_ref().unwrap().id.as_str(), &action.fields),
+        ("1", &None)
+    );
+    let history = scene.manager.reader.history(9).unwrap();
+    let failed = history
+        .iter()
+        .find(|record| record.state == ActionState::Failed);
+    let detail = failed.unwrap().detail.as_deref().unwrap();
+    assert!(detail.contains("looks for targets nowhere but"), "{detail}");
+
+    // A newer one is told where, and what is found there is known before.
+    let capabilities = Capabilities {
+        fields: true,
+        ..capabilities(&["firewall-drop"])
+    };
+    let capabilities = Box::new(capabilities);
+    scene
+        .tell(&mut agent, ToManager::Capabilities { capabilities })
+        .await;
+    scene.settle().await;
+    scene.alert(6, "001").await;
+    let [action] = &agent.actions()[..] else {
+        panic!("it can read this one too");
+    };
+    let paths = action.fields.as_ref().unwrap().paths(Field::Srcip).unwrap();
+    assert_eq!(paths.len(), 2);
+    scene.settle().await;
+    let history = scene.manager.reader.history(1).unwrap();
+    let keys = history[0].keys.as_ref().map(ToString::to_string);
+    assert_eq!(
+        (history[0].state, keys.as_deref()),
+        (ActionState::Sent, Some("203.0.113.9"))
+    );
 }
 
 /// More than are on their way to an agent, and fewer than are kept for it beside

@@ -1,5 +1,6 @@
 //! What people take back.
 
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -7,8 +8,9 @@ use tokio::sync::oneshot;
 use super::scene::{Coming, Played, Scene, answered};
 use crate::clock;
 use crate::manager::host::WINDOW;
+use crate::manager::hosts::MAX_TO_ASK;
 use crate::manager::reverts::Chosen;
-use crate::model::{ActionId, ActionState, Record};
+use crate::model::{Action, ActionId, ActionState, Record};
 use crate::wire::control::{Answer, Request, RevertOutcome, Which};
 use crate::wire::message::Reverted;
 use crate::wire::{ToAgent, ToManager};
@@ -162,7 +164,8 @@ async fn what_was_sent_since_it_was_looked_up_is_not_taken_for_what_waits() {
     let action = agent.actions().remove(0);
     let actions = vec![action.id];
     scene.tell(&mut agent, ToManager::Taken { actions }).await;
-    let found = Ok(Chosen { records, written });
+    let wanted = records.into_iter().map(Into::into).collect();
+    let found = Ok(Chosen { wanted, written });
     let (asker, answer) = oneshot::channel();
     scene.manager.revert_chosen(&Which::All, found, asker).await;
     assert_eq!(reverts(&mut agent).len(), 1);
@@ -189,6 +192,89 @@ async fn what_a_host_does_not_know_is_ended_once_the_journal_knows_it() {
     unknown(&mut scene, &mut agent).await;
     assert_eq!(outcomes(&mut scene, answer).await.len(), 1);
     assert_eq!(scene.states(), ["001 queued", "001 suppressed"]);
+}
+
+/// As many as this are in force on agent 001.
+async fn in_force(count: usize) -> (Scene, Played, HashMap<ActionId, Action>) {
+    let mut scene = Scene::with_agents(1);
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    let mut all = HashMap::new();
+    while all.len() < count {
+        scene.alert(1, "001").await;
+        let actions = agent.actions();
+        let taken = actions.iter().map(|action| action.id).collect();
+        all.extend(actions.into_iter().map(|action| (action.id, action)));
+        let taken = ToManager::Taken { actions: taken };
+        scene.tell(&mut agent, taken).await;
+    }
+    scene.settle().await;
+    (scene, agent, all)
+}
+
+/// The agent takes this one back, as it was asked to.
+async fn ends(scene: &mut Scene, agent: &mut Played, action: &Action, request: u64) {
+    scene.update(agent, action, ActionState::Reverted).await;
+    let outcome = Reverted::Outcome {
+        state: ActionState::Reverted,
+        keys: None,
+        detail: None,
+    };
+    let told = ToManager::Reverted { request, outcome };
+    scene.tell(agent, told).await;
+}
+
+/// The agent takes back what it is asked to, each once, until nothing is left.
+async fn all_end(scene: &mut Scene, agent: &mut Played, mut left: HashMap<ActionId, Action>) {
+    let deadline = clock::boot().plus(PATIENCE);
+    while !left.is_empty() {
+        assert!(clock::boot() < deadline, "{} were not asked", left.len());
+        let asked = reverts(agent);
+        assert!(asked.len() <= WINDOW);
+        for (request, id) in asked {
+            let action = left.remove(&id).expect("it is asked for once");
+            ends(scene, agent, &action, request).await;
+        }
+        scene.settle().await;
+    }
+    assert_eq!(reverts(agent), []);
+}
+
+#[tokio::test]
+async fn each_answer_makes_room_for_the_next_revert() {
+    let (mut scene, mut agent, all) = in_force(WINDOW + 3).await;
+    let _answer = scene.ask(Request::Revert { which: Which::All }).await;
+    scene.settle().await;
+    let mut asked = reverts(&mut agent);
+    assert_eq!(asked.len(), WINDOW);
+    for number in 0..3 {
+        let (request, id) = asked[number];
+        // Nobody has waited for the journal, which may not know of it yet.
+        ends(&mut scene, &mut agent, &all[&id], request).await;
+        let next = reverts(&mut agent);
+        assert_eq!(next.len(), 1, "{number}");
+        asked.extend(next);
+    }
+    let asked: BTreeSet<_> = asked.into_iter().map(|(_, id)| id).collect();
+    assert_eq!(asked, all.into_keys().collect());
+}
+
+#[tokio::test]
+async fn reverts_that_are_too_many_to_be_kept_are_asked_for_all_the_same() {
+    let (mut scene, mut agent, all) = in_force(WINDOW + MAX_TO_ASK + 3).await;
+    let _answer = scene.ask(Request::Revert { which: Which::All }).await;
+    scene.settle().await;
+    all_end(&mut scene, &mut agent, all).await;
+}
+
+#[tokio::test]
+async fn reverts_that_were_kept_are_asked_for_in_the_next_session() {
+    let (mut scene, mut agent, all) = in_force(WINDOW + 3).await;
+    let _answer = scene.ask(Request::Revert { which: Which::All }).await;
+    scene.settle().await;
+    assert_eq!(reverts(&mut agent).len(), WINDOW);
+    scene.manager.gone(agent.session).await;
+    let mut agent = scene.connect(Coming::agent(1)).await;
+    all_end(&mut scene, &mut agent, all).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,9 @@ pub(super) const CONFIG: &str = "<ripost_config>
   <active-response><command>block</command><location>all</location><rules_id>2</rules_id><timeout>60</timeout></active-response>
   <active-response><command>block</command><location>defined-agent</location><agent_id>1,002</agent_id><exclude>2</exclude><rules_id>3</rules_id><timeout>60</timeout></active-response>
   <active-response><command>block</command><location>local</location><rules_id>4</rules_id><timeout>1</timeout></active-response>
+  <command><name>words</name><executable>own.sh</executable><contract>argv</contract></command>
+  <active-response><command>words</command><location>local</location><rules_id>5</rules_id></active-response>
+  <active-response><command>block</command><location>local</location><rules_id>6</rules_id><field_map>data.src,data.srcip</field_map></active-response>
   </ripost_config>";
 
 /// How long anything may take here before the test fails.
@@ -260,7 +263,9 @@ impl Scene {
     /// A batch of lines, of which a part is taken in now.
     pub(super) async fn lines(&mut self, lines: Vec<Line>) {
         let end = lines.last().map_or(0, |line| line.offset) + 1_000;
-        let taken = self.manager.lines(0, lines, checkpoint(end));
+        let taken = self
+            .manager
+            .lines(0, lines, source::Receipt::Position(checkpoint(end)));
         within("the alerts are taken", taken).await;
     }
 
@@ -451,14 +456,19 @@ pub(super) fn played(id: u32, admission: Admission) -> Played {
 }
 
 pub(super) fn able(names: &[&str]) -> ToManager {
+    ToManager::Capabilities {
+        capabilities: Box::new(capabilities(names)),
+    }
+}
+
+/// Those of an agent that is as old as can be.
+pub(super) fn capabilities(names: &[&str]) -> Capabilities {
     let executables = names
         .iter()
         .map(|name| (ExeName::parse(name).unwrap(), Ability::default()));
-    ToManager::Capabilities {
-        capabilities: Box::new(Capabilities {
-            executables: executables.collect(),
-            ..Capabilities::default()
-        }),
+    Capabilities {
+        executables: executables.collect(),
+        ..Capabilities::default()
     }
 }
 

@@ -254,7 +254,14 @@ async fn no_position_and_no_action_is_journalled_before_its_line() {
     scene.hide_logs(true);
     scene.alert(1, "000").await;
     scene.manager.store_positions().await;
-    scene.manager.lines(0, Vec::new(), checkpoint(900)).await;
+    scene
+        .manager
+        .lines(
+            0,
+            Vec::new(),
+            crate::source::Receipt::Position(checkpoint(900)),
+        )
+        .await;
     scene.manager.store_positions().await;
     let path = scene.folder.path().join("queue/manager.db");
     let reader = ManagerReader::open(&path).unwrap();

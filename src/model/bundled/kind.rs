@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::Options;
+use crate::model::{Field, FieldPath, Places};
 
 /// What an executable acts on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
@@ -24,25 +25,46 @@ pub enum TargetKind {
 }
 
 /// Wazuh 4.14 active_responses.c get_srcip_from_json.
-const ADDRESS: &[&str] = &[
-    "data.win.eventdata.ipAddress",
-    "data.win.eventdata.destinationIp",
-    "data.srcip",
+static ADDRESS: [FieldPath; 3] = [
+    FieldPath::known("data.win.eventdata.ipAddress"),
+    FieldPath::known("data.win.eventdata.destinationIp"),
+    FieldPath::known("data.srcip"),
 ];
 
 /// Wazuh 4.14 active_responses.c get_username_from_json.
-const USER: &[&str] = &["data.dstuser"];
+static USER: [FieldPath; 1] = [FieldPath::known("data.dstuser")];
 
-const PID: &[&str] = &["data.process.pid", "data.audit.pid", "data.pid"];
+static PID: [FieldPath; 3] = [
+    FieldPath::known("data.process.pid"),
+    FieldPath::known("data.audit.pid"),
+    FieldPath::known("data.pid"),
+];
 
-const EXECUTABLE: &[&str] = &["data.process.executable", "data.audit.exe"];
+static EXECUTABLE: [FieldPath; 2] = [
+    FieldPath::known("data.process.executable"),
+    FieldPath::known("data.audit.exe"),
+];
 
 /// File integrity monitoring, then VirusTotal, of Wazuh.
-const FILE: &[&str] = &[
-    "syscheck.path",
-    "data.virustotal.source.file",
-    "data.file.path",
+static FILE: [FieldPath; 3] = [
+    FieldPath::known("syscheck.path"),
+    FieldPath::known("data.virustotal.source.file"),
+    FieldPath::known("data.file.path"),
 ];
+
+/// The option that names the field.
+pub const FIELD: &str = "--field";
+
+/// Where a bundled executable looks for this.
+pub fn usual(field: Field) -> &'static [FieldPath] {
+    match field {
+        Field::Srcip => &ADDRESS,
+        Field::User => &USER,
+        Field::Pid => &PID,
+        Field::Exe => &EXECUTABLE,
+        Field::File => &FILE,
+    }
+}
 
 impl TargetKind {
     /// For people.
@@ -71,23 +93,43 @@ impl TargetKind {
         }
     }
 
-    /// The fields that can name a target, as paths with dots, in the order in
-    /// which they are looked for; none if no field does. `--field` sets another.
-    pub fn fields(self, options: &Options) -> Vec<&str> {
-        match options.get("--field") {
-            Some(field) => vec![field],
-            None => self.usual_fields(options.get("--by")).to_vec(),
+    /// What of an alert names a target; `None` if nothing does.
+    pub fn field(self, options: &Options) -> Option<Field> {
+        match (self, options.get("--by")) {
+            (Self::Address | Self::Network, _) => Some(Field::Srcip),
+            (Self::User, _) | (Self::Process, Some("user")) => Some(Field::User),
+            (Self::Process, Some("exe")) => Some(Field::Exe),
+            (Self::Process, _) => Some(Field::Pid),
+            (Self::File, _) => Some(Field::File),
+            (Self::Service | Self::Host | Self::Nothing, _) => None,
         }
     }
 
-    fn usual_fields(self, by: Option<&str>) -> &'static [&'static str] {
-        match (self, by) {
-            (Self::Address | Self::Network, _) => ADDRESS,
-            (Self::User, _) | (Self::Process, Some("user")) => USER,
-            (Self::Process, Some("exe")) => EXECUTABLE,
-            (Self::Process, _) => PID,
-            (Self::File, _) => FILE,
-            (Self::Service | Self::Host | Self::Nothing, _) => &[],
+    /// Where it looks for a target: where `--field` says, else where Wazuh 4.x
+    /// does; nowhere if nothing in an alert names one.
+    pub fn places(self, options: &Options) -> Places<'static> {
+        let Some(field) = self.field(options) else {
+            return Places::Usual(&[]);
+        };
+        match options.get(FIELD) {
+            // What an option may be was looked at when it was read.
+            Some(said) => Places::Said(FieldPath::parse_list(said).unwrap_or_default().into()),
+            None => Places::Usual(usual(field)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usual;
+    use crate::model::{Field, FieldPath};
+
+    #[test]
+    fn what_stands_in_the_sources_are_paths() {
+        for field in Field::ALL {
+            for path in usual(field) {
+                assert_eq!(FieldPath::parse(path.as_str()).as_ref(), Ok(path));
+            }
         }
     }
 }

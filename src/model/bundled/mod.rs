@@ -2,6 +2,7 @@
 //! the documentation and the executables themselves know of it. No file is
 //! ever run to learn this.
 
+mod classic;
 mod kind;
 mod options;
 mod rows;
@@ -9,7 +10,8 @@ mod system;
 
 use serde::Serialize;
 
-pub use kind::TargetKind;
+pub use classic::{find_or_stand_in, stand_in};
+pub use kind::{FIELD, TargetKind, usual};
 pub use options::{InvalidOptions, OptionSpec, Options, ValueKind};
 pub use rows::BUNDLED;
 pub use system::System;

@@ -6,7 +6,7 @@ use std::path::{Component, Path};
 
 use serde::Serialize;
 
-use crate::model::Url;
+use crate::model::{FieldPath, InvalidFieldList, Url};
 
 /// One option of an executable.
 #[derive(Debug, Serialize)]
@@ -30,7 +30,8 @@ pub enum ValueKind {
     Ipv6Prefix,
     /// One of these words.
     OneOf(&'static [&'static str]),
-    /// A field of an alert, as a path with dots.
+    /// Fields of an alert, as paths with dots: the first that says anything
+    /// decides.
     Field,
     /// The name of a unit of the service manager.
     Service,
@@ -50,8 +51,7 @@ pub enum ValueKind {
     CloudflareId,
 }
 
-/// The longest path of a field and name of a unit, in bytes
-/// (`UNIT_NAME_MAX`, systemd.unit(5)).
+/// The longest name of a unit, in bytes (`UNIT_NAME_MAX`, systemd.unit(5)).
 const MAX_NAME: usize = 255;
 
 /// A network that is shorter holds whole providers.
@@ -64,7 +64,7 @@ impl ValueKind {
             Self::Switch => String::new(),
             Self::Ipv6Prefix => "LENGTH".to_owned(),
             Self::OneOf(words) => words.join("|"),
-            Self::Field => "FIELD".to_owned(),
+            Self::Field => "FIELD[,FIELD...]".to_owned(),
             Self::Service => "NAME".to_owned(),
             Self::Path => "PATH".to_owned(),
             Self::Uid => "UID".to_owned(),
@@ -88,10 +88,10 @@ impl ValueKind {
                 words.contains(&value),
                 format!("write {}", words.join(" or ")),
             ),
-            Self::Field => (
-                value.len() <= MAX_NAME && value.split('.').all(|name| !name.is_empty()),
-                "write names with dots between them, such as data.srcuser".to_owned(),
-            ),
+            Self::Field => match FieldPath::parse_list(value) {
+                Ok(_) => (true, String::new()),
+                Err(wrong) => (false, wrong_fields(&wrong)),
+            },
             Self::Service => (
                 is_unit_name(value),
                 "write the name of a unit, such as nginx or sshd@2.service".to_owned(),
@@ -117,6 +117,16 @@ impl ValueKind {
             ),
         };
         (!is_good).then_some(wanted)
+    }
+}
+
+/// What is wrong with the first part of a list that is no good.
+fn wrong_fields(wrong: &[(&str, InvalidFieldList)]) -> String {
+    let write =
+        "write names with dots between them, such as data.srcuser, and commas between several";
+    match wrong {
+        [] => write.to_owned(),
+        [(part, why), ..] => format!("{part:?} {why}; {write}"),
     }
 }
 
@@ -364,6 +374,12 @@ mod tests {
             ("--service=", Some("name of a unit")),
             ("--service x --by name", Some("write pid or exe")),
             ("--service x --field a..b", Some("names with dots")),
+            (r"--service x --field a.b,c\.d.0", None),
+            ("--service x --field a,", Some("is empty; write")),
+            (
+                "--service x --field a,b,A",
+                Some("\"A\" stands there twice"),
+            ),
             ("--service x --store a/../b", Some("without `..`")),
             ("--service x --file etc/slack-url", None),
             ("--service x --file etc/a/b.pem", None),

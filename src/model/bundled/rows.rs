@@ -1,6 +1,8 @@
 //! The table of the bundled executables.
 
-use super::{Backend, Bundled, Effect, Library, OptionSpec, TargetKind, ValueKind};
+use super::{
+    Backend, Bundled, Effect, FIELD as FIELD_OPTION, Library, OptionSpec, TargetKind, ValueKind,
+};
 
 /// libnftnl and what it needs itself.
 const NFTNL: &[Library] = &[
@@ -46,12 +48,20 @@ const CA_FILE: OptionSpec = OptionSpec {
     about: "trust the CAs in this PEM file below `etc` and not the system's",
 };
 
-/// Of everything that acts on users.
-const USER_FIELD: OptionSpec = OptionSpec {
-    name: "--field",
+/// Of everything that acts on addresses or networks.
+const ADDRESS_FIELD: OptionSpec = OptionSpec {
+    name: FIELD_OPTION,
     value: ValueKind::Field,
     required: false,
-    about: "the field of the alert that names the user, such as data.srcuser",
+    about: "where the alert names the address, such as data.aws.sourceIPAddress; several in order",
+};
+
+/// Of everything that acts on users.
+const USER_FIELD: OptionSpec = OptionSpec {
+    name: FIELD_OPTION,
+    value: ValueKind::Field,
+    required: false,
+    about: "where the alert names the user, such as data.srcuser; several in order",
 };
 
 /// As [`USER_FIELD`].
@@ -64,10 +74,10 @@ const MIN_UID: OptionSpec = OptionSpec {
 
 /// Of everything that acts on something an alert may name elsewhere.
 const FIELD: OptionSpec = OptionSpec {
-    name: "--field",
+    name: FIELD_OPTION,
     value: ValueKind::Field,
     required: false,
-    about: "the field of the alert that names it, such as data.file.path",
+    about: "where the alert names it, such as data.file.path; several in order",
 };
 
 const ALLOW_SYSTEM: OptionSpec = OptionSpec {
@@ -106,10 +116,10 @@ const KILL_PROCESS: &[OptionSpec] = &[
         about: "what names the processes: a number, a file that they run, or their user",
     },
     OptionSpec {
-        name: "--field",
+        name: FIELD_OPTION,
         value: ValueKind::Field,
         required: false,
-        about: "the field of the alert that names them",
+        about: "where the alert names them; several in order",
     },
     OptionSpec {
         name: "--no-tree",
@@ -138,7 +148,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "block an address or a network with the best that works on the host",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::NfTables, Backend::Iptables, Backend::Routes],
         effect: Effect::Kernel,
@@ -176,6 +186,7 @@ pub const BUNDLED: &[Bundled] = &[
                 required: false,
                 about: "where the API is, if not at https://api.cloudflare.com/client/v4",
             },
+            ADDRESS_FIELD,
             IPV6_PREFIX,
             PROXY,
             CA_FILE,
@@ -246,7 +257,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "drop all packets from an address or a network",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX, KEEP_CONNECTIONS],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX, KEEP_CONNECTIONS],
         word: None,
         backends: &[Backend::NfTables, Backend::Iptables],
         effect: Effect::Kernel,
@@ -259,7 +270,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "drop all packets from an address or a network, by firewalld",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::Firewalld],
         effect: Effect::Kernel,
@@ -272,7 +283,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "deny an address in hosts.deny (tcp wrappers)",
         target: TargetKind::Address,
-        options: &[],
+        options: &[ADDRESS_FIELD],
         word: None,
         backends: &[Backend::HostsDeny],
         effect: Effect::File,
@@ -292,6 +303,7 @@ pub const BUNDLED: &[Bundled] = &[
                 required: false,
                 about: "the folder of these files, in place of /ipblock",
             },
+            ADDRESS_FIELD,
             IPV6_PREFIX,
         ],
         word: None,
@@ -306,7 +318,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "deny an address or a network in ipfw (FreeBSD)",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::Ipfw],
         effect: Effect::Kernel,
@@ -352,7 +364,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "block an address or a network in the firewall of Windows",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::Netsh],
         effect: Effect::File,
@@ -365,7 +377,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "block an address or a network in npf (NetBSD)",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::Npf],
         effect: Effect::Kernel,
@@ -378,7 +390,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "block an address or a network in pf (OpenBSD, FreeBSD, macOS)",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX, PF_TABLE],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX, PF_TABLE],
         word: None,
         backends: &[Backend::Pf],
         effect: Effect::Kernel,
@@ -435,7 +447,7 @@ pub const BUNDLED: &[Bundled] = &[
         aliases: &[],
         about: "answer nothing to an address or a network: no route leads there",
         target: TargetKind::Network,
-        options: &[IPV6_PREFIX],
+        options: &[ADDRESS_FIELD, IPV6_PREFIX],
         word: None,
         backends: &[Backend::Routes, Backend::RouteTool],
         effect: Effect::Kernel,

@@ -10,7 +10,7 @@ use ipnetwork::IpNetwork;
 
 use crate::model::Keys;
 
-pub use names::{FilePath, Process, UserName};
+pub use names::{FilePath, HostName, Process, UserName};
 pub use special::{Special, overlap};
 
 /// Shorter prefixes are no attacker's network, and `/0` is everybody.
@@ -49,6 +49,8 @@ pub enum Target {
     Address(IpAddr),
     /// More than one host; without bits behind the prefix.
     Network(IpNetwork),
+    /// A host by its name, which is never looked up. Only scripts act on it.
+    Name(HostName),
     User(UserName),
     Process(Process),
     File(FilePath),
@@ -108,6 +110,7 @@ impl Target {
             }
             Self::Address(_)
             | Self::Network(_)
+            | Self::Name(_)
             | Self::User(_)
             | Self::Process(_)
             | Self::File(_)
@@ -121,9 +124,12 @@ impl Target {
         match self {
             Self::Address(address) => Some(IpNetwork::from(*address)),
             Self::Network(network) => Some(*network),
-            Self::User(_) | Self::Process(_) | Self::File(_) | Self::Service(_) | Self::Host => {
-                None
-            }
+            Self::Name(_)
+            | Self::User(_)
+            | Self::Process(_)
+            | Self::File(_)
+            | Self::Service(_)
+            | Self::Host => None,
         }
     }
 
@@ -149,6 +155,7 @@ impl fmt::Display for Target {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Network(network) => network.fmt(f),
+            Self::Name(name) => name.fmt(f),
             Self::User(user) => user.fmt(f),
             Self::Process(process) => process.fmt(f),
             Self::File(path) => path.fmt(f),

@@ -1,8 +1,11 @@
-//! Targets that are named by a text: users, processes, files, services.
+//! Targets that are named by a text: hosts, users, processes, files, services.
 
 use std::fmt;
 
 use super::InvalidTarget;
+
+/// The longest name of a host, in bytes (RFC 1035, 2.3.4).
+const MAX_HOST: usize = 255;
 
 /// The longest login name that 4.x takes, in bytes.
 const MAX_USER: usize = 256;
@@ -12,6 +15,30 @@ const MAX_PATH: usize = 4094;
 
 /// `PID_MAX_LIMIT` of a 64-bit kernel (proc_sys_kernel(5)).
 const MAX_PID: u32 = 1 << 22;
+
+/// The name of a host, as an alert has it in the place of an address.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct HostName(String);
+
+impl HostName {
+    /// What 4.x lets pass as the address of an alert and is none (Wazuh 4.14
+    /// analysisd/alerts/exec.c: `^[a-zA-Z.:_0-9-]*$`); it has a letter, and does
+    /// not begin as an option does.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte);
+        let is_name = text.len() <= MAX_HOST
+            && text.bytes().all(is_part)
+            && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && !text.starts_with('-');
+        is_name.then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// A login name. Whether there is such a user, and whether one may act on it, is
 /// for the host to know.

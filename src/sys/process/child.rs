@@ -245,7 +245,8 @@ mod tests {
                 }
                 let none_yet = tokio::time::timeout(Duration::from_millis(50), child.wait()).await;
                 assert!(none_yet.is_err());
-                pipes.stdin.try_write(b"go\n").unwrap();
+                let stdin = pipes.stdin.as_ref().unwrap();
+                stdin.try_write(b"go\n").unwrap();
                 let ended = tokio::time::timeout(Duration::from_secs(10), child.wait()).await;
                 assert_eq!(ended.unwrap().unwrap(), exit);
             }

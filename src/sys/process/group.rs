@@ -211,12 +211,17 @@ impl Group<'_> {
     }
 
     fn names_home(&self, pid: i32) -> bool {
-        let mut wanted = format!("{RIPOST_HOME}=").into_bytes();
-        wanted.extend_from_slice(self.home.as_os_str().as_bytes());
-        environment(pid)
-            .split(|byte| *byte == 0)
-            .any(|entry| entry == wanted)
+        names_home(pid, self.home)
     }
+}
+
+/// Whether the environment of a process says that it was started from this home.
+pub(super) fn names_home(pid: i32, home: &Path) -> bool {
+    let mut wanted = format!("{RIPOST_HOME}=").into_bytes();
+    wanted.extend_from_slice(home.as_os_str().as_bytes());
+    environment(pid)
+        .split(|byte| *byte == 0)
+        .any(|entry| entry == wanted)
 }
 
 /// The environment that a process was started with. In the middle of an

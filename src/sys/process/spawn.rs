@@ -19,8 +19,8 @@ pub(super) struct Plan<'a> {
     pub(super) dir: BorrowedFd<'a>,
     /// The file, which is the first word of its argument vector too.
     pub(super) program: &'a CStr,
-    /// The other word of the vector, if there is one.
-    pub(super) word: Option<&'a CStr>,
+    /// The other words of the vector.
+    pub(super) words: &'a [CString],
     /// `NAME=value` each; nothing is inherited.
     pub(super) environment: &'a [CString],
     /// What becomes its descriptors 0, 1 and 2.
@@ -34,7 +34,10 @@ pub(super) struct Plan<'a> {
 /// A file without `#!` that the kernel refuses is run by `/bin/sh`, as
 /// execvp(3) of glibc does.
 pub(super) fn spawn(plan: &Plan<'_>) -> io::Result<Pid> {
-    let words: Vec<_> = [plan.program].into_iter().chain(plan.word).collect();
+    let words: Vec<_> = [plan.program]
+        .into_iter()
+        .chain(plan.words.iter().map(CString::as_c_str))
+        .collect();
     match exec(plan, plan.program, &words) {
         Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) => {
             exec(plan, SHELL, &[&[SHELL], words.as_slice()].concat())

@@ -17,10 +17,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::{Counters, Desk, Enrollment, Limits, ListenError};
 use crate::clock;
+use crate::diag::seldom::Seldom;
 use crate::model::{AgentId, Fingerprint};
 use crate::transport::pki::{self, Authority};
 use crate::transport::places::{Attempts, Place, Places, Seat, Source, Try};
-use crate::transport::seldom::Seldom;
 use crate::transport::session::{Connection, Origin};
 use crate::transport::tls;
 use crate::wire::enroll::{EnrollAnswer, EnrollRequest};

@@ -3,8 +3,10 @@
 
 mod asked;
 mod content;
+mod counted;
 mod delivered;
 mod kept;
+mod lifted;
 mod told;
 mod view;
 mod when;
@@ -46,6 +48,8 @@ pub(super) fn check(outcome: &Outcome<'_>) -> Vec<String> {
         in_order(&view, &runs, &mut problems);
         when::ends_in_time(&view, &place, &runs, &mut problems);
         kept::is_put_back(&view, &place, &runs, &mut problems);
+        lifted::nothing_stays(&view, &place, &runs, &mut problems);
+        counted::each_block_counts_once(&view, &place, &runs, &mut problems);
     }
     for ask in &view.asks {
         asked::is_heeded(&view, ask, &mut problems);

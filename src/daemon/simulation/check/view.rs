@@ -97,6 +97,8 @@ pub(super) struct Life {
     pub(super) from: u64,
     pub(super) to: u64,
     pub(super) power: bool,
+    /// What was in force at its end was taken back.
+    pub(super) lifts: bool,
 }
 
 pub(super) struct View<'a> {
@@ -194,7 +196,12 @@ impl<'a> View<'a> {
                 from: at,
                 to: u64::MAX,
                 power: false,
+                lifts: false,
             }),
+            What::Lifts { host } => {
+                let mut lives = self.lives.iter_mut().rev();
+                lives.find(|life| life.host == *host).unwrap().lifts = true;
+            }
             What::Down { host, power } => {
                 let mut lives = self.lives.iter_mut().rev();
                 let life = lives.find(|life| life.host == *host).unwrap();
@@ -311,6 +318,21 @@ impl<'a> View<'a> {
     pub(super) fn goes_down(&self, host: u32, from: u64, to: u64) -> bool {
         let mut lives = self.lives.iter().filter(|life| life.host == host);
         lives.any(|life| life.to < self.end && (from..=to).contains(&life.to))
+    }
+
+    /// Whether what is in force on a host at this moment is taken back, or is still
+    /// to be, as its daemon was asked to stop meanwhile.
+    pub(super) fn is_lifted(&self, host: u32, add: &Run, at: u64) -> bool {
+        let lives = self.lives.iter().filter(|life| life.host == host);
+        let mut lifting = lives.filter(|life| life.lifts);
+        lifting.any(|life| life.to <= at && add.began < self.next_start(host, life.to))
+    }
+
+    /// When the daemon of a host is started next.
+    pub(super) fn next_start(&self, host: u32, after: u64) -> u64 {
+        let lives = self.lives.iter().filter(|life| life.host == host);
+        let later = lives.map(|life| life.from).filter(|from| *from > after);
+        later.min().unwrap_or(u64::MAX)
     }
 
     pub(super) fn loses_power(&self, host: u32, from: u64, to: u64) -> bool {

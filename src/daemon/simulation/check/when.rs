@@ -162,7 +162,8 @@ fn not_early(view: &View<'_>, agent: u32, at: u64, runs: &[&Run], problems: &mut
         let first = view.alerts[&add.doing.alert].read[0];
         let whole = view.timeout(add.doing.alert);
         let end = whole.map_or(u64::MAX, |whole| first + whole);
-        if sure && at + ROUNDING < end {
+        let lifted = view.is_lifted(agent, add, at);
+        if sure && !lifted && at + ROUNDING < end {
             problems.push(format!(
                 "alert {} on agent {agent}: gone at {at}, before its end at {end}",
                 add.doing.alert

@@ -4,7 +4,8 @@ use std::time::Duration;
 use crate::clock::{Boot, BootId, Now, Wall};
 use crate::contract::reply::{RunResult, Status};
 use crate::ledger::agent::{Changes, Ending, Entry, Finished, Ledger, Step, Verdict};
-use crate::model::{Action, ActionId, ActionState, Keys, Mode, Record};
+use crate::ledger::offences::{Change, Counted};
+use crate::model::{Action, ActionId, ActionState, Keys, Mode, Record, Steps};
 
 pub(super) fn keys(target: u8) -> Keys {
     Keys::new(vec![format!("192.0.2.{target}")]).unwrap()
@@ -24,6 +25,11 @@ pub(super) struct Host {
     pub(super) runs: VecDeque<(ActionId, Mode)>,
     /// Bundled executables answer `failed` to a delete.
     pub(super) broken: bool,
+    own: Option<Steps>,
+    /// What the journal holds of how often targets were blocked.
+    counts: BTreeMap<u64, String>,
+    /// The process dies after so many more commits.
+    pub(super) dies_after: Option<u32>,
 }
 
 impl Host {
@@ -41,10 +47,28 @@ impl Host {
             stored: HashMap::new(),
             runs: VecDeque::new(),
             broken: false,
+            own: None,
+            counts: BTreeMap::new(),
+            dies_after: None,
         }
     }
 
     pub(super) fn take(&mut self, changes: Changes) {
+        match &mut self.dies_after {
+            Some(0) => return,
+            Some(commits) => *commits -= 1,
+            None => {}
+        }
+        for change in changes.counts {
+            match change {
+                Change::Counted(counted) => {
+                    counted.replaces.map(|before| self.counts.remove(&before));
+                    let text = serde_json::to_string(&counted).unwrap();
+                    self.counts.insert(counted.number, text);
+                }
+                Change::Forgiven(number) => drop(self.counts.remove(&number)),
+            }
+        }
         for id in changes.changed {
             if let Some(entry) = self.ledger.entry(id) {
                 self.stored.insert(id, entry.clone());
@@ -55,14 +79,34 @@ impl Host {
     }
 
     pub(super) fn accept(&mut self, action: Action, target: u8) {
-        let id = action.id;
-        let left = action.timeout;
+        let id = self.line_up(action, target);
+        self.runs.push_back((id, Mode::Add));
+        self.work();
+    }
+
+    /// Takes an action in, which does not begin yet.
+    pub(super) fn line_up(&mut self, action: Action, target: u8) -> ActionId {
+        let (id, left) = (action.id, action.timeout);
         let bundled = action.executable.as_str() == "firewall-drop";
         self.targets.insert(id, target);
         let changes = self.ledger.accept(action, bundled, left, self.now);
         self.take(changes);
-        self.runs.push_back((id, Mode::Add));
-        self.work();
+        id
+    }
+
+    /// Takes an action in and starts it; it has not come further yet.
+    pub(super) fn begin(&mut self, action: Action, target: u8) -> ActionId {
+        let id = self.line_up(action, target);
+        let changes = self.ledger.start(id, Mode::Add, self.now).unwrap();
+        self.take(changes);
+        id
+    }
+
+    /// What has begun names its keys.
+    pub(super) fn name_keys(&mut self, id: ActionId, target: u8) -> Verdict {
+        let (verdict, changes) = self.ledger.keys(id, &keys(target), self.now);
+        self.take(changes);
+        verdict
     }
 
     /// Carries every run out, in order.
@@ -72,15 +116,28 @@ impl Host {
         }
     }
 
+    /// Whether the process has come to its end within a run.
+    fn is_dead(&self) -> bool {
+        self.dies_after == Some(0)
+    }
+
+    /// What this host's own file says about targets that come again.
+    pub(super) fn rule(&mut self, seconds: &[u64]) {
+        let steps = Steps::try_from(seconds.to_vec()).unwrap();
+        self.ledger.rule_offences(Some(steps.clone()));
+        self.own = Some(steps);
+    }
+
     pub(super) fn run(&mut self, id: ActionId, kind: Mode) {
         let Some(changes) = self.ledger.start(id, kind, self.now) else {
             return;
         };
         self.take(changes);
-        if self
-            .ledger
-            .entry(id)
-            .is_none_or(|entry| entry.step == Step::Ended)
+        if self.is_dead()
+            || self
+                .ledger
+                .entry(id)
+                .is_none_or(|entry| entry.step == Step::Ended)
         {
             return;
         }
@@ -92,6 +149,9 @@ impl Host {
             Mode::Add => {
                 let (verdict, changes) = self.ledger.keys(id, &keys(target), self.now);
                 self.take(changes);
+                if self.is_dead() {
+                    return;
+                }
                 match verdict {
                     Verdict::Continue { .. } => {
                         let count = self.effects.entry(place).or_default();
@@ -162,6 +222,7 @@ impl Host {
     /// the machine too, which empties the kernel.
     pub(super) fn restart(&mut self, reboot: bool) {
         self.runs.clear();
+        self.dies_after = None;
         if reboot {
             self.boot += 1;
             self.now.boot = Boot::from_millis(7_000);
@@ -176,18 +237,25 @@ impl Host {
         {
             // What the journal holds has been through its text.
             let text = serde_json::to_string(entry).unwrap();
-            ledger.load(serde_json::from_str(&text).unwrap(), self.now);
+            let mut loaded: Box<Entry> = serde_json::from_str(&text).unwrap();
+            loaded.number = entry.number;
+            ledger.load(loaded, self.now);
         }
+        let numbers = self.stored.values().map(|entry| entry.number);
+        ledger.count_from(numbers.max().unwrap_or(0) + 1);
+        let counts = self.counts.iter().map(|(number, text)| Counted {
+            number: *number,
+            ..serde_json::from_str(text).unwrap()
+        });
+        ledger.load_offences(counts.collect(), self.now);
+        ledger.rule_offences(self.own.clone());
         self.ledger = ledger;
-        let waiting: Vec<_> = self
-            .ledger
-            .entries()
-            .filter(|entry| entry.step == Step::Waiting)
-            .map(|entry| (entry.action.id, Mode::Add))
-            .collect();
         let changes = self.ledger.recover(self.now);
         self.take(changes);
-        self.runs.extend(waiting);
+        let waiting = self.ledger.entries();
+        let waiting = waiting.filter(|entry| entry.step == Step::Waiting);
+        self.runs
+            .extend(waiting.map(|entry| (entry.action.id, Mode::Add)));
         self.work();
     }
 

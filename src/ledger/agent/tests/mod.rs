@@ -1,4 +1,7 @@
+mod contracts;
+mod counting;
 mod host;
+mod interrupted;
 mod stories;
 
 use std::time::Duration;
@@ -428,93 +431,25 @@ fn a_failed_repeat_leaves_the_block_of_the_first_alone() {
     assert!(!host.is_blocked(9));
 }
 
-/// Where the process dies, and what becomes of the action at the next start.
-const INTERRUPTED: &[(&str, bool, &str, &[ActionState])] = &[
-    (
-        "a bundled executable is run again",
-        true,
-        "firewall-drop",
-        &[Running, Applied],
-    ),
-    (
-        "a script that had named its keys gets delete, then add",
-        true,
-        "block.sh",
-        &[Running, Applied],
-    ),
-    (
-        "any other script is not run again",
-        false,
-        "block.sh",
-        &[Running, Failed],
-    ),
-];
-
 #[test]
-fn an_interrupted_add_is_repeated_only_where_that_does_no_harm() {
-    for (why, named_keys, executable, wanted) in INTERRUPTED {
-        let mut host = Host::new();
-        let started = action(1, executable, Some(60));
-        let id = started.id;
-        host.targets.insert(id, 9);
-        let bundled = *executable == "firewall-drop";
-        let changes = host
-            .ledger
-            .accept(started, bundled, Some(Duration::from_secs(60)), host.now);
+fn what_a_repeat_has_in_force_that_is_to_be_taken_back_is_taken_back() {
+    let mut host = Host::new();
+    host.accept(action(1, "firewall-drop", Some(60)), 9);
+    let holder = action(1, "firewall-drop", None).id;
+    let repeat = taken_in(&mut host, action(2, "firewall-drop", Some(600)), true);
+    let changes = host.ledger.start(repeat, Mode::Add, host.now).unwrap();
+    host.take(changes);
+    // Both are to be taken back, and the repeat names its keys only then.
+    for id in [holder, repeat] {
+        let changes = host.ledger.lift(id, host.now).unwrap();
         host.take(changes);
-        let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
-        host.take(changes);
-        if *named_keys {
-            let (_, changes) = host.ledger.keys(id, &keys(9), host.now);
-            host.take(changes);
-            host.effects.insert(((*executable).to_owned(), 9), 1);
-        }
-        host.restart(false);
-        assert_eq!(host.states(1), *wanted, "{why}");
-        let in_force = wanted.last() == Some(&Applied);
-        assert_eq!(
-            host.effects.get(&((*executable).to_owned(), 9)),
-            in_force.then_some(&1),
-            "{why}"
-        );
-        host.pass(60);
-        assert!(!host.is_blocked(9), "{why}");
     }
-}
-
-#[test]
-fn a_script_that_was_told_to_abort_does_not_undo_its_holder_after_a_crash() {
-    let mut host = Host::new();
-    host.accept(action(1, "block.sh", Some(60)), 9);
-    let repeat = action(2, "block.sh", Some(60));
-    let id = repeat.id;
-    host.targets.insert(id, 9);
-    let changes = host
-        .ledger
-        .accept(repeat, false, Some(Duration::from_secs(60)), host.now);
+    let (_, changes) = host.ledger.keys(repeat, &keys(9), host.now);
     host.take(changes);
-    let changes = host.ledger.start(id, Mode::Add, host.now).unwrap();
-    host.take(changes);
-    let (verdict, changes) = host.ledger.keys(id, &keys(9), host.now);
-    assert_eq!(verdict, Verdict::Abort);
-    host.take(changes);
-    host.restart(false);
-    assert!(host.is_blocked(9));
-    assert_eq!(host.last(2).state, Already);
-}
-
-#[test]
-fn a_reboot_puts_kernel_state_back_and_lifts_what_ended_meanwhile() {
-    let mut host = Host::new();
-    host.accept(action(1, "firewall-drop", Some(600)), 1);
-    host.accept(action(2, "firewall-drop", Some(60)), 2);
-    host.accept(action(3, "firewall-drop", None), 3);
-    host.now.wall = host.now.wall.plus(Duration::from_secs(100));
-    host.restart(true);
-    assert!(host.is_blocked(1) && !host.is_blocked(2) && host.is_blocked(3));
-    assert_eq!(host.last(2).state, Reverted);
-    host.pass(500);
-    assert!(!host.is_blocked(1) && host.is_blocked(3));
+    host.finish(repeat, Mode::Add, reported(Status::Applied));
+    host.work();
+    assert!(!host.is_blocked(9));
+    assert_eq!(host.last(1).state, ActionState::Reverted);
 }
 
 /// Keys are decided on, and the run ends as told.
@@ -612,30 +547,6 @@ fn a_bundled_repeat_does_not_wait_for_the_retries_of_an_undoing() {
         held.left(host.now, &BootId("0".into())),
         Some(Duration::from_secs(600))
     );
-}
-
-#[test]
-fn an_interrupted_script_that_is_never_reverted_holds_its_keys_no_longer() {
-    let mut host = Host::new();
-    let mut notifier = action(1, "notify.sh", Some(60));
-    notifier.revert = Some(false);
-    let first = taken_in(&mut host, notifier, false);
-    let changes = host.ledger.start(first, Mode::Add, host.now).unwrap();
-    host.take(changes);
-    let (_, changes) = host.ledger.keys(first, &keys(7), host.now);
-    host.take(changes);
-
-    let mut ledger = Ledger::new(BootId("0".into()));
-    ledger.load(host.stored[&first].clone().into(), host.now);
-    host.ledger = ledger;
-    let changes = host.ledger.recover(host.now);
-    host.take(changes);
-    assert_eq!(host.records.last().unwrap().state, ActionState::Failed);
-    host.ledger.remove_ended(first);
-
-    let second = taken_in(&mut host, action(2, "notify.sh", Some(60)), false);
-    let verdict = add_ends(&mut host, second, 7, Ending::Exited(0));
-    assert!(matches!(verdict, Verdict::Continue { .. }), "{verdict:?}");
 }
 
 #[test]
