@@ -6,6 +6,11 @@
 //! package includes this file and feeds the seeds to them, so that `make test`
 //! notices when a message changes and its seed does not.
 
+mod alerts;
+mod configuration;
+mod contract;
+mod reading;
+
 use std::fmt::Debug;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -24,6 +29,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, ReadBuf};
 
+pub use alerts::alert;
+pub use configuration::configuration;
+pub use contract::{script_input, script_reply};
+pub use reading::reading;
+
 /// One target: whether it takes these bytes for what they are meant to be.
 pub type Target = fn(&[u8]) -> bool;
 
@@ -38,6 +48,17 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("client_keys", client_keys),
     ("set_server", set_the_server),
     ("words", words),
+    ("configuration", configuration),
+    ("script_reply", script_reply),
+    ("script_input", script_input),
+    ("reading", reading),
+    ("alert_wazuh", |bytes| alert("wazuh", bytes)),
+    ("alert_wazuh5", |bytes| alert("wazuh5", bytes)),
+    ("alert_ossec", |bytes| alert("ossec", bytes)),
+    ("alert_suricata", |bytes| alert("suricata", bytes)),
+    ("alert_falco", |bytes| alert("falco", bytes)),
+    ("alert_crowdsec", |bytes| alert("crowdsec", bytes)),
+    ("alert_generic", |bytes| alert("generic", bytes)),
 ];
 
 /// The bytes of a connection: frames come out the same however the reads cut
