@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::config::Command;
 use crate::contract::request::{self, Message};
-use crate::contract::words::Words;
+use crate::contract::target::Unclear;
+use crate::contract::words::{NoWords, Unfit, Words};
 use crate::contract::{input, target};
 use crate::manager::alerts::acted_on;
 use crate::model::action::{Contract, Wanted, sample};
@@ -162,7 +163,17 @@ fn told_in_v5(action: &Action, alert: &[u8]) -> Option<Target> {
 fn agree(action: &Action, command: &Command, alert: &[u8]) -> Result<(), TestCaseError> {
     let is_bundled = bundled::find_or_stand_in(action.executable.as_str()).is_some();
     let on_manager = acted_on(command, action.fields.as_deref(), alert);
-    let on_host = target::of_action(action, is_bundled, alert).ok().flatten();
+    let on_host = match target::of_action(action, is_bundled, alert) {
+        Ok(target) => target,
+        // A script that expects a user or a file is told nothing at all, and does
+        // not run, if its alert has something else there. The manager, who asks
+        // for the address alone, may guard one that nobody acts on.
+        Err(Unclear::Words(NoWords::Unfit {
+            why: Unfit::User | Unfit::Filename,
+            ..
+        })) => return Ok(()),
+        Err(_) => None,
+    };
     prop_assert_eq!(&on_manager, &on_host);
     let address = on_host
         .clone()
