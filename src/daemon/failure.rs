@@ -158,8 +158,7 @@ impl From<SourceError> for Failure {
             SourceError::Journal(_) | SourceError::Door(DoorError::Taken { .. }) => exit::TRY_AGAIN,
             SourceError::Start { source, .. }
             | SourceError::Door(DoorError::Failed { source, .. }) => code(source.kind()),
-            SourceError::Unbuilt { .. }
-            | SourceError::Token(_)
+            SourceError::Token(_)
             | SourceError::Door(
                 DoorError::NotASocket { .. }
                 | DoorError::Exposed { .. }

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::alert::Shape;
 use crate::clock;
-use crate::config::{self, AlertSource, Location, UnixSocket};
+use crate::config::{self, AlertSource, Location, TcpDoor, UnixSocket};
 use crate::journal::JournalError;
 use crate::journal::manager::{Op, Position};
 use crate::matcher::Conditions;
@@ -45,8 +46,6 @@ pub enum SourceError {
     Start { name: String, source: io::Error },
     #[error(transparent)]
     Token(#[from] SecretError),
-    #[error("read {name}: not in this version")]
-    Unbuilt { name: String },
 }
 
 pub(super) fn failed(name: &str) -> impl FnOnce(io::Error) -> SourceError {
@@ -61,6 +60,22 @@ fn access(socket: &UnixSocket) -> Access {
         mode: socket.mode,
         group: socket.group.clone(),
     }
+}
+
+/// Takes in what is sent to a door, which has to be kept as long.
+fn receive(
+    name: &str,
+    door: Door,
+    (accept_tail, units): (Accept, Units),
+    sender: mpsc::Sender<Event>,
+) -> Result<(Running, Option<Door>), SourceError> {
+    let receive = Receive {
+        accept_tail,
+        units,
+        limits: Limits::default(),
+    };
+    let task = source::receive(&door, receive, sender).map_err(failed(name))?;
+    Ok((Running::Task(task), Some(door)))
 }
 
 #[derive(Debug)]
@@ -265,33 +280,41 @@ impl Manager {
             tally: Arc::clone(&tally),
         };
         let (sender, mut events) = mpsc::channel(QUEUE);
-        let mut door = None;
-        let running = match &config.location {
-            Location::File(path) => {
-                let path = self.home.path().join(path);
-                self.follow(&name, path, config.start_at, sifting, sender)?
+        let path = |path: &Path| self.home.path().join(path);
+        let (running, door) = match &config.location {
+            Location::File(file) => {
+                let reader = self.follow(&name, path(file), config.start_at, sifting, sender)?;
+                (reader, None)
             }
-            Location::UnixStream(_) | Location::UnixDatagram(_) | Location::Tcp(_) => {
-                let opened = self.door(&config.location)?;
-                let receive = Receive {
-                    accept_tail: accept,
-                    units,
-                    limits: Limits::default(),
-                };
-                let task = source::receive(&opened, receive, sender).map_err(failed(&name))?;
-                door = Some(opened);
-                Running::Task(task)
+            Location::Glob(pattern) => {
+                let reader =
+                    self.gather(&name, pattern.clone(), config.start_at, sifting, sender)?;
+                (reader, None)
+            }
+            Location::UnixStream(socket) => {
+                let access = access(socket);
+                let open = || Door::unix_stream(&path(&socket.path), &access);
+                let door = self.door(&name, (&access, &[]), open)?;
+                receive(&name, door, (accept, units), sender)?
+            }
+            Location::UnixDatagram(socket) => {
+                let access = access(socket);
+                let open = || Door::unix_datagram(&path(&socket.path), &access);
+                let door = self.door(&name, (&access, &[]), open)?;
+                receive(&name, door, (accept, units), sender)?
+            }
+            Location::Tcp(TcpDoor { address, allowed }) => {
+                let open = || Door::tcp(*address, allowed.clone());
+                let door = self.door(&name, (&Access::default(), allowed), open)?;
+                receive(&name, door, (accept, units), sender)?
             }
             Location::StandardInput => {
                 let input = std::io::stdin().as_fd().try_clone_to_owned();
                 let read =
                     input.and_then(|input| source::read_input(input, (accept, units), sender));
-                Running::Thread(read.map_err(failed(&name))?)
+                (Running::Thread(read.map_err(failed(&name))?), None)
             }
-            Location::Glob(pattern) => {
-                self.gather(&name, pattern.clone(), config.start_at, sifting, sender)?
-            }
-            Location::Http(door) => self.serve_http(&name, door, shape.clone(), sender)?,
+            Location::Http(door) => (self.serve_http(&name, door, shape.clone(), sender)?, None),
         };
         let forward = self.sources.events.clone();
         tokio::spawn(async move {
@@ -314,32 +337,19 @@ impl Manager {
         })
     }
 
-    /// Opens a door, or takes that of a source that is open there already.
-    fn door(&self, location: &Location) -> Result<Door, SourceError> {
-        let name = location.to_string();
-        let mut open = self.sources.open.iter().flatten();
-        let there = open
+    /// Opens a door, or takes that of a source that is open there already, with
+    /// those who may use it now.
+    fn door(
+        &self,
+        name: &str,
+        (access, allowed): (&Access, &[IpNetwork]),
+        open: impl FnOnce() -> Result<Door, DoorError>,
+    ) -> Result<Door, DoorError> {
+        let mut sources = self.sources.open.iter().flatten();
+        let there = sources
             .find(|source| source.name == name)
             .and_then(|source| source.door.as_ref());
-        let path = |socket: &UnixSocket| self.home.path().join(&socket.path);
-        let opened = match location {
-            Location::Tcp(door) => match there {
-                Some(there) => there.with(&Access::default(), &door.allowed),
-                None => Door::tcp(door.address, door.allowed.clone()),
-            },
-            Location::UnixStream(socket) => match there {
-                Some(there) => there.with(&access(socket), &[]),
-                None => Door::unix_stream(&path(socket), &access(socket)),
-            },
-            Location::UnixDatagram(socket) => match there {
-                Some(there) => there.with(&access(socket), &[]),
-                None => Door::unix_datagram(&path(socket), &access(socket)),
-            },
-            Location::File(_) | Location::Glob(_) | Location::Http(_) | Location::StandardInput => {
-                return Err(SourceError::Unbuilt { name });
-            }
-        };
-        Ok(opened?)
+        there.map_or_else(open, |there| there.with(access, allowed))
     }
 
     /// Follows a file from where it was read to.
