@@ -21,6 +21,10 @@ const KILL_WAIT: Duration = Duration::from_secs(5);
 /// what hangs in the kernel, and that does not fork.
 const STOP_WAIT: Duration = Duration::from_secs(2);
 
+/// Who is in state D for so long hangs. For a moment everybody is, who reads from
+/// a disk or waits for a child to begin (vfork(2)).
+const HANG: Duration = Duration::from_secs(1);
+
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -114,9 +118,15 @@ impl<'a> Hunt<'a> {
             is_all = self.kill()?;
         }
         let (ended, left): (Vec<_>, Vec<_>) = self.members.iter().partition(|m| m.held.has_ended());
+        let hanging = hanging(left.iter().map(|member| member.held.pid()).collect());
+        let left = left.into_iter().map(|member| Left {
+            pid: member.held.pid(),
+            refused: member.refused.map(Errno::raw_os_error),
+            hangs: hanging.contains(&member.held.pid()),
+        });
         Ok(Outcome {
             ended: ended.len(),
-            left: left.into_iter().map(Member::left).collect(),
+            left: left.collect(),
             more: !is_all,
         })
     }
@@ -238,13 +248,18 @@ impl Member {
             self.refused = Some(errno);
         }
     }
+}
 
-    fn left(&self) -> Left {
-        Left {
-            pid: self.held.pid(),
-            refused: self.refused.map(Errno::raw_os_error),
-            hangs: Stat::of(self.held.pid()).is_some_and(|stat| stat.state == b'D'),
+/// Those of the processes that are seen in state D at every look. Takes its time
+/// only where there are any.
+fn hanging(mut pids: Vec<i32>) -> Vec<i32> {
+    let end = clock::boot().plus(HANG);
+    loop {
+        pids.retain(|pid| Stat::of(*pid).is_some_and(|stat| stat.state == b'D'));
+        if pids.is_empty() || clock::boot().until(end).is_zero() {
+            return pids;
         }
+        std::thread::sleep(PAUSE);
     }
 }
 
