@@ -255,6 +255,35 @@ fn who_ignores_term_is_killed_and_who_heeds_it_may_tidy_up() {
     });
 }
 
+/// A child that does nothing keeps a process in vfork(2), in state D, until both
+/// are killed.
+#[test]
+fn who_hangs_in_the_kernel_is_told_from_who_ignores_term() {
+    reexec_in_namespace(|| {
+        let home = Home::new();
+        let script = "import ctypes, signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+ctypes.CDLL(None).vfork()
+time.sleep(900)";
+        let mut python = Command::new("python3");
+        let pid = python.args(["-c", script]).spawn().unwrap().id();
+        wait_for("it hangs", || {
+            children(pid).len() == 1 && stat(pid).unwrap()[0] == "D"
+        });
+        let child = children(pid);
+        let ran = by_number(&home, &["--signal", "TERM"], pid);
+        stopped(
+            &ran,
+            "failed",
+            &format!("process {pid} hangs in the kernel"),
+        );
+        assert!(runs(pid) && child.len() == 1);
+        let ran = by_number(&home, &["--signal", "KILL"], pid);
+        applied(&ran, "ended 2 processes");
+        assert!(!runs(pid) && !runs(child[0]));
+    });
+}
+
 #[test]
 fn a_bomb_that_goes_off_does_not_get_away() {
     reexec_in_namespace(|| {
