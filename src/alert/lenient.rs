@@ -34,8 +34,9 @@ pub(super) struct Object<T>(pub(super) Option<T>);
 
 /// A value without structure.
 #[derive(Debug)]
-pub(super) enum Scalar {
-    Text(String),
+pub(super) enum Scalar<'de> {
+    /// Copied only if it is written with escapes.
+    Text(Cow<'de, str>),
     /// A whole number that is not negative.
     Number(u64),
     Null,
@@ -45,14 +46,23 @@ pub(super) enum Scalar {
 /// The texts of an array, or the one text that stands in its place; numbers
 /// are taken as they are written, anything else is left out.
 #[derive(Debug, Default)]
-pub(super) struct Texts(pub(super) Vec<String>);
+pub(super) struct Texts<'de>(pub(super) Vec<Cow<'de, str>>);
 
-impl Scalar {
+/// Bytes as text, with U+FFFD for what is not UTF-8. What is UTF-8 throughout,
+/// as nearly all is, is known as such far sooner than what is not.
+pub(super) fn as_text(bytes: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(bytes) {
+        Ok(text) => text.into(),
+        Err(_) => String::from_utf8_lossy(bytes),
+    }
+}
+
+impl<'de> Scalar<'de> {
     /// A text, or a number as text.
-    pub(super) fn into_text(self) -> Option<String> {
+    pub(super) fn into_text(self) -> Option<Cow<'de, str>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Number(number) => Some(number.to_string()),
+            Self::Number(number) => Some(number.to_string().into()),
             Self::Null | Self::Other => None,
         }
     }
@@ -70,13 +80,13 @@ impl<'de, T: Members<'de>> Deserialize<'de> for Kind<T> {
     }
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for Scalar<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
 }
 
-impl<'de> Deserialize<'de> for Texts {
+impl<'de> Deserialize<'de> for Texts<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Anything(PhantomData))
     }
@@ -84,7 +94,7 @@ impl<'de> Deserialize<'de> for Texts {
 
 /// What becomes of each kind of value.
 trait Sink<'de>: Sized {
-    fn scalar(scalar: Scalar) -> Self;
+    fn scalar(scalar: Scalar<'de>) -> Self;
 
     fn sequence<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
@@ -97,14 +107,14 @@ trait Sink<'de>: Sized {
     }
 }
 
-impl<'de> Sink<'de> for Scalar {
-    fn scalar(scalar: Scalar) -> Self {
+impl<'de> Sink<'de> for Scalar<'de> {
+    fn scalar(scalar: Self) -> Self {
         scalar
     }
 }
 
 impl<'de, T: Members<'de>> Sink<'de> for Object<T> {
-    fn scalar(_: Scalar) -> Self {
+    fn scalar(_: Scalar<'de>) -> Self {
         Self(None)
     }
 
@@ -114,7 +124,7 @@ impl<'de, T: Members<'de>> Sink<'de> for Object<T> {
 }
 
 impl<'de, T: Members<'de>> Sink<'de> for Kind<T> {
-    fn scalar(scalar: Scalar) -> Self {
+    fn scalar(scalar: Scalar<'de>) -> Self {
         scalar.into()
     }
 
@@ -134,14 +144,14 @@ fn wanted<'de, T: Members<'de>, A: MapAccess<'de>>(mut members: A) -> Result<T, 
     Ok(object)
 }
 
-impl<'de> Sink<'de> for Texts {
-    fn scalar(scalar: Scalar) -> Self {
+impl<'de> Sink<'de> for Texts<'de> {
+    fn scalar(scalar: Scalar<'de>) -> Self {
         Self(scalar.into_text().into_iter().collect())
     }
 
     fn sequence<A: SeqAccess<'de>>(mut items: A) -> Result<Self, A::Error> {
         let mut texts = Vec::new();
-        while let Some(item) = items.next_element::<Scalar>()? {
+        while let Some(item) = items.next_element::<Scalar<'de>>()? {
             texts.extend(item.into_text());
         }
         Ok(Self(texts))
@@ -180,8 +190,12 @@ impl<'de, T: Sink<'de>> Visitor<'de> for Anything<T> {
         }))
     }
 
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<T, E> {
+        Ok(T::scalar(Scalar::Text(Cow::Borrowed(text))))
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        Ok(T::scalar(Scalar::Text(text.to_owned())))
+        Ok(T::scalar(Scalar::Text(Cow::Owned(text.to_owned()))))
     }
 
     fn visit_unit<E: Error>(self) -> Result<T, E> {

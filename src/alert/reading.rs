@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use memchr::memmem::{find, find_iter};
 use serde::de::IgnoredAny;
 
+use super::lenient::as_text;
 use super::signs::RECORD;
 use super::{Alerts, NotAnAlert, list, syslog};
 
@@ -49,7 +50,7 @@ fn bare(line: &[u8]) -> &[u8] {
 /// One answer for each item, in order. A list that is not whole is read as
 /// little as an object that is not.
 fn read_list<'a>(list: &'a [u8], parse: Parse<'a, '_>) -> Alerts<'a> {
-    let text = String::from_utf8_lossy(list);
+    let text = as_text(list);
     if serde_json::from_str::<IgnoredAny>(&text).is_err() {
         return vec![Err(NotAnAlert::NotJson)];
     }

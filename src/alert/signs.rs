@@ -9,7 +9,7 @@
 use serde::de::MapAccess;
 
 use super::NotAnAlert;
-use super::lenient::{Members, Object, Scalar, first};
+use super::lenient::{Members, Object, Scalar, as_text, first};
 
 /// What kind of value a member is. Of an object, what is wanted to be known.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Looks {
         if line.starts_with(RECORD) {
             return Ok(Self::Record);
         }
-        let text = String::from_utf8_lossy(line);
+        let text = as_text(line);
         let Object(signs) =
             serde_json::from_str::<Object<Signs>>(&text).map_err(|_| NotAnAlert::NotJson)?;
         signs.map(Self::Object).ok_or(NotAnAlert::NotAnObject)
@@ -124,8 +124,8 @@ pub(super) fn object<T>(member: &Option<Kind<T>>) -> Option<&T> {
     }
 }
 
-impl<T> From<Scalar> for Kind<T> {
-    fn from(scalar: Scalar) -> Self {
+impl<T> From<Scalar<'_>> for Kind<T> {
+    fn from(scalar: Scalar<'_>) -> Self {
         match scalar {
             Scalar::Text(_) => Self::Text,
             Scalar::Number(_) => Self::Number,

@@ -51,30 +51,30 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Alerts<'_> {
 #[derive(Default)]
 struct Line<'a> {
     wrapped: Option<&'a RawValue>,
-    scenario: Option<Scalar>,
-    source: Option<Object<Source>>,
+    scenario: Option<Scalar<'a>>,
+    source: Option<Object<Source<'a>>>,
     decisions: Option<&'a RawValue>,
     simulated: Option<&'a RawValue>,
-    uuid: Option<Scalar>,
-    id: Option<Scalar>,
-    created_at: Option<Scalar>,
-    stop_at: Option<Scalar>,
-    value: Option<Scalar>,
+    uuid: Option<Scalar<'a>>,
+    id: Option<Scalar<'a>>,
+    created_at: Option<Scalar<'a>>,
+    stop_at: Option<Scalar<'a>>,
+    value: Option<Scalar<'a>>,
 }
 
 /// Whom an alert is about.
 #[derive(Default)]
-struct Source {
-    scope: Option<Scalar>,
-    value: Option<Scalar>,
+struct Source<'a> {
+    scope: Option<Scalar<'a>>,
+    value: Option<Scalar<'a>>,
 }
 
 #[derive(Default)]
 struct Decision<'a> {
-    scope: Option<Scalar>,
-    kind: Option<Scalar>,
-    origin: Option<Scalar>,
-    duration: Option<Scalar>,
+    scope: Option<Scalar<'a>>,
+    kind: Option<Scalar<'a>>,
+    origin: Option<Scalar<'a>>,
+    duration: Option<Scalar<'a>>,
     simulated: Option<&'a RawValue>,
 }
 
@@ -96,7 +96,7 @@ impl<'de> Members<'de> for Line<'de> {
     }
 }
 
-impl<'de> Members<'de> for Source {
+impl<'de> Members<'de> for Source<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             _ if is_named(name, "scope") => first(&mut self.scope, map),
@@ -230,7 +230,11 @@ fn decided<'a>(
 }
 
 /// A scenario has fired, and nobody has decided anything.
-fn undecided<'a>(body: &'a str, source: Source, shared: &Shared) -> Result<Alert<'a>, NotAnAlert> {
+fn undecided<'a>(
+    body: &'a str,
+    source: Source<'a>,
+    shared: &Shared,
+) -> Result<Alert<'a>, NotAnAlert> {
     Ok(alert(
         Judged {
             body,
@@ -247,7 +251,7 @@ fn undecided<'a>(body: &'a str, source: Source, shared: &Shared) -> Result<Alert
 }
 
 /// There is no severity. What lets somebody pass asks for no response.
-fn level(kind: Option<&Scalar>) -> u8 {
+fn level(kind: Option<&Scalar<'_>>) -> u8 {
     let Some(Scalar::Text(kind)) = kind else {
         return 5;
     };

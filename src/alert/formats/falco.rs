@@ -1,13 +1,14 @@
 //! Events of Falco as JSON (`json_output`), one object a line, also as
 //! falcosidekick sends them on, with an id and fields of its own.
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use serde::de::MapAccess;
 
 use super::groups::Groups;
 use super::object::{is_named, label, members, origin};
-use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
 use crate::alert::signs::{Looks, is_text, object};
 use crate::alert::{Alert, NotAnAlert};
 use crate::model::{Field, FieldMap, FieldPath, Level, RuleId};
@@ -39,8 +40,8 @@ pub(in crate::alert) fn recognise(looks: &Looks) -> bool {
 
 /// Reads one object.
 pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
-    let text = String::from_utf8_lossy(body);
-    let event: Event = members(&text)?;
+    let text = as_text(body);
+    let event: Event<'_> = members(&text)?;
     let id = match event.rule {
         None | Some(Scalar::Null) => return Err(NotAnAlert::NoRuleId),
         Some(Scalar::Text(name)) => RuleId::parse(&name).map_err(|_| NotAnAlert::InvalidRuleId)?,
@@ -66,7 +67,7 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
     })
 }
 
-fn level(priority: Option<Scalar>) -> Result<Level, NotAnAlert> {
+fn level(priority: Option<Scalar<'_>>) -> Result<Level, NotAnAlert> {
     let word = match priority {
         None | Some(Scalar::Null) => return Err(NotAnAlert::NoLevel),
         Some(priority) => priority.into_text().ok_or(NotAnAlert::UnknownLevel)?,
@@ -79,26 +80,26 @@ fn level(priority: Option<Scalar>) -> Result<Level, NotAnAlert> {
 }
 
 #[derive(Default)]
-struct Event {
-    rule: Option<Scalar>,
-    priority: Option<Scalar>,
-    source: Option<Scalar>,
-    tags: Option<Texts>,
-    hostname: Option<Scalar>,
-    time: Option<Scalar>,
-    uuid: Option<Scalar>,
-    fields: Option<Object<OutputFields>>,
+struct Event<'a> {
+    rule: Option<Scalar<'a>>,
+    priority: Option<Scalar<'a>>,
+    source: Option<Scalar<'a>>,
+    tags: Option<Texts<'a>>,
+    hostname: Option<Scalar<'a>>,
+    time: Option<Scalar<'a>>,
+    uuid: Option<Scalar<'a>>,
+    fields: Option<Object<OutputFields<'a>>>,
 }
 
 /// What decides which of the other fields name a target.
 #[derive(Default)]
-struct OutputFields {
-    event: Option<Scalar>,
-    container: Option<Scalar>,
-    pod: Option<Scalar>,
+struct OutputFields<'a> {
+    event: Option<Scalar<'a>>,
+    container: Option<Scalar<'a>>,
+    pod: Option<Scalar<'a>>,
 }
 
-impl<'de> Members<'de> for Event {
+impl<'de> Members<'de> for Event<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             _ if is_named(name, "rule") => first(&mut self.rule, map),
@@ -114,7 +115,7 @@ impl<'de> Members<'de> for Event {
     }
 }
 
-impl<'de> Members<'de> for OutputFields {
+impl<'de> Members<'de> for OutputFields<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             _ if is_named(name, "evt.type") => first(&mut self.event, map),
@@ -134,9 +135,9 @@ static FIELDS: LazyLock<[[Arc<FieldMap>; 2]; 2]> = LazyLock::new(|| {
     [false, true].map(|dialled| [false, true].map(|contained| fields(dialled, contained)))
 });
 
-impl OutputFields {
+impl OutputFields<'_> {
     fn map(self) -> Arc<FieldMap> {
-        let dialled = named(self.event).is_some_and(|event| OUTBOUND.contains(&event.as_str()));
+        let dialled = named(self.event).is_some_and(|event| OUTBOUND.contains(&&*event));
         let contained =
             named(self.container).is_some_and(|id| id != "host") || named(self.pod).is_some();
         Arc::clone(&FIELDS[usize::from(dialled)][usize::from(contained)])
@@ -144,7 +145,7 @@ impl OutputFields {
 }
 
 /// A text that says something.
-fn named(scalar: Option<Scalar>) -> Option<String> {
+fn named(scalar: Option<Scalar<'_>>) -> Option<Cow<'_, str>> {
     let text = scalar.and_then(Scalar::into_text)?;
     (!text.is_empty() && text != "<NA>").then_some(text)
 }

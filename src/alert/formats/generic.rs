@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::groups::Groups;
 use super::object::{is_named, label, origin};
 use super::span;
-use crate::alert::lenient::{Scalar, Texts};
+use crate::alert::lenient::{Scalar, Texts, as_text};
 use crate::alert::{Alert, NotAnAlert, Origin};
 use crate::model::mapping::{Levels, MAX_LEVEL, Mapped, Mapping};
 use crate::model::{AgentId, FieldPath, Level, RuleId};
@@ -27,7 +27,7 @@ pub(in crate::alert) fn parse<'a>(
     body: &'a [u8],
     mapping: &Mapping,
 ) -> Result<Alert<'a>, NotAnAlert> {
-    let text = String::from_utf8_lossy(body);
+    let text = as_text(body);
     let whole: &RawValue = serde_json::from_str(&text).map_err(|_| NotAnAlert::NotJson)?;
     if !whole.get().starts_with('{') {
         return Err(NotAnAlert::NotAnObject);
@@ -122,13 +122,13 @@ impl<'a> Reading<'a> {
     }
 
     /// What the first of these paths leads to.
-    fn scalar(&self, paths: &[FieldPath]) -> Option<Scalar> {
+    fn scalar(&self, paths: &[FieldPath]) -> Option<Scalar<'_>> {
         let found = paths.iter().filter_map(|path| follow(self.whole, path));
         let mut found =
             found.map(|value| serde_json::from_str(value.get()).unwrap_or(Scalar::Other));
         found.find(|value| match value {
             Scalar::Null => false,
-            Scalar::Text(text) => !NOTHING.contains(&text.as_str()),
+            Scalar::Text(text) => !NOTHING.contains(&&**text),
             Scalar::Number(_) | Scalar::Other => true,
         })
     }

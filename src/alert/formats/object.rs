@@ -1,6 +1,8 @@
 //! An object of JSON, read by the names that the contract with
 //! executables would find in it.
 
+use std::borrow::Cow;
+
 use crate::alert::lenient::{Members, Object, Scalar};
 use crate::alert::{NotAnAlert, Origin};
 use crate::model::AgentName;
@@ -24,14 +26,15 @@ pub(super) fn is_named(name: &str, wanted: &str) -> bool {
 }
 
 /// A short printable text, or nothing.
-pub(super) fn label(scalar: Scalar) -> Option<String> {
-    scalar.into_text().filter(|text| {
+pub(super) fn label(scalar: Scalar<'_>) -> Option<String> {
+    let text = scalar.into_text().filter(|text| {
         !text.is_empty() && text.len() <= MAX_LABEL && !text.chars().any(char::is_control)
-    })
+    });
+    text.map(Cow::into_owned)
 }
 
 /// Where a pipeline says an alert is from that has names for hosts and no ids.
-pub(super) fn origin(host: Option<Scalar>) -> Origin {
+pub(super) fn origin(host: Option<Scalar<'_>>) -> Origin {
     let name = match host {
         None | Some(Scalar::Null) => return Origin::Absent,
         Some(host) => host.into_text(),
@@ -77,7 +80,7 @@ mod tests {
             (r#""all""#, Origin::Unreadable),
             (r#"{"name":"web-7"}"#, Origin::Unreadable),
         ] {
-            let host: Scalar = serde_json::from_str(host).unwrap();
+            let host: Scalar<'_> = serde_json::from_str(host).unwrap();
             let shown = format!("{host:?}");
             assert_eq!(origin(Some(host)), wanted, "{shown}");
         }

@@ -9,7 +9,7 @@ use serde::de::MapAccess;
 use crate::alert::formats::object::{label, members};
 use crate::alert::formats::record;
 use crate::alert::formats::wazuh::{level, rule, rule_id};
-use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
 use crate::alert::signs::{Looks, RECORD, is_text, object};
 use crate::alert::{Alert, Alerts, NotAnAlert, Origin};
 use crate::clock::Wall;
@@ -64,15 +64,15 @@ pub(in crate::alert) fn parse(piece: &[u8]) -> Alerts<'_> {
 }
 
 fn parse_object(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
-    let text = String::from_utf8_lossy(body);
-    let line: Line = members(&text)?;
+    let text = as_text(body);
+    let line: Line<'_> = members(&text)?;
     let id = line.id.and_then(label);
     let (raw, place, id, fields) = match line.rule.and_then(|rule| rule.0) {
         Some(rule) => (rule, line.location, id, &IN_JSON),
         // Behind syslog the id is that of the rule, and the alert has none.
         None if line.crit.is_some() => {
             let rule = RawRule {
-                sidid: id.map(Scalar::Text),
+                sidid: id.map(|id| Scalar::Text(id.into())),
                 level: line.crit,
                 group: line.classification.map(without_blank),
                 groups: None,
@@ -102,36 +102,37 @@ fn parse_object(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
 
 /// The groups as the rule has them: what sends them leaves the blank that stands
 /// before them in `alerts.log` (shared/read-alert.c).
-fn without_blank(Texts(groups): Texts) -> Texts {
-    let groups = groups
-        .iter()
-        .map(|text| text.strip_prefix(' ').unwrap_or(text).to_owned());
+fn without_blank(Texts(groups): Texts<'_>) -> Texts<'_> {
+    let groups = groups.into_iter().map(|text| match text.strip_prefix(' ') {
+        Some(rest) => rest.to_owned().into(),
+        None => text,
+    });
     Texts(groups.collect())
 }
 
 #[derive(Default)]
-struct Line {
-    rule: Option<Object<RawRule>>,
-    id: Option<Scalar>,
-    location: Option<Scalar>,
+struct Line<'a> {
+    rule: Option<Object<RawRule<'a>>>,
+    id: Option<Scalar<'a>>,
+    location: Option<Scalar<'a>>,
     /// `TimeStamp`: milliseconds since 1970.
-    stamp: Option<Scalar>,
-    crit: Option<Scalar>,
-    component: Option<Scalar>,
-    classification: Option<Texts>,
+    stamp: Option<Scalar<'a>>,
+    crit: Option<Scalar<'a>>,
+    component: Option<Scalar<'a>>,
+    classification: Option<Texts<'a>>,
 }
 
 #[derive(Default)]
-struct RawRule {
-    sidid: Option<Scalar>,
-    level: Option<Scalar>,
+struct RawRule<'a> {
+    sidid: Option<Scalar<'a>>,
+    level: Option<Scalar<'a>>,
     /// The text of the rule file.
-    group: Option<Texts>,
+    group: Option<Texts<'a>>,
     /// The items of it, without those of compliance.
-    groups: Option<Texts>,
+    groups: Option<Texts<'a>>,
 }
 
-impl<'de> Members<'de> for Line {
+impl<'de> Members<'de> for Line<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "rule" => first(&mut self.rule, map),
@@ -146,7 +147,7 @@ impl<'de> Members<'de> for Line {
     }
 }
 
-impl<'de> Members<'de> for RawRule {
+impl<'de> Members<'de> for RawRule<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "sidid" => first(&mut self.sidid, map),

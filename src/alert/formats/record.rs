@@ -89,7 +89,7 @@ fn read(lines: &[&[u8]]) -> Option<Result<Alert<'static>, NotAnAlert>> {
     let rule = rule(
         id,
         level,
-        &Texts(vec![head.groups.clone()]),
+        &Texts(vec![head.groups.as_str().into()]),
         std::iter::empty(),
     );
     let body = Body {

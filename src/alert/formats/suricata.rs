@@ -1,13 +1,14 @@
 //! `eve.json` of Suricata: one JSON object a line, of which those with
 //! `event_type` `alert` are alerts (userguide, EVE JSON format).
 
+use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
 use serde::de::MapAccess;
 
 use super::groups::Groups;
 use super::object::{label, members, origin};
-use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
 use crate::alert::signs::{Looks, is_text, object};
 use crate::alert::{Alert, NotAnAlert};
 use crate::model::{Field, FieldMap, FieldPath, Level, RuleId};
@@ -33,8 +34,8 @@ pub(in crate::alert) fn recognise(looks: &Looks) -> bool {
 
 /// Reads one object.
 pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
-    let text = String::from_utf8_lossy(body);
-    let event: Event = members(&text)?;
+    let text = as_text(body);
+    let event: Event<'_> = members(&text)?;
     match event.event_type.and_then(Scalar::into_text).as_deref() {
         Some("alert") => {}
         Some(_) => return Err(NotAnAlert::OtherEvent),
@@ -72,13 +73,13 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
     })
 }
 
-fn text_of(scalar: Option<Scalar>) -> String {
+fn text_of(scalar: Option<Scalar<'_>>) -> Cow<'_, str> {
     scalar.and_then(Scalar::into_text).unwrap_or_default()
 }
 
 /// 1 is the worst. What has no severity, or one that classification.config does
 /// not come with, is never taken for worse than the least.
-fn level(severity: Option<Scalar>) -> Level {
+fn level(severity: Option<Scalar<'_>>) -> Level {
     let level = match severity.and_then(Scalar::into_text).as_deref() {
         Some("1") => 12,
         Some("2") => 8,
@@ -89,27 +90,27 @@ fn level(severity: Option<Scalar>) -> Level {
 }
 
 #[derive(Default)]
-struct Event {
-    event_type: Option<Scalar>,
-    alert: Option<Object<Signature>>,
-    host: Option<Scalar>,
-    timestamp: Option<Scalar>,
+struct Event<'a> {
+    event_type: Option<Scalar<'a>>,
+    alert: Option<Object<Signature<'a>>>,
+    host: Option<Scalar<'a>>,
+    timestamp: Option<Scalar<'a>>,
 }
 
 #[derive(Default)]
-struct Signature {
-    id: Option<Scalar>,
-    severity: Option<Scalar>,
-    category: Option<Scalar>,
-    action: Option<Scalar>,
-    metadata: Option<Object<Metadata>>,
+struct Signature<'a> {
+    id: Option<Scalar<'a>>,
+    severity: Option<Scalar<'a>>,
+    category: Option<Scalar<'a>>,
+    action: Option<Scalar<'a>>,
+    metadata: Option<Object<Metadata<'a>>>,
 }
 
 /// What the signature says of itself: names with lists of texts.
 #[derive(Default)]
-struct Metadata(Vec<(String, Texts)>);
+struct Metadata<'a>(Vec<(String, Texts<'a>)>);
 
-impl<'de> Members<'de> for Event {
+impl<'de> Members<'de> for Event<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "event_type" => first(&mut self.event_type, map),
@@ -121,7 +122,7 @@ impl<'de> Members<'de> for Event {
     }
 }
 
-impl<'de> Members<'de> for Signature {
+impl<'de> Members<'de> for Signature<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "signature_id" => first(&mut self.id, map),
@@ -134,7 +135,7 @@ impl<'de> Members<'de> for Signature {
     }
 }
 
-impl<'de> Members<'de> for Metadata {
+impl<'de> Members<'de> for Metadata<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         self.0.push((name.to_owned(), map.next_value()?));
         Ok(true)

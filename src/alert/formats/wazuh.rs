@@ -6,7 +6,7 @@
 use serde::de::MapAccess;
 
 use crate::alert::formats::object::{label, members};
-use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
 use crate::alert::signs::{Looks, object};
 use crate::alert::{Alert, NotAnAlert, Origin, Rule, shown};
 use crate::model::{AgentId, Level, RuleId};
@@ -35,8 +35,8 @@ pub(in crate::alert) fn recognise(looks: &Looks) -> bool {
 pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
     // Bytes that are not UTF-8 come from logs in other encodings. They stay in
     // the body; what is decided on here gets U+FFFD for them.
-    let text = String::from_utf8_lossy(body);
-    let line: Line = members(&text)?;
+    let text = as_text(body);
+    let line: Line<'_> = members(&text)?;
     let rule = line
         .rule
         .and_then(|rule| rule.0)
@@ -56,31 +56,31 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
 }
 
 #[derive(Default)]
-struct Line {
-    rule: Option<Object<RawRule>>,
-    agent: Option<Object<Agent>>,
-    id: Option<Scalar>,
-    timestamp: Option<Scalar>,
+struct Line<'a> {
+    rule: Option<Object<RawRule<'a>>>,
+    agent: Option<Object<Agent<'a>>>,
+    id: Option<Scalar<'a>>,
+    timestamp: Option<Scalar<'a>>,
     /// `@timestamp`, which the indexer adds.
-    indexed: Option<Scalar>,
+    indexed: Option<Scalar<'a>>,
 }
 
 #[derive(Default)]
-struct RawRule {
-    id: Option<Scalar>,
-    level: Option<Scalar>,
-    groups: Option<Texts>,
-    compliance: [Option<Texts>; COMPLIANCE.len()],
+struct RawRule<'a> {
+    id: Option<Scalar<'a>>,
+    level: Option<Scalar<'a>>,
+    groups: Option<Texts<'a>>,
+    compliance: [Option<Texts<'a>>; COMPLIANCE.len()],
 }
 
 /// Who it is about, as Wazuh of either version says it.
 #[derive(Default)]
-pub(super) struct Agent {
-    id: Option<Scalar>,
-    name: Option<Scalar>,
+pub(super) struct Agent<'a> {
+    id: Option<Scalar<'a>>,
+    name: Option<Scalar<'a>>,
 }
 
-impl<'de> Members<'de> for Line {
+impl<'de> Members<'de> for Line<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "rule" => first(&mut self.rule, map),
@@ -93,7 +93,7 @@ impl<'de> Members<'de> for Line {
     }
 }
 
-impl<'de> Members<'de> for RawRule {
+impl<'de> Members<'de> for RawRule<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "id" => first(&mut self.id, map),
@@ -107,7 +107,7 @@ impl<'de> Members<'de> for RawRule {
     }
 }
 
-impl<'de> Members<'de> for Agent {
+impl<'de> Members<'de> for Agent<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "id" => first(&mut self.id, map),
@@ -117,21 +117,17 @@ impl<'de> Members<'de> for Agent {
     }
 }
 
-impl RawRule {
+impl RawRule<'_> {
     fn read(self) -> Result<Rule, NotAnAlert> {
         let id = rule_id(self.id)?;
         let level = level(self.level)?;
         let groups = self.groups.unwrap_or_default();
-        Ok(rule(
-            id,
-            level,
-            &groups,
-            prefixed(&COMPLIANCE, self.compliance),
-        ))
+        let others = items(&COMPLIANCE, &self.compliance);
+        Ok(rule(id, level, &groups, others))
     }
 }
 
-pub(super) fn rule_id(written: Option<Scalar>) -> Result<RuleId, NotAnAlert> {
+pub(super) fn rule_id(written: Option<Scalar<'_>>) -> Result<RuleId, NotAnAlert> {
     match written {
         None | Some(Scalar::Null) => Err(NotAnAlert::NoRuleId),
         Some(id) => id
@@ -141,33 +137,40 @@ pub(super) fn rule_id(written: Option<Scalar>) -> Result<RuleId, NotAnAlert> {
     }
 }
 
-/// The items of lists as the groups that they were, with the name of their list
-/// before them.
-pub(super) fn prefixed<const N: usize>(
-    names: &'static [&str; N],
-    lists: [Option<Texts>; N],
-) -> impl Iterator<Item = String> {
+/// The items of lists, each with the name of its list, which stands before it in
+/// the group that it was.
+pub(super) fn items<'a, const N: usize>(
+    names: &'a [&str; N],
+    lists: &'a [Option<Texts<'_>>; N],
+) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
     names.iter().zip(lists).flat_map(|(name, items)| {
-        let items = items.unwrap_or_default().0;
-        items.into_iter().map(move |item| format!("{name}_{item}"))
+        let items = items.iter().flat_map(|items| &items.0);
+        items.map(|item| (*name, &**item))
     })
 }
 
-/// A rule with its `groups`, and with others that are matched but not shown.
-pub(super) fn rule(
+/// A rule with its `groups`, and with others, of lists, that are matched but not
+/// shown.
+pub(super) fn rule<'a>(
     id: RuleId,
     level: Level,
-    groups: &Texts,
-    others: impl Iterator<Item = String>,
+    groups: &Texts<'_>,
+    others: impl Iterator<Item = (&'a str, &'a str)> + Clone,
 ) -> Rule {
     // Splitting leaves 4.x's items as they are, and reads the one text that
     // some writers put there ("a,b,").
     let items = groups.0.iter().flat_map(|item| item.split(','));
     let groups: Vec<&str> = items.filter(|group| !group.is_empty()).collect();
-    let mut group_text = String::new();
-    for group in groups.iter().copied().map(str::to_owned).chain(others) {
-        group_text.push_str(&group);
-        group_text.push(',');
+    let listed = others
+        .clone()
+        .map(|(list, item)| list.len() + item.len() + 2);
+    let own = groups.iter().map(|group| group.len() + 1);
+    let mut group_text = String::with_capacity(own.chain(listed).sum());
+    for group in &groups {
+        group_text.extend([group, ","]);
+    }
+    for (list, item) in others {
+        group_text.extend([list, "_", item, ","]);
     }
     Rule {
         id,
@@ -178,7 +181,7 @@ pub(super) fn rule(
 }
 
 /// 4.x leaves the level out where it is 0.
-pub(super) fn level(written: Option<Scalar>) -> Result<Level, NotAnAlert> {
+pub(super) fn level(written: Option<Scalar<'_>>) -> Result<Level, NotAnAlert> {
     let level = match written {
         None | Some(Scalar::Null) => Some(Level::ZERO),
         Some(Scalar::Number(number)) => u8::try_from(number)
@@ -190,7 +193,7 @@ pub(super) fn level(written: Option<Scalar>) -> Result<Level, NotAnAlert> {
     level.ok_or(NotAnAlert::InvalidLevel)
 }
 
-impl Agent {
+impl Agent<'_> {
     pub(super) fn read(self) -> Origin {
         let id = match self.id {
             None | Some(Scalar::Null) => return Origin::Absent,

@@ -8,8 +8,8 @@ use serde::de::MapAccess;
 
 use crate::alert::formats::object::{label, members};
 use crate::alert::formats::ossec::map;
-use crate::alert::formats::wazuh::{Agent, prefixed, rule, rule_id};
-use crate::alert::lenient::{Members, Object, Scalar, Texts, first};
+use crate::alert::formats::wazuh::{Agent, items, rule, rule_id};
+use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
 use crate::alert::signs::{Looks, object};
 use crate::alert::{Alert, NotAnAlert, Origin, Rule};
 use crate::model::{Field, FieldMap, Level};
@@ -65,8 +65,8 @@ pub(in crate::alert) fn recognise(looks: &Looks) -> bool {
 
 /// Reads one object.
 pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
-    let text = String::from_utf8_lossy(body);
-    let finding: Finding = members(&text)?;
+    let text = as_text(body);
+    let finding: Finding<'_> = members(&text)?;
     let wazuh = finding.wazuh.and_then(|wazuh| wazuh.0).unwrap_or_default();
     let rule = wazuh.rule.and_then(|rule| rule.0);
     let event = finding.event.and_then(|event| event.0).unwrap_or_default();
@@ -89,36 +89,36 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
 }
 
 #[derive(Default)]
-struct Finding {
-    wazuh: Option<Object<Wazuh>>,
-    event: Option<Object<Event>>,
-    timestamp: Option<Scalar>,
+struct Finding<'a> {
+    wazuh: Option<Object<Wazuh<'a>>>,
+    event: Option<Object<Event<'a>>>,
+    timestamp: Option<Scalar<'a>>,
 }
 
 #[derive(Default)]
-struct Wazuh {
-    rule: Option<Object<RawRule>>,
-    agent: Option<Object<Agent>>,
+struct Wazuh<'a> {
+    rule: Option<Object<RawRule<'a>>>,
+    agent: Option<Object<Agent<'a>>>,
 }
 
 #[derive(Default)]
-struct Event {
-    document: Option<Scalar>,
-    id: Option<Scalar>,
+struct Event<'a> {
+    document: Option<Scalar<'a>>,
+    id: Option<Scalar<'a>>,
 }
 
 #[derive(Default)]
-struct RawRule {
-    id: Option<Scalar>,
-    level: Option<Scalar>,
-    tags: Option<Texts>,
-    compliance: Option<Object<Compliance>>,
+struct RawRule<'a> {
+    id: Option<Scalar<'a>>,
+    level: Option<Scalar<'a>>,
+    tags: Option<Texts<'a>>,
+    compliance: Option<Object<Compliance<'a>>>,
 }
 
 #[derive(Default)]
-struct Compliance([Option<Texts>; COMPLIANCE.len()]);
+struct Compliance<'a>([Option<Texts<'a>>; COMPLIANCE.len()]);
 
-impl<'de> Members<'de> for Finding {
+impl<'de> Members<'de> for Finding<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "wazuh" => first(&mut self.wazuh, map),
@@ -129,7 +129,7 @@ impl<'de> Members<'de> for Finding {
     }
 }
 
-impl<'de> Members<'de> for Wazuh {
+impl<'de> Members<'de> for Wazuh<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "rule" => first(&mut self.rule, map),
@@ -139,7 +139,7 @@ impl<'de> Members<'de> for Wazuh {
     }
 }
 
-impl<'de> Members<'de> for Event {
+impl<'de> Members<'de> for Event<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "doc_id" => first(&mut self.document, map),
@@ -149,7 +149,7 @@ impl<'de> Members<'de> for Event {
     }
 }
 
-impl<'de> Members<'de> for RawRule {
+impl<'de> Members<'de> for RawRule<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
             "id" => first(&mut self.id, map),
@@ -161,7 +161,7 @@ impl<'de> Members<'de> for RawRule {
     }
 }
 
-impl<'de> Members<'de> for Compliance {
+impl<'de> Members<'de> for Compliance<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match COMPLIANCE.iter().position(|&list| list == name) {
             Some(list) => first(&mut self.0[list], map),
@@ -170,7 +170,7 @@ impl<'de> Members<'de> for Compliance {
     }
 }
 
-impl RawRule {
+impl RawRule<'_> {
     fn read(self) -> Result<Rule, NotAnAlert> {
         let id = rule_id(self.id)?;
         let level = level(self.level)?;
@@ -178,7 +178,7 @@ impl RawRule {
             .compliance
             .and_then(|lists| lists.0)
             .unwrap_or_default();
-        let others = prefixed(&COMPLIANCE, lists.0);
+        let others = items(&COMPLIANCE, &lists.0);
         Ok(rule(id, level, &self.tags.unwrap_or_default(), others))
     }
 }
