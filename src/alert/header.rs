@@ -7,7 +7,7 @@
 //! number of `firedtimes`, which decide nothing. Whatever is written in any
 //! other way is not recognised, and has to be read in full.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::memchr2;
 
 /// The longest rule, without its description, that is recognised.
 const MAX_RULE: usize = 16 << 10;
@@ -84,18 +84,6 @@ impl<'a> Header<'a> {
                 before_counter: &rest[..at],
                 after_counter: None,
             },
-        })
-    }
-
-    /// Whether it is plain that the rule is one of Wazuh's, and not of OSSEC, whose
-    /// rules have a `sidid`. Of the names of members only those are plain that are
-    /// written without a backslash.
-    pub(super) fn has_rule_of_wazuh(&self) -> bool {
-        let is_plain = |bytes: &[u8]| {
-            memmem::find(bytes, b"sidid").is_none() && memchr(b'\\', bytes).is_none()
-        };
-        self.remainder().is_some_and(|remainder| {
-            is_plain(remainder.before_counter) && remainder.after_counter.is_none_or(is_plain)
         })
     }
 

@@ -217,10 +217,7 @@ impl Shape {
     /// least one answer: one for each item of a list.
     pub fn read<'a>(&self, line: &'a [u8]) -> Alerts<'a> {
         match self {
-            Self::Auto => reading::read(line, &|object| match recognise(object) {
-                Ok(format) => (format.parse)(object),
-                Err(why) => vec![Err(why)],
-            }),
+            Self::Auto => reading::read(line, &parse_any),
             Self::One(format) => reading::read(line, &format.parse),
             Self::Mapped(mapping) => reading::read(line, &|object| {
                 vec![formats::generic::parse(object, mapping)]
@@ -288,14 +285,26 @@ pub const FORMATS: &[Format] = &[
     },
 ];
 
-/// The format that an object or a record is of.
-fn recognise(object: &[u8]) -> Result<&'static Format, NotAnAlert> {
-    let header = Header::scan(object);
-    if header.is_some_and(|header| header.has_rule_of_wazuh()) {
-        return find("wazuh").ok_or(NotAnAlert::Unrecognised);
+/// Reads an object or a record by the format that it is of.
+fn parse_any(object: &[u8]) -> Alerts<'_> {
+    let has_header = Header::scan(object).is_some();
+    // One look is enough for nearly all of them.
+    let alert = has_header
+        .then(|| formats::wazuh::parse_own(object))
+        .flatten();
+    if let Some(alert) = alert {
+        return vec![alert];
     }
+    match recognise(object, has_header) {
+        Ok(format) => (format.parse)(object),
+        Err(why) => vec![Err(why)],
+    }
+}
+
+/// The format that an object or a record is of.
+fn recognise(object: &[u8], has_header: bool) -> Result<&'static Format, NotAnAlert> {
     let mut looks = Looks::of(object)?;
-    if header.is_some() {
+    if has_header {
         looks.forget_all_but_rule();
     }
     FORMATS

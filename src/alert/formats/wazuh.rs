@@ -3,7 +3,7 @@
 //! versions and other writers put numbers where 4.x puts texts, and leave out
 //! the level, the groups or the agent.
 
-use serde::de::MapAccess;
+use serde::de::{IgnoredAny, MapAccess};
 
 use crate::alert::formats::object::{label, members};
 use crate::alert::lenient::{Members, Object, Scalar, Texts, as_text, first};
@@ -36,23 +36,16 @@ pub(in crate::alert) fn parse(body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
     // Bytes that are not UTF-8 come from logs in other encodings. They stay in
     // the body; what is decided on here gets U+FFFD for them.
     let text = as_text(body);
-    let line: Line<'_> = members(&text)?;
-    let rule = line
-        .rule
-        .and_then(|rule| rule.0)
-        .ok_or(NotAnAlert::NoRule)?;
-    Ok(Alert {
-        rule: rule.read()?,
-        origin: line
-            .agent
-            .and_then(|agent| agent.0)
-            .map_or(Origin::Absent, Agent::read),
-        id: line.id.and_then(label),
-        timestamp: line.timestamp.or(line.indexed).and_then(label),
-        body: body.into(),
-        fields: None,
-        span: None,
-    })
+    members::<Line<'_>>(&text)?.read(body)
+}
+
+/// Reads one object whose rule is one of Wazuh's, as [`recognise`] would say;
+/// `None` for any other.
+pub(in crate::alert) fn parse_own(body: &[u8]) -> Option<Result<Alert<'_>, NotAnAlert>> {
+    let text = as_text(body);
+    let line: Line<'_> = members(&text).ok()?;
+    let rule = line.rule.as_ref()?.0.as_ref()?;
+    rule.sidid.is_none().then(|| line.read(body))
 }
 
 #[derive(Default)]
@@ -67,6 +60,7 @@ struct Line<'a> {
 
 #[derive(Default)]
 struct RawRule<'a> {
+    sidid: Option<IgnoredAny>,
     id: Option<Scalar<'a>>,
     level: Option<Scalar<'a>>,
     groups: Option<Texts<'a>>,
@@ -96,6 +90,7 @@ impl<'de> Members<'de> for Line<'de> {
 impl<'de> Members<'de> for RawRule<'de> {
     fn take<A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<bool, A::Error> {
         match name {
+            "sidid" => first(&mut self.sidid, map),
             "id" => first(&mut self.id, map),
             "level" => first(&mut self.level, map),
             "groups" => first(&mut self.groups, map),
@@ -114,6 +109,24 @@ impl<'de> Members<'de> for Agent<'de> {
             "name" => first(&mut self.name, map),
             _ => Ok(false),
         }
+    }
+}
+
+impl Line<'_> {
+    fn read(self, body: &[u8]) -> Result<Alert<'_>, NotAnAlert> {
+        let rule = self.rule.and_then(|rule| rule.0);
+        Ok(Alert {
+            rule: rule.ok_or(NotAnAlert::NoRule)?.read()?,
+            origin: self
+                .agent
+                .and_then(|agent| agent.0)
+                .map_or(Origin::Absent, Agent::read),
+            id: self.id.and_then(label),
+            timestamp: self.timestamp.or(self.indexed).and_then(label),
+            body: body.into(),
+            fields: None,
+            span: None,
+        })
     }
 }
 
