@@ -3,18 +3,28 @@
 //! both ways, one after the other, so that what is known of one is used for the
 //! next.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test writes files, and fails by panicking"
+)]
 
 #[expect(dead_code, reason = "what a fuzzer calls is fed by tests/seeds.rs")]
 #[path = "../fuzz/src/reading.rs"]
 mod both;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use both::{Both, SETS};
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 use ripost::alert::{FORMATS, Shape};
+use ripost::matcher::{Conditions, Matcher};
+use ripost::source::{
+    self, Accept, Event, Follow, Line, Receipt, Sifting, StartAt, Tally, Timing, Units,
+};
+use tokio::sync::{mpsc, watch};
 
 /// A number that decides what a line is made of.
 struct Draw(u64);
@@ -197,6 +207,83 @@ proptest! {
             both.judge(&line);
         }
     }
+}
+
+/// Of a file, each line that has a response comes with its place, wherever what
+/// is read at once ends, and all are counted.
+#[test]
+fn of_a_file_the_lines_come_that_have_a_response() {
+    let lines = (0..4_000).map(|seed| line(seed % 700));
+    let lines: Vec<Vec<u8>> = lines
+        .filter(|line| !line.is_empty() && line[0] != 0 && !line.contains(&b'\n'))
+        .collect();
+    let text: Vec<u8> = lines
+        .iter()
+        .flat_map(|line| [line, &b"\n"[..]].concat())
+        .collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("alerts.json");
+    fs::write(&path, &text).unwrap();
+    let tally = Arc::new(Tally::default());
+    let conditions = Arc::new(Conditions::new(both::responses(1)));
+    let (_changes, receiver) = watch::channel(Arc::clone(&conditions));
+    let sifting = Sifting {
+        shape: Shape::Auto,
+        conditions: receiver,
+        tally: Arc::clone(&tally),
+    };
+    let come = follow_to_end(path, sifting, text.len() as u64);
+
+    let mut matcher = Matcher::sharing(conditions, 1 << 20);
+    let mut come = come.into_iter().peekable();
+    let mut offset = 0;
+    for line in &lines {
+        let alerts = Shape::Auto.read(line);
+        let mut rules = alerts.iter().flatten().map(|alert| &alert.rule);
+        let matched = rules.any(|rule| !matcher.matches(rule).is_empty());
+        let has_come = come.next_if(|come| come.offset == offset);
+        assert!(has_come.as_ref().is_none_or(|come| come.bytes == *line));
+        let is_reported = alerts.iter().any(Result::is_err);
+        let shown = || String::from_utf8_lossy(line);
+        assert!(has_come.is_some() || !matched, "{}", shown());
+        assert!(has_come.is_none() || matched || is_reported, "{}", shown());
+        offset += line.len() as u64 + 1;
+    }
+    assert_eq!(come.next(), None);
+    assert_eq!(tally.now().lines, lines.len() as u64);
+}
+
+/// What is handed over of a file up to this offset.
+fn follow_to_end(path: PathBuf, sifting: Sifting, end: u64) -> Vec<Line> {
+    let (sender, mut events) = mpsc::channel(2);
+    let follow = Follow {
+        path,
+        start: StartAt::Beginning,
+        resume: None,
+        accept_tail: Accept::new(|_| true),
+        units: Units::LinesAndRecords,
+        sifting: Some(sifting),
+        timing: Timing::default(),
+    };
+    let follower = source::follow(follow, sender).unwrap();
+    let mut come = Vec::new();
+    loop {
+        match events.blocking_recv().unwrap() {
+            Event::Opened { stored, .. } => stored.send(()).unwrap(),
+            Event::Lines {
+                lines,
+                receipt: Receipt::Position(reached),
+            } => {
+                come.extend(lines);
+                if reached.offset == end {
+                    break;
+                }
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    follower.stop().unwrap();
+    come
 }
 
 /// The lines drawn above must be of both kinds, or they would show nothing.

@@ -37,6 +37,8 @@ impl Both {
     /// Judges a line both ways, which must agree, and says whether it is handed
     /// over.
     pub fn judge(&mut self, line: &[u8]) -> bool {
+        let ahead = [line, b"\n", line, b"\n"].concat();
+        let kept = self.sieve.keeps_back(&ahead);
         let passes = self.sieve.passes(line, clock::boot());
         let alerts = self.shape.read(line);
         let are_alerts = alerts.iter().all(Result::is_ok);
@@ -44,13 +46,16 @@ impl Both {
         let matched = rules.any(|rule| !self.matcher.matches(rule).is_empty());
         let shown = || String::from_utf8_lossy(line);
         assert!(passes || !matched, "kept back: {}", shown());
+        let is_line = !line.contains(&b'\n');
+        let whole = kept.is_none_or(|bytes| bytes == line.len() + 1 && !passes);
+        assert!(whole || !is_line, "kept back from a file: {}", shown());
         assert!(matched || !are_alerts || !passes, "let pass: {}", shown());
         passes
     }
 }
 
 /// Responses by nothing, by ids, by a level, by groups, and by all of these.
-fn responses(set: u8) -> Vec<Condition> {
+pub fn responses(set: u8) -> Vec<Condition> {
     let ids = |ids: &[&str]| Condition {
         ids: ids.iter().flat_map(|id| RuleId::parse(id)).collect(),
         ..Condition::default()

@@ -7,7 +7,7 @@
 //! number of `firedtimes`, which decide nothing. Whatever is written in any
 //! other way is not recognised, and has to be read in full.
 
-use memchr::memchr2;
+use memchr::{memchr2, memchr3};
 
 /// The longest rule, without its description, that is recognised.
 const MAX_RULE: usize = 16 << 10;
@@ -15,18 +15,25 @@ const MAX_RULE: usize = 16 << 10;
 /// The only member after the id that differs from alert to alert of one rule.
 const COUNTER: &[u8] = b",\"firedtimes\":";
 
-/// The first members of a line.
+/// The first members of a line, up to the id of its rule.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Header<'a> {
+pub struct Opening<'a> {
     /// As written; analysisd leaves it out where it is 0.
     pub level: Option<u8>,
-    /// As written, and without a backslash.
-    pub id: &'a [u8],
-    /// What follows the quotation mark behind the id, to the end of the line.
+    /// What follows the quotation mark before the id.
     pub rest: &'a [u8],
 }
 
-/// The members of a rule behind its id, and the brace that ends it.
+/// The first members of a line with the id.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Header<'a> {
+    pub opening: Opening<'a>,
+    /// As written, and without a backslash.
+    pub id: &'a [u8],
+}
+
+/// The id of a rule with the quotation mark behind it, the members that follow,
+/// and the brace that ends the rule.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Remainder<'a> {
     pub before_counter: &'a [u8],
@@ -34,14 +41,15 @@ pub struct Remainder<'a> {
     pub after_counter: Option<&'a [u8]>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> Opening<'a> {
     /// How a line begins. Within a line these bytes begin another object: in a
     /// text the quotation marks would be escaped.
     pub const BEGINNING: &'static [u8] = b"{\"timestamp\":\"";
 
-    /// The header of a line that is written as analysisd does.
-    pub fn scan(line: &'a [u8]) -> Option<Self> {
-        let rest = after_text(line.strip_prefix(Self::BEGINNING)?)?;
+    /// The opening of a line that is written as analysisd does, wherever it ends:
+    /// an opening has no newline.
+    pub fn scan(bytes: &'a [u8]) -> Option<Self> {
+        let rest = after_text(bytes.strip_prefix(Self::BEGINNING)?)?;
         let rest = rest.strip_prefix(b",\"rule\":{")?;
         let (level, rest) = match rest.strip_prefix(b"\"level\":") {
             Some(rest) => level(rest)?,
@@ -49,19 +57,40 @@ impl<'a> Header<'a> {
         };
         let rest = after_text(rest.strip_prefix(b"\"description\":\"")?)?;
         let rest = rest.strip_prefix(b",\"id\":\"")?;
+        Some(Self { level, rest })
+    }
+
+    /// What follows the rule in its line, if it goes on with these bytes: up to the
+    /// number of its counter and, where it has one, behind that.
+    pub fn behind(&self, before: &[u8], after: Option<&[u8]>) -> Option<&'a [u8]> {
+        let rest = self.rest.strip_prefix(before)?;
+        let Some(after) = after else {
+            return Some(rest);
+        };
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let rest = rest[digits..].strip_prefix(after)?;
+        (digits > 0).then_some(rest)
+    }
+}
+
+impl<'a> Header<'a> {
+    /// The header of a line that is written as analysisd does.
+    pub fn scan(line: &'a [u8]) -> Option<Self> {
+        let opening = Opening::scan(line)?;
+        let rest = opening.rest;
         let end = memchr2(b'"', b'\\', rest).filter(|&end| rest[end] == b'"')?;
         Some(Self {
-            level,
+            opening,
             id: &rest[..end],
-            rest: &rest[end + 1..],
         })
     }
 
-    /// The members behind the id. Only of a line that is known to be JSON; of
-    /// others anything may come out.
+    /// The rest of the rule. Only of a line that is known to be JSON; of others
+    /// anything may come out.
     pub fn remainder(&self) -> Option<Remainder<'a>> {
-        let rest = &self.rest[..self.rest.len().min(MAX_RULE)];
-        let (mut at, mut depth, mut counter) = (0, 1_usize, None);
+        let rest = self.opening.rest;
+        let rest = &rest[..rest.len().min(MAX_RULE)];
+        let (mut at, mut depth, mut counter) = (self.id.len() + 1, 1_usize, None);
         while depth > 0 {
             match *rest.get(at)? {
                 b'"' => at = rest.len() - after_text(&rest[at + 1..])?.len() - 1,
@@ -86,27 +115,18 @@ impl<'a> Header<'a> {
             },
         })
     }
-
-    /// What follows the rule in its line, if these are the members behind the id.
-    pub fn behind(&self, remainder: Remainder<'_>) -> Option<&'a [u8]> {
-        let rest = self.rest.strip_prefix(remainder.before_counter)?;
-        let Some(after) = remainder.after_counter else {
-            return Some(rest);
-        };
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let rest = rest[digits..].strip_prefix(after)?;
-        (digits > 0).then_some(rest)
-    }
 }
 
-/// What follows the quotation mark that ends a text.
+/// What follows the quotation mark that ends a text. None has a newline: JSON
+/// has it escaped.
 fn after_text(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
-        let at = memchr2(b'"', b'\\', rest)?;
-        if rest[at] == b'"' {
-            return Some(&rest[at + 1..]);
+        let at = memchr3(b'"', b'\\', b'\n', rest)?;
+        match rest[at] {
+            b'"' => return Some(&rest[at + 1..]),
+            b'\\' if rest.get(at + 1) != Some(&b'\n') => rest = rest.get(at + 2..)?,
+            _ => return None,
         }
-        rest = rest.get(at + 2..)?;
     }
 }
 
@@ -136,7 +156,7 @@ fn counter_at(rest: &[u8], comma: usize) -> Option<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Header, Remainder};
+    use super::{Header, Opening, Remainder};
 
     const HEAD: &str =
         r#"{"timestamp":"2026-03-04T05:06:07.891+0000","rule":{"level":10,"description":"#;
@@ -145,26 +165,31 @@ mod tests {
         format!(r#"{HEAD}{rest},"agent":{{"id":"001"}}}}"#)
     }
 
+    fn behind<'a>(line: &'a str, remainder: Remainder<'_>) -> Option<&'a [u8]> {
+        let opening = Opening::scan(line.as_bytes()).unwrap();
+        opening.behind(remainder.before_counter, remainder.after_counter)
+    }
+
     #[test]
     fn the_header_is_found_as_analysisd_writes_it() {
         let line = line(
             r#""a \"}\\","id":"5763","mitre":{"id":["T1110"]},"firedtimes":27,"mail":false,"groups":["sshd"]}"#,
         );
         let header = Header::scan(line.as_bytes()).unwrap();
-        assert_eq!((header.level, header.id), (Some(10), &b"5763"[..]));
+        assert_eq!((header.opening.level, header.id), (Some(10), &b"5763"[..]));
         let remainder = header.remainder().unwrap();
         let wanted = Remainder {
-            before_counter: br#","mitre":{"id":["T1110"]},"firedtimes":"#,
+            before_counter: br#"5763","mitre":{"id":["T1110"]},"firedtimes":"#,
             after_counter: Some(br#","mail":false,"groups":["sshd"]}"#),
         };
         assert_eq!(remainder, wanted);
         let again = line.replace(":27,", ":1,").replace("a \\\"", "b");
-        let behind = Header::scan(again.as_bytes()).unwrap().behind(remainder);
+        let behind = behind(&again, remainder);
         assert_eq!(behind, Some(&br#","agent":{"id":"001"}}"#[..]));
         let without = r#"{"timestamp":"","rule":{"description":"","id":"1"}}"#;
         let header = Header::scan(without.as_bytes()).unwrap();
-        assert_eq!((header.level, header.id), (None, &b"1"[..]));
-        assert_eq!(header.remainder().unwrap().before_counter, b"}");
+        assert_eq!((header.opening.level, header.id), (None, &b"1"[..]));
+        assert_eq!(header.remainder().unwrap().before_counter, b"1\"}");
     }
 
     #[test]
@@ -182,6 +207,8 @@ mod tests {
             r#"{"timestamp":"","r\u0075le":{"level":3,"description":"","id":"1"}}"#,
             r#"{"timestamp":"","rule":{"level":3,"description":"x"#,
             r#"{"timestamp":"\"#,
+            "{\"timestamp\":\"\n\",\"rule\":{\"level\":3,\"description\":\"\",\"id\":\"1\"}}",
+            "{\"timestamp\":\"\",\"rule\":{\"level\":3,\"description\":\"\\\n\",\"id\":\"1\"}}",
             "",
         ] {
             assert_eq!(Header::scan(other.as_bytes()), None, "{other}");
@@ -206,8 +233,7 @@ mod tests {
             ("}", false),
         ] {
             let other = of(rest);
-            let header = Header::scan(other.as_bytes()).unwrap();
-            assert_eq!(header.behind(remainder).is_some(), same, "{rest}");
+            assert_eq!(behind(&other, remainder).is_some(), same, "{rest}");
         }
     }
 
@@ -223,13 +249,13 @@ mod tests {
             let line = line(&format!(r#""","id":"1"{rest}"#));
             let header = Header::scan(line.as_bytes()).unwrap();
             let remainder = header.remainder().unwrap();
-            assert_eq!(remainder.before_counter, rest.as_bytes());
+            assert_eq!(remainder.before_counter, format!("1\"{rest}").as_bytes());
             assert_eq!(remainder.after_counter, None);
         }
         let twice = line(r#""","id":"1","firedtimes":1,"firedtimes":2}"#);
         let header = Header::scan(twice.as_bytes()).unwrap();
         let remainder = header.remainder().unwrap();
-        assert_eq!(remainder.before_counter, b",\"firedtimes\":");
+        assert_eq!(remainder.before_counter, b"1\",\"firedtimes\":");
         assert_eq!(remainder.after_counter, Some(&b",\"firedtimes\":2}"[..]));
     }
 }

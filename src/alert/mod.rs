@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::model::mapping::Mapping;
 use crate::model::{AgentId, AgentName, FieldMap, GroupName, Level, RuleId};
-pub use header::{Header, Remainder};
+pub use header::{Header, Opening, Remainder};
 
 use signs::Looks;
 

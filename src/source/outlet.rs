@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::life::Life;
 use super::records::is_blank;
 use super::sieve::Sieve;
-use super::split::Piece;
+use super::split::{Cut, Piece};
 use super::{Accept, Event, Line, Receipt, SkipKind};
 use crate::clock::{self, Boot};
 use crate::model::position::Checkpoint;
@@ -146,6 +146,17 @@ impl Outlet {
             .is_none_or(|sieve| sieve.passes(line, now))
     }
 
+    /// Passes over the lines that the sieve knows to keep back without cutting
+    /// them.
+    fn pass_over_known(&mut self, cut: &mut Cut<'_>) {
+        let Some(sieve) = &mut self.sieve else {
+            return;
+        };
+        while let Some(bytes) = cut.ahead().and_then(|ahead| sieve.keeps_back(ahead)) {
+            cut.pass_over(bytes);
+        }
+    }
+
     fn stray(&mut self) {
         if let Some(sieve) = &mut self.sieve {
             sieve.stray();
@@ -208,7 +219,11 @@ pub(super) fn hand_over(life: &mut Life, chunk: &[u8], outlet: &mut Outlet) -> R
         sieve.renew();
     }
     let (mut cut, name, told) = life.cut(chunk);
-    while let Some(piece) = cut.next() {
+    loop {
+        outlet.pass_over_known(&mut cut);
+        let Some(piece) = cut.next() else {
+            break;
+        };
         match piece {
             Piece::Line { offset, bytes } => {
                 if !is_blank(bytes) && outlet.passes(bytes, now) {

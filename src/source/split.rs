@@ -194,7 +194,7 @@ impl Splitter {
     }
 }
 
-impl Cut<'_> {
+impl<'a> Cut<'a> {
     /// The next piece. `None` once all is cut; what was not a whole piece is held
     /// then. Nothing may be left uncut but when the reader ends.
     pub(super) fn next(&mut self) -> Option<Piece<'_>> {
@@ -212,6 +212,22 @@ impl Cut<'_> {
             return self.nul();
         }
         self.lying()
+    }
+
+    /// What follows, up to the longest line, if that begins a line and no line of
+    /// it depends on others.
+    pub(super) fn ahead(&self) -> Option<&'a [u8]> {
+        let splitter = &*self.splitter;
+        let is_line =
+            splitter.held_len == 0 && matches!(splitter.records, Records::None | Records::Among);
+        let ahead = &self.chunk[self.at..];
+        is_line.then(|| &ahead[..ahead.len().min(MAX_LINE + 1)])
+    }
+
+    /// Passes over a line of so many bytes with its newline, with which what is
+    /// ahead begins.
+    pub(super) fn pass_over(&mut self, bytes: usize) {
+        self.at += bytes;
     }
 
     /// The end of the last piece.

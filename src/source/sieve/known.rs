@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
-use crate::alert::{Header, Remainder};
+use memchr::memchr;
+
+use crate::alert::{Header, Opening};
 
 /// Rules kept at most, and the bytes they may take. A large installation has a
 /// few thousand rules of some 300 bytes each.
@@ -23,31 +25,36 @@ const PLACES: usize = 1 << 10;
 /// once, as the memo of the matcher is.
 #[derive(Debug)]
 pub(super) struct Known {
-    rules: Vec<Rule>,
-    by_id: HashMap<Box<[u8]>, usize>,
-    /// The rule that was found last for each of the places.
+    variants: Vec<Variant>,
+    by_id: HashMap<Box<[u8]>, Rule>,
+    /// The variant that was found last for each of the places.
     recent: Box<[usize]>,
     bytes: usize,
 }
 
-#[derive(Debug)]
+/// Where the variants of one rule are, the latest ones of those that there were.
+#[derive(Debug, Default)]
 struct Rule {
-    id: Box<[u8]>,
-    variants: Vec<Variant>,
+    at: [usize; MAX_VARIANTS],
+    learnt: usize,
 }
 
+/// One way in which a rule is written. Its bytes lie side by side: with a hundred
+/// rules in turn it is waiting for memory that costs.
 #[derive(Debug)]
 struct Variant {
     level: Option<u8>,
-    before_counter: Box<[u8]>,
-    after_counter: Option<Box<[u8]>>,
     matches: bool,
+    has_counter: bool,
+    /// So many of the bytes are before the counter.
+    before: usize,
+    bytes: Box<[u8]>,
 }
 
 impl Default for Known {
     fn default() -> Self {
         Self {
-            rules: Vec::new(),
+            variants: Vec::new(),
             by_id: HashMap::new(),
             recent: vec![0; PLACES].into(),
             bytes: 0,
@@ -56,87 +63,96 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Whether the rule of this header meets a condition, if it is known, and what
-    /// follows the rule in its line.
-    pub(super) fn find<'a>(&mut self, header: Header<'a>) -> Option<(bool, &'a [u8])> {
-        let rule = self.rule(header.id)?;
-        rule.variants.iter().find_map(|variant| {
-            let behind = header.behind(variant.remainder());
-            let behind = behind.filter(|_| variant.level == header.level)?;
-            Some((variant.matches, behind))
-        })
-    }
-
-    fn rule(&mut self, id: &[u8]) -> Option<&Rule> {
-        let recent = &mut self.recent[place(id)];
-        if self.rules.get(*recent).is_none_or(|rule| *rule.id != *id) {
-            *recent = *self.by_id.get(id)?;
+    /// Whether the rule of a line that opens so meets a condition, if it is known,
+    /// and what follows the rule. From the opening to there no newline is.
+    pub(super) fn find<'a>(&mut self, opening: Opening<'a>) -> Option<(bool, &'a [u8])> {
+        let recent = &mut self.recent[place(opening)?];
+        let latest = self.variants.get(*recent);
+        if let Some(found) = latest.and_then(|variant| variant.fits(opening)) {
+            return Some(found);
         }
-        self.rules.get(*recent)
+        let id = memchr(b'"', opening.rest)?;
+        let rule = self.by_id.get(&opening.rest[..id])?;
+        rule.variants().iter().find_map(|&at| {
+            let found = self.variants[at].fits(opening)?;
+            *recent = at;
+            Some(found)
+        })
     }
 
     /// Keeps what reading the line of this header in full has shown.
     pub(super) fn learn(&mut self, header: Header<'_>, matches: bool) {
-        let Some(remainder) = header.remainder() else {
+        let Some(variant) = Variant::of(header, matches) else {
             return;
         };
-        let after = remainder.after_counter.map_or(0, <[u8]>::len);
-        let bytes = header.id.len() + remainder.before_counter.len() + after + OVERHEAD;
-        if self.rules.len() >= MAX_RULES || self.bytes + bytes > MAX_BYTES {
+        let bytes = header.id.len() + variant.bytes.len() + OVERHEAD;
+        if self.by_id.len() >= MAX_RULES || self.bytes + bytes > MAX_BYTES {
             *self = Self::default();
         }
-        // What is dropped with full variants still counts until all is dropped.
+        // What gives way to a later variant still counts until all is dropped.
         self.bytes += bytes;
-        let next = self.rules.len();
-        let at = *self.by_id.entry(header.id.into()).or_insert(next);
-        if at == next {
-            self.rules.push(Rule {
-                id: header.id.into(),
-                variants: Vec::new(),
-            });
+        let rule = self.by_id.entry(header.id.into()).or_default();
+        let slot = &mut rule.at[rule.learnt % MAX_VARIANTS];
+        if rule.learnt < MAX_VARIANTS {
+            *slot = self.variants.len();
+            self.variants.push(variant);
+        } else {
+            self.variants[*slot] = variant;
         }
-        let variants = &mut self.rules[at].variants;
-        if variants.len() >= MAX_VARIANTS {
-            variants.clear();
-        }
-        variants.push(Variant {
-            level: header.level,
-            before_counter: remainder.before_counter.into(),
-            after_counter: remainder.after_counter.map(Into::into),
-            matches,
-        });
+        rule.learnt += 1;
     }
 }
 
-/// By the last bytes of an id, in which most ids differ.
-fn place(id: &[u8]) -> usize {
-    let last = id.iter().rev().take(4);
-    let number = last.fold(0, |number: usize, byte| number * 13 + usize::from(*byte));
-    number % PLACES
+impl Rule {
+    fn variants(&self) -> &[usize] {
+        &self.at[..self.learnt.min(MAX_VARIANTS)]
+    }
+}
+
+impl Variant {
+    /// `None` where a newline stands between members, as in a document of several
+    /// lines.
+    fn of(header: Header<'_>, matches: bool) -> Option<Self> {
+        let remainder = header.remainder()?;
+        let after = remainder.after_counter.unwrap_or_default();
+        let bytes = [remainder.before_counter, after].concat();
+        memchr(b'\n', &bytes).is_none().then(|| Self {
+            level: header.opening.level,
+            matches,
+            has_counter: remainder.after_counter.is_some(),
+            before: remainder.before_counter.len(),
+            bytes: bytes.into(),
+        })
+    }
+
+    fn fits<'a>(&self, opening: Opening<'a>) -> Option<(bool, &'a [u8])> {
+        let (before, after) = self.bytes.split_at(self.before);
+        let behind = opening.behind(before, self.has_counter.then_some(after));
+        let behind = behind.filter(|_| self.level == opening.level)?;
+        Some((self.matches, behind))
+    }
+}
+
+/// By what an id begins with, and most often all of it: as many bytes as are read
+/// at once. What stands behind a shorter id is mostly the same for each of its
+/// alerts, too.
+fn place(opening: Opening<'_>) -> Option<usize> {
+    let (first, _) = opening.rest.split_first_chunk()?;
+    let mixed = u64::from_le_bytes(*first).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    usize::try_from(mixed >> 32)
+        .ok()
+        .map(|mixed| mixed % PLACES)
 }
 
 #[cfg(test)]
 impl Known {
     pub(super) fn rules(&self) -> usize {
-        self.rules.len()
+        self.by_id.len()
     }
 
     /// What is held of variants, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        let variants = self.rules.iter().flat_map(|rule| &rule.variants);
-        let held = variants.map(|variant| {
-            let after = variant.after_counter.as_deref().unwrap_or_default();
-            variant.before_counter.len() + after.len()
-        });
+        let held = self.variants.iter().map(|variant| variant.bytes.len());
         held.sum()
-    }
-}
-
-impl Variant {
-    fn remainder(&self) -> Remainder<'_> {
-        Remainder {
-            before_counter: &self.before_counter,
-            after_counter: self.after_counter.as_deref(),
-        }
     }
 }

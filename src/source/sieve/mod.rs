@@ -14,11 +14,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use memchr::memchr;
 use memchr::memmem::Finder;
 use tokio::sync::watch;
 
 use super::tally::{Counted, Tally};
-use crate::alert::{Header, NotAnAlert, Shape};
+use crate::alert::{Header, NotAnAlert, Opening, Shape};
 use crate::clock::{self, Boot};
 use crate::matcher::{Conditions, Matcher};
 use known::Known;
@@ -69,7 +70,7 @@ impl Sieve {
             matcher: Matcher::sharing(conditions, MAX_MEMO),
             known: Known::default(),
             by_header: sifting.shape.takes_headers(),
-            second_object: Finder::new(Header::BEGINNING),
+            second_object: Finder::new(Opening::BEGINNING),
             counted: Counted::default(),
             reported: HashMap::new(),
             sifting,
@@ -91,11 +92,13 @@ impl Sieve {
     /// Whether a line is to be handed over; one that is not is counted here.
     pub fn passes(&mut self, line: &[u8], now: Boot) -> bool {
         self.counted.lines += 1;
-        let header = self.by_header.then(|| Header::scan(line)).flatten();
-        if let Some(matches) = header.and_then(|header| self.known(header)) {
+        if let Some((matches, behind)) = self.known(line)
+            && self.is_one(behind)
+        {
             self.counted.alerts += u64::from(!matches);
             return matches;
         }
+        let header = self.by_header.then(|| Header::scan(line)).flatten();
         let reading = self.read(line);
         // Of several alerts in one line the header tells of the first alone.
         let is_one = reading.alerts == 1 && reading.not_alerts.is_empty();
@@ -110,6 +113,24 @@ impl Sieve {
             *self.counted.not_alerts.entry(why).or_default() += 1;
         }
         false
+    }
+
+    /// Of bytes that begin a line, which need not end with them, the number up to
+    /// behind its newline, if it is known to be kept back. It is counted then; of
+    /// any other nothing is said.
+    pub fn keeps_back(&mut self, ahead: &[u8]) -> Option<usize> {
+        let (matches, behind) = self.known(ahead)?;
+        if matches {
+            return None;
+        }
+        // Up to the end of a rule that is known there is no newline.
+        let newline = memchr(b'\n', behind)?;
+        if !self.is_one(&behind[..newline]) {
+            return None;
+        }
+        self.counted.lines += 1;
+        self.counted.alerts += 1;
+        Some(ahead.len() - behind.len() + newline + 1)
     }
 
     /// Counts a line that is handed over unjudged.
@@ -132,13 +153,18 @@ impl Sieve {
         self.sifting.tally.take(&mut self.counted);
     }
 
-    /// Whether the alert with this header has a response, if that is known of its
-    /// rule. It may have been torn, and the next one follow in the same line, which
-    /// is an alert then, too; up to the end of a rule that is known there is none.
-    fn known(&mut self, header: Header<'_>) -> Option<bool> {
-        let (matches, behind) = self.known.find(header)?;
-        let is_torn = self.second_object.find(behind).is_some();
-        (!is_torn).then_some(matches)
+    /// Whether the alert that begins so has a response, if that is known of its
+    /// rule, and what follows the rule.
+    fn known<'a>(&mut self, bytes: &'a [u8]) -> Option<(bool, &'a [u8])> {
+        let opening = self.by_header.then(|| Opening::scan(bytes)).flatten()?;
+        self.known.find(opening)
+    }
+
+    /// Whether the line with this behind its rule is one alert at most. It may have
+    /// been torn, and the next one follow in the same line, which is an alert then,
+    /// too; up to the end of a rule that is known there is none.
+    fn is_one(&self, behind: &[u8]) -> bool {
+        self.second_object.find(behind).is_none()
     }
 
     fn read(&mut self, line: &[u8]) -> Reading {

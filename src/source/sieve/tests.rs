@@ -52,6 +52,44 @@ fn only_lines_with_a_response_pass_and_the_others_are_counted() {
 }
 
 #[test]
+fn of_what_is_ahead_lines_without_a_response_are_kept_back() {
+    let (mut sieve, _changes, tally) = sieve(&["5"]);
+    let now = clock::boot();
+    let (hit, other) = (line("5", 1), line("6", 1));
+    let ahead = |first: &[u8]| [first, b"\n", &hit, b"\n"].concat();
+    assert_eq!(sieve.keeps_back(&ahead(&other)), None, "it is not known");
+    assert!(!sieve.passes(&other, now) && sieve.passes(&hit, now));
+    assert_eq!(sieve.keeps_back(&ahead(&hit)), None);
+    for fired in [7, 70_000] {
+        let known = line("6", fired);
+        assert_eq!(sieve.keeps_back(&ahead(&known)), Some(known.len() + 1));
+        assert_eq!(sieve.keeps_back(&known), None, "its end has not come");
+        for end in 0..known.len() {
+            let torn = [&known[..end], &hit].concat();
+            assert_eq!(sieve.keeps_back(&ahead(&torn)), None, "{end}");
+            // Its rule may be whole; then nothing more is asked of it.
+            let cut = sieve.keeps_back(&ahead(&known[..end]));
+            assert!(cut.is_none_or(|bytes| bytes == end + 1), "{end}");
+        }
+    }
+    sieve.tell(0);
+    let counted = tally.now();
+    assert_eq!((counted.lines, counted.alerts), (2 + 2 + 2, 1 + 2 + 2));
+}
+
+/// Such a document is no line, but it is read all the same where it comes whole.
+#[test]
+fn a_rule_on_several_lines_is_not_known() {
+    let (mut sieve, _changes, _) = sieve(&["5"]);
+    let document = line("6", 1);
+    let document = String::from_utf8(document).unwrap();
+    let document = document.replace("\"groups\"", "\n\"groups\"").into_bytes();
+    assert!(!sieve.passes(&document, clock::boot()));
+    let ahead = [&document[..], b"\n"].concat();
+    assert_eq!(sieve.keeps_back(&ahead), None);
+}
+
+#[test]
 fn a_known_rule_is_not_read_again() {
     let (mut sieve, _changes, _) = sieve(&["5"]);
     let now = clock::boot();

@@ -1,3 +1,4 @@
+use memchr::memchr;
 use proptest::prelude::{Strategy, any, prop_assert_eq, proptest};
 
 use super::{MAX_LINE, Mark, Piece, Records, SkipKind, Splitter, TAIL};
@@ -40,6 +41,29 @@ fn split_by(records: Records, chunks: &[&[u8]]) -> (Vec<Own>, Splitter) {
     (pieces, splitter)
 }
 
+/// As `split_by`, but lines that begin as an object are passed over where that can
+/// be done.
+fn split_passing(records: Records, chunks: &[&[u8]]) -> (Vec<Own>, Splitter) {
+    let mut splitter = Splitter::new(Mark::START, records);
+    let mut pieces = Vec::new();
+    for chunk in chunks {
+        let mut cut = splitter.cut(chunk);
+        loop {
+            let object = cut.ahead().filter(|ahead| ahead.starts_with(b"{"));
+            let newline = object.and_then(|ahead| memchr(b'\n', ahead));
+            if let (Some(ahead), Some(newline)) = (object, newline) {
+                pieces.push(line(cut.end().offset(), &ahead[..newline]));
+                cut.pass_over(newline + 1);
+            } else if let Some(piece) = cut.next() {
+                pieces.push(piece.into());
+            } else {
+                break;
+            }
+        }
+    }
+    (pieces, splitter)
+}
+
 fn split(chunks: &[&[u8]]) -> (Vec<Own>, Splitter) {
     split_by(Records::None, chunks)
 }
@@ -62,14 +86,16 @@ fn assert_pieces(records: Records, text: &[u8], wanted: &[Own]) {
     for cut in 0..=text.len() {
         for again in [cut, text.len().min(cut + 1), text.len()] {
             let chunks = [&text[..cut], &text[cut..again], &text[again..]];
-            let (mut pieces, mut splitter) = split_by(records, &chunks);
-            while let Some(piece) = rest(&mut splitter) {
-                pieces.push(piece);
+            for split in [split_by, split_passing] {
+                let (mut pieces, mut splitter) = split(records, &chunks);
+                while let Some(piece) = rest(&mut splitter) {
+                    pieces.push(piece);
+                }
+                assert_eq!(pieces, wanted, "cut at {cut} and {again}");
+                assert_eq!(splitter.end().offset(), text.len() as u64);
+                let tail = &text[text.len().saturating_sub(TAIL)..];
+                assert_eq!(splitter.end().bytes(), tail);
             }
-            assert_eq!(pieces, wanted, "cut at {cut} and {again}");
-            assert_eq!(splitter.end().offset(), text.len() as u64);
-            let tail = &text[text.len().saturating_sub(TAIL)..];
-            assert_eq!(splitter.end().bytes(), tail);
         }
     }
 }
@@ -181,6 +207,15 @@ fn a_line_that_never_ends_holds_little_memory() {
         rest(&mut splitter),
         Some(skipped(SkipKind::OverLong, 0, 40 << 18))
     );
+}
+
+#[test]
+fn what_is_ahead_is_no_longer_than_a_line_may_be() {
+    let text = vec![b'{'; MAX_LINE + 2];
+    let mut splitter = Splitter::new(Mark::START, Records::None);
+    assert_eq!(splitter.cut(&text).ahead().unwrap().len(), MAX_LINE + 1);
+    assert!(splitter.cut(b"{").next().is_none());
+    assert!(splitter.cut(b"}\n").ahead().is_none(), "a line is held");
 }
 
 #[test]
