@@ -183,8 +183,7 @@ text_newtype!(
 /// The id of an agent as OSSEC writes it: decimal digits, at least three,
 /// without superfluous zeros in front. `1` and `001` are the same agent
 /// (Wazuh 4.14 config/active-response.c).
-#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct AgentId(u32);
 
 impl AgentId {
@@ -216,17 +215,15 @@ impl fmt::Display for AgentId {
     }
 }
 
-impl TryFrom<String> for AgentId {
-    type Error = InvalidName;
-
-    fn try_from(text: String) -> Result<Self, InvalidName> {
-        Self::parse(&text)
+impl Serialize for AgentId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl From<AgentId> for String {
-    fn from(id: AgentId) -> Self {
-        id.to_string()
+impl<'de> Deserialize<'de> for AgentId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(Self::parse, PhantomData))
     }
 }
 

@@ -18,7 +18,7 @@ pub enum InvalidKeys {
 /// Wazuh 4.14 cuts them at 4,095 bytes, so that two long keys which differ
 /// behind the cut collide; here longer ones are refused.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(try_from = "Vec<String>", into = "Vec<String>")]
+#[serde(try_from = "Vec<String>")]
 pub struct Keys(Arc<[String]>);
 
 impl Keys {
