@@ -197,23 +197,26 @@ impl<'a> Reader<'a> {
 
     fn string(&mut self) -> Result<Cow<'a, [u8]>, InvalidJson> {
         self.at += 1;
-        let start = self.at;
-        let mut text = Cow::Borrowed(&self.bytes[start..start]);
-        loop {
-            match self.byte()? {
-                b'"' => break,
-                0 => return Err(InvalidJson::Syntax(self.at - 1)),
-                b'\\' => self.escape(text.to_mut())?,
-                byte => match &mut text {
-                    Cow::Borrowed(part) => *part = &self.bytes[start..self.at],
-                    Cow::Owned(part) => part.push(byte),
-                },
-            }
+        let mut text = Cow::Borrowed(self.plain()?);
+        while self.byte()? == b'\\' {
+            self.escape(text.to_mut())?;
+            text.to_mut().extend_from_slice(self.plain()?);
         }
         Ok(match memchr::memchr(0, &text) {
             None => text,
             Some(end) => Cow::Owned(text[..end].to_vec()),
         })
+    }
+
+    /// The bytes of a text up to a quote or a backslash, which stays.
+    fn plain(&mut self) -> Result<&'a [u8], InvalidJson> {
+        let rest = &self.bytes[self.at..];
+        let length = memchr::memchr3(b'"', b'\\', 0, rest).ok_or(InvalidJson::Truncated)?;
+        self.at += length;
+        match rest[length] {
+            0 => Err(InvalidJson::Syntax(self.at)),
+            _ => Ok(&rest[..length]),
+        }
     }
 
     /// Reads what follows a backslash.
