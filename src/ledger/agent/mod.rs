@@ -53,13 +53,25 @@ pub struct Changes {
     pub runs: Vec<(ActionId, Mode)>,
     /// How often targets have been blocked, to be journalled together with that.
     pub counts: Vec<offences::Change>,
-    /// The ids in `changed`: a hundred thousand ends may be due at one start.
+    /// The ids in `changed`, once they are more than [`FEW`]: a hundred thousand
+    /// ends may be due at one start.
     seen: HashSet<ActionId>,
 }
 
+/// Most changes are of one action or two, for which a set is not made.
+const FEW: usize = 8;
+
 impl Changes {
     fn change(&mut self, id: ActionId) {
-        if self.seen.insert(id) {
+        let is_new = match self.changed.len() {
+            0..FEW => !self.changed.contains(&id),
+            FEW => {
+                self.seen.extend(&self.changed);
+                self.seen.insert(id)
+            }
+            _ => self.seen.insert(id),
+        };
+        if is_new {
             self.changed.push(id);
         }
     }
