@@ -33,6 +33,7 @@ mod forget;
 mod offences;
 mod read;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Transaction, params};
@@ -193,6 +194,24 @@ impl Schema for AgentSchema {
         .map(drop)
     }
 
+    fn apply_all(transaction: &Transaction<'_>, ops: &[&Op]) -> rusqlite::Result<()> {
+        let mut new = HashSet::new();
+        for op in ops {
+            match op {
+                Op::Alert { number, .. } => {
+                    new.insert(*number);
+                    Self::apply(transaction, op)?;
+                }
+                // Of what has come with this commit nothing is confirmed yet.
+                Op::Update { seq, telling } if new.contains(&telling.number) => {
+                    store(transaction, *seq, telling)?;
+                }
+                op => Self::apply(transaction, op)?,
+            }
+        }
+        Ok(())
+    }
+
     fn sets(op: &Op) -> Option<ActionId> {
         match op {
             Op::Entry(entry, _) => Some(entry.action.id),
@@ -238,11 +257,15 @@ fn tell(transaction: &Transaction<'_>, seq: u64, telling: &Telling) -> rusqlite:
              AND seq <= (SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'confirmed')",
         )?
         .execute([number])?;
+    store(transaction, seq, telling)
+}
+
+fn store(transaction: &Transaction<'_>, seq: u64, telling: &Telling) -> rusqlite::Result<usize> {
     transaction
         .prepare_cached("INSERT OR REPLACE INTO updates VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
             i64_of(seq),
-            number,
+            i64_of(telling.number),
             telling.record.time.millis(),
             json(&telling.record)
         ])
