@@ -4,7 +4,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
@@ -92,6 +92,28 @@ impl Health {
     }
 }
 
+/// The two moments as the tasks of one runtime hear of them. In a burst a
+/// thousand runs wait for one write. Woken by the writer's thread, each would cost
+/// it a system call (tokio tells a runtime of every task that another thread
+/// wakes); so that wakes one task, which wakes the others.
+#[derive(Debug)]
+struct Relayed {
+    written: watch::Receiver<u64>,
+    synced: watch::Receiver<u64>,
+}
+
+fn relayed(mut there: watch::Receiver<u64>) -> watch::Receiver<u64> {
+    let now = *there.borrow_and_update();
+    let (here, on_here) = watch::channel(now);
+    // It ends with the writer, or with the runtime.
+    tokio::spawn(async move {
+        while there.changed().await.is_ok() {
+            here.send_replace(*there.borrow_and_update());
+        }
+    });
+    on_here
+}
+
 /// The handle of the writer thread. Dropping it writes what is queued, syncs
 /// and ends the thread; [`Journal::close`] also waits for that.
 #[derive(Debug)]
@@ -100,6 +122,8 @@ pub struct Journal<S: Schema> {
     last: u64,
     written: watch::Receiver<u64>,
     synced: watch::Receiver<u64>,
+    /// None before the first ticket.
+    relayed: OnceLock<Relayed>,
     /// None if a test has a task write.
     thread: Option<thread::JoinHandle<()>>,
     health: Health,
@@ -145,6 +169,7 @@ impl<S: Schema> Journal<S> {
             last: FOUND,
             written: on_written,
             synced: on_synced,
+            relayed: OnceLock::new(),
             thread: Some(thread),
             health,
             path: path.to_owned(),
@@ -163,6 +188,7 @@ impl<S: Schema> Journal<S> {
             last: FOUND,
             written: on_written,
             synced: on_synced,
+            relayed: OnceLock::new(),
             thread: None,
             health: disk.health(),
             path: path.to_owned(),
@@ -189,12 +215,16 @@ impl<S: Schema> Journal<S> {
         self.last()
     }
 
-    /// The two moments of the last write.
+    /// The two moments of the last write. Must be called within a tokio runtime.
     pub fn last(&self) -> Ticket {
+        let relayed = self.relayed.get_or_init(|| Relayed {
+            written: relayed(self.written.clone()),
+            synced: relayed(self.synced.clone()),
+        });
         Ticket {
             number: self.last,
-            written: self.written.clone(),
-            synced: self.synced.clone(),
+            written: relayed.written.clone(),
+            synced: relayed.synced.clone(),
             #[cfg(test)]
             disk: self
                 .thread
