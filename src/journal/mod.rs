@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, Transaction};
+use serde::Serialize;
 
 use crate::model::ActionId;
 
@@ -203,6 +204,15 @@ fn bring_up<S: Schema>(connection: &mut Connection, found: i32) -> rusqlite::Res
     }
     transaction.pragma_update(None, "user_version", S::VERSION)?;
     transaction.commit()
+}
+
+/// What stands in one column of a row.
+fn json<T: Serialize>(value: &T) -> String {
+    /// Most have so many bytes at most, and so grow into nothing.
+    const USUAL: usize = 1_000;
+    let mut text = Vec::with_capacity(USUAL);
+    serde_json::to_writer(&mut text, value).expect("names, numbers and lists always serialise");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// The write-ahead log lives as long as the connection. SQLite's advisory locks

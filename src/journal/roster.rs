@@ -14,10 +14,9 @@
 use std::path::Path;
 
 use rusqlite::{Transaction, params};
-use serde::Serialize;
 
 use super::reader::Reader;
-use super::{JournalError, Schema};
+use super::{JournalError, Schema, json};
 use crate::roster::Change;
 
 /// The schema of `queue/agents.db`.
@@ -65,10 +64,6 @@ impl Schema for RosterSchema {
         }
         .map(drop)
     }
-}
-
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("names, numbers and lists always serialise")
 }
 
 /// Reads `queue/agents.db` beside its writer.

@@ -12,6 +12,10 @@ use crate::wire::MAX_FRAME;
 /// Bytes of each of the two lengths.
 const LENGTH: usize = 4;
 
+/// Most headers have so many bytes at most, and so are not moved while they are
+/// written.
+const USUAL: usize = 1_000;
+
 /// Why there is no frame, or not the expected one.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
@@ -48,7 +52,8 @@ impl Frame {
     /// Fails if it would be longer than [`MAX_FRAME`]: the other side would end
     /// the connection, and with it whatever is behind.
     pub fn with_body<T: Serialize>(message: &T, body: Arc<[u8]>) -> Result<Self, FrameError> {
-        let header = serde_json::to_vec(message).map_err(FrameError::Json)?;
+        let mut header = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut header, message).map_err(FrameError::Json)?;
         let length = LENGTH + header.len() + body.len();
         if length > MAX_FRAME {
             return Err(FrameError::TooLong {

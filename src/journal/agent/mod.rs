@@ -43,7 +43,7 @@ use crate::ledger::agent::{Entry, Step};
 use crate::ledger::offences::Change;
 use crate::model::{Action, ActionId, JournalId, Record};
 
-use super::Schema;
+use super::{Schema, json};
 pub use read::{AgentReader, Loaded, Numbers};
 
 /// The schema of `queue/agentd.db`.
@@ -280,8 +280,4 @@ fn set_meta(transaction: &Transaction<'_>, name: &str, value: &str) -> rusqlite:
 /// SQLite integers are signed; sequence numbers never come near the limit.
 fn i64_of(seq: u64) -> i64 {
     i64::try_from(seq).unwrap_or(i64::MAX)
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("names, numbers and lists always serialise")
 }

@@ -42,7 +42,7 @@ use crate::ledger::end::End;
 use crate::model::position::Checkpoint;
 use crate::model::{Action, ActionId, AgentId, JournalId, Record};
 
-use super::Schema;
+use super::{Schema, json};
 use group::Group;
 pub use reader::{Heard, LiveCounts, ManagerReader, Position, Waiting, Wanted};
 
@@ -158,8 +158,4 @@ impl Schema for ManagerSchema {
     fn apply_all(transaction: &Transaction<'_>, ops: &[&Op]) -> rusqlite::Result<()> {
         Group::apply(transaction, ops)
     }
-}
-
-fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("names, numbers and lists always serialise")
 }
