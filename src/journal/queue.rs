@@ -125,6 +125,11 @@ impl<S: Schema> Exit<S> {
         (count > 0).then(|| waiting.jobs.drain(..count).collect())
     }
 
+    /// How many jobs wait.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.waiting).jobs.len()
+    }
+
     /// Waits, after there was no group, until there may be one. `false` if there
     /// never will be.
     pub(super) fn blocking_wait(&mut self) -> bool {

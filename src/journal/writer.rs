@@ -292,8 +292,9 @@ impl<S: Schema> Writer<S> {
             self.written.send_replace(number);
             self.sync();
             self.synced.send_replace(number);
-            // In a burst there will be more in a moment.
-            if group.len() >= CROWD && !queue.is_closed() {
+            // In a burst there will be more in a moment, if not already: whoever
+            // waits for room must not wait for company too.
+            if group.len() >= CROWD && queue.waiting() < CROWD && !queue.is_closed() {
                 thread::sleep(S::GATHER);
             }
         }
