@@ -25,7 +25,7 @@ pub(super) struct Fresh {
     /// all of them together.
     ops: VecDeque<(u64, usize)>,
     unwritten_ops: usize,
-    written: watch::Receiver<u64>,
+    pub(super) written: watch::Receiver<u64>,
 }
 
 #[derive(Debug)]

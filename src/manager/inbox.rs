@@ -60,6 +60,9 @@ pub(super) enum Event {
     /// A host asks to become an agent.
     Enroll(Enrollment),
     Chore(Chore),
+    /// The journal can tell of more: there may be room again, long before that is
+    /// synced.
+    Written,
     Synced,
     Tick,
     /// What has waited for its host for too long is to be ended.
@@ -164,6 +167,7 @@ impl Inbox {
                 Event::Chore(chore.expect("a chore neither panics nor is it aborted"))
             }
             () = reached(synced) => Event::Synced,
+            () = reached(&mut manager.fresh.written) => Event::Written,
             _ = self.tick.tick(), if waits => Event::Tick,
             _ = self.sweep.tick(), if may_expire => Event::Sweep,
             _ = self.prune.tick() => Event::Prune,

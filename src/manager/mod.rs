@@ -350,11 +350,11 @@ impl Manager {
             Event::FromAgents(reports) => self.told_all(reports).await,
             Event::Enroll(enrollment) => self.enroll(enrollment).await,
             Event::Chore(chore) => self.chore_done(chore).await,
-            Event::Synced => {
+            Event::Written => {
                 self.fresh.forget_written();
-                self.delivery.confirm();
                 self.pump_hungry().await;
             }
+            Event::Synced => self.delivery.confirm(),
             Event::Tick => self.tick().await,
             Event::Sweep => self.expire_overdue().await,
             Event::Prune => {
