@@ -290,11 +290,14 @@ impl<S: Schema> Writer<S> {
             }
             let number = group.last().map_or(0, |job| job.number);
             self.written.send_replace(number);
+            let jobs = group.len();
+            // Others take its place in memory from now on, not only after the sync.
+            drop(group);
             self.sync();
             self.synced.send_replace(number);
             // In a burst there will be more in a moment, if not already: whoever
             // waits for room must not wait for company too.
-            if group.len() >= CROWD && queue.waiting() < CROWD && !queue.is_closed() {
+            if jobs >= CROWD && queue.waiting() < CROWD && !queue.is_closed() {
                 thread::sleep(S::GATHER);
             }
         }
