@@ -151,6 +151,10 @@ impl Space {
         let [near, _] = self.splice();
         ip(&format!("link del {near}"));
         ip(&format!("link set {} master switch arp on", self.cable()));
+        // The kernel may take its time to see that the cable is in its place.
+        wait_for("the good cable is back", Duration::from_secs(10), || {
+            self.hears(GATEWAY.into()).then_some(())
+        });
         harm
     }
 
