@@ -78,11 +78,8 @@ impl Gatherer {
     }
 
     pub(super) fn run(mut self) -> io::Result<()> {
-        match self.work() {
-            Ok(never) => match never {},
-            Err(End::Stopped) => Ok(()),
-            Err(End::Failed(error)) => Err(error),
-        }
+        let Err(end) = self.work();
+        end.into_result()
     }
 
     fn work(&mut self) -> Result<Infallible, End> {

@@ -35,6 +35,16 @@ pub(super) enum End {
     Failed(io::Error),
 }
 
+impl End {
+    /// What the thread of the reader answers.
+    pub(super) fn into_result(self) -> io::Result<()> {
+        match self {
+            Self::Stopped => Ok(()),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
 /// The way to the owner. Each wait also ends when the reader is to stop.
 pub(super) struct Outlet {
     events: mpsc::Sender<Event>,

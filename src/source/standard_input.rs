@@ -38,12 +38,7 @@ pub fn read(
     let mut outlet = Outlet::new(events, stopped, runtime, None);
     let thread = std::thread::Builder::new()
         .name("input".to_owned())
-        .spawn(
-            move || match work(input, (&accept_tail, units), &mut outlet) {
-                Ok(()) | Err(End::Stopped) => Ok(()),
-                Err(End::Failed(error)) => Err(error),
-            },
-        )?;
+        .spawn(move || work(input, (&accept_tail, units), &mut outlet).or_else(End::into_result))?;
     Ok(Follower {
         stop,
         wake: Arc::new(Wake::default()),
